@@ -1,0 +1,1 @@
+"""Drawn faces whose expression follows valence and arousal, written as corpora on disk."""

@@ -1,0 +1,368 @@
+"""The head in three dimensions: its surface, its features under expression, and the camera.
+
+Coordinates are face units (half the width of an average face at the eyes): x to the right of the
+image, y down with 0 at the eyes, z towards the camera with 0 at the ears.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from .appearance import Identity, Scene
+from .circumplex import ACTION_UNITS
+
+# The head as a stack of horizontal cross-sections: half width, depth of the front, and depth of the
+# edge that is seen as the outline from the front (the ear above, the jaw line further down).
+_LEVEL = np.array(
+    [-1.36, -1.28, -1.1, -0.8, -0.4, 0.0, 0.28, 0.55, 0.81, 1.05, 1.27, 1.455, 1.6, 1.65]
+)
+_WIDTH = np.array(
+    [0.0, 0.42, 0.74, 0.95, 1.03, 1.02, 1.0, 0.975, 0.93, 0.835, 0.69, 0.49, 0.25, 0.0]
+)
+_FRONT = np.array([0.0, 0.42, 0.66, 0.82, 0.88, 0.86, 0.86, 0.87, 0.9, 0.9, 0.88, 0.84, 0.74, 0.7])
+_EDGE = np.array([0.0, 0, 0, 0, 0, 0, 0, 0.03, 0.09, 0.2, 0.36, 0.54, 0.67, 0.7])
+JAW_LEVELS = np.array([0.02, 0.29, 0.56, 0.82, 1.06, 1.28, 1.46, 1.6, 1.65])
+_FLATNESS = 2.3  # of a cross-section: 2 is an ellipse, more is flatter in front
+
+# Bumps of the surface: centre x and y, spread x and y, height. Mirrored where x is not 0.
+_BUMPS = (
+    (0.0, 0.10, 0.11, 0.16, 0.10),  # bridge of the nose
+    (0.0, 0.34, 0.11, 0.16, 0.17),
+    (0.0, 0.53, 0.125, 0.11, 0.29),  # its tip
+    (0.16, 0.60, 0.075, 0.075, 0.13),  # its wings
+    (0.40, 0.03, 0.19, 0.13, -0.13),  # eye sockets
+    (0.42, -0.26, 0.30, 0.10, 0.05),  # brow ridges
+    (0.60, 0.42, 0.22, 0.20, 0.07),  # cheek bones
+    (0.0, 0.98, 0.26, 0.13, 0.09),  # mouth
+    (0.0, 1.22, 0.22, 0.05, -0.05),  # hollow under the lower lip
+    (0.0, 1.45, 0.20, 0.13, 0.09),  # chin
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A person's head at rest: tables over the level y, and the front surface as a grid."""
+
+    level: np.ndarray
+    width: np.ndarray
+    front: np.ndarray
+    edge: np.ndarray
+    grid: np.ndarray  # (rows, columns, 3)
+
+
+def _smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _bumps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    height = np.zeros(np.broadcast_shapes(x.shape, y.shape))
+    side = np.abs(x)
+    for cx, cy, sx, sy, h in _BUMPS:
+        height += h * np.exp(-0.5 * (((side - cx) / sx) ** 2 + ((y - cy) / sy) ** 2))
+    return height
+
+
+@functools.lru_cache(maxsize=16)
+def head(identity: Identity) -> Head:
+    """The head of a person; the same object for the same person, as it is needed for each frame."""
+    level = np.linspace(_LEVEL[0], _LEVEL[-1], 256)
+    jaw = 1 + (identity.jaw_width - 1) * 1.5 * _smoothstep(0.3, 1.2, level)
+    width = PchipInterpolator(_LEVEL, _WIDTH)(level) * identity.face_width * jaw
+    front = PchipInterpolator(_LEVEL, _FRONT)(level)
+    edge = PchipInterpolator(_LEVEL, _EDGE)(level)
+    rows = np.linspace(_LEVEL[0] + 0.01, _LEVEL[-1] - 0.01, 76)
+    across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 60))
+    bare = Head(level, width, front, edge, np.empty(0))
+    x = np.interp(rows, level, width)[:, None] * across
+    y = np.broadcast_to(rows[:, None], x.shape)
+    grid = np.stack([x, y, surface(bare, x, y)], axis=-1)
+    return Head(level, width, front, edge, grid)
+
+
+def surface(shape: Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Depth z of the front of the head at rest at (x, y)."""
+    width = np.maximum(np.interp(y, shape.level, shape.width), 1e-3)
+    front = np.interp(y, shape.level, shape.front)
+    edge = np.interp(y, shape.level, shape.edge)
+    across = np.clip(np.abs(x) / width, 0, 1)
+    arch = (1 - across**_FLATNESS) ** (1 / _FLATNESS)
+    return edge + (front - edge) * arch + _bumps(x, y) * (1 - across**6)
+
+
+def named(units: np.ndarray) -> dict[str, float]:
+    """Action units (n_aus,) by name."""
+    return dict(zip(ACTION_UNITS, (float(u) for u in units), strict=True))
+
+
+def jaw_shift(u: dict[str, float], y: np.ndarray) -> np.ndarray:
+    """How far down an open jaw takes the skin that lies at level y at rest."""
+    return (0.25 * u["jaw_drop"] - 0.03 * u["chin_raiser"]) * _smoothstep(0.72, 1.35, y)
+
+
+def stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
+    """Long and short faces: scales what lies below the eyes."""
+    out = points.copy()
+    below = out[..., 1] > 0
+    out[..., 1] = np.where(below, out[..., 1] * identity.face_length, out[..., 1])
+    return out
+
+
+def moved_surface(identity: Identity, shape: Head, u: dict[str, float]) -> np.ndarray:
+    """The surface grid under expression: dropped jaw, raised cheeks, bulging brows."""
+    grid = shape.grid.copy()
+    x, y = np.abs(grid[..., 0]), grid[..., 1]
+    cheek = 0.05 * u["lip_corner_puller"] + 0.08 * u["cheek_raiser"] + 0.04 * u["nose_wrinkler"]
+    if cheek:
+        grid[..., 2] += cheek * np.exp(-0.5 * (((x - 0.58) / 0.17) ** 2 + ((y - 0.42) / 0.14) ** 2))
+    frown = 0.05 * u["brow_lowerer"] + 0.03 * u["nose_wrinkler"]
+    if frown:
+        grid[..., 2] += frown * np.exp(-0.5 * (((x - 0.1) / 0.1) ** 2 + ((y + 0.16) / 0.08) ** 2))
+    grid[..., 1] += jaw_shift(u, y)
+    return stretch(identity, grid)
+
+
+def cross_sections(
+    identity: Identity, shape: Head, u: dict[str, float], y: np.ndarray
+) -> np.ndarray:
+    """Points (levels, angles, 3) of the head's smooth outer surface, from left to right."""
+    across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33))
+    x = np.interp(y, shape.level, shape.width)[:, None] * across
+    front = np.interp(y, shape.level, shape.front)[:, None]
+    edge = np.interp(y, shape.level, shape.edge)[:, None]
+    z = edge + (front - edge) * (1 - np.abs(across) ** _FLATNESS) ** (1 / _FLATNESS)
+    levels = np.broadcast_to((y + jaw_shift(u, y))[:, None], x.shape)
+    return stretch(identity, np.stack([x, levels, z], axis=-1))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Control points of what is drawn on the face, (n, 3) each, in the order of the landmarks."""
+
+    brows: tuple[np.ndarray, np.ndarray]  # 5 each, from image left to right
+    nose: np.ndarray  # 4 on the bridge, 5 on the base
+    eyes: tuple[np.ndarray, np.ndarray]  # image left, image right, 6 each
+    openings: float  # of the eyes, 0 closed, 1 average
+    irises: np.ndarray  # (2, 3)
+    iris_radius: float
+    outer_lip: np.ndarray  # 12
+    inner_lip: np.ndarray  # 8
+
+
+def _brow(identity: Identity, u: dict[str, float]) -> np.ndarray:
+    """The brow at image right, from the inner to the outer end, (5, 2)."""
+    x = np.array([0.165, 0.335, 0.515, 0.68, 0.80])
+    arch = np.array([0.0, 0.065, 0.095, 0.055, -0.035])
+    y = -0.235 - arch * identity.brow_arch - identity.rest_brow
+    inner = np.array([1.0, 0.62, 0.25, 0.05, 0.0])
+    outer = np.array([0.0, 0.35, 0.8, 1.0, 0.9])
+    y = y - 0.17 * u["inner_brow_raiser"] * inner - 0.16 * u["outer_brow_raiser"] * outer
+    lowered = 0.15 * u["brow_lowerer"] * (1 - 0.55 * u["inner_brow_raiser"])
+    y = y + lowered * (inner + 0.25) + identity.rest_frown * inner
+    y = y + 0.07 * u["nose_wrinkler"] * (inner + 0.3)
+    x = x - (0.055 * u["brow_lowerer"] + 0.02 * u["nose_wrinkler"]) * inner
+    return np.stack([x, y], axis=-1)
+
+
+def _eye(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, float]:
+    """The eye at image right: inner corner, upper lid, outer corner, lower lid (6, 2); opening."""
+    size = identity.eye_size
+    half = 0.18 * size
+    centre = 0.425 * identity.eye_spacing
+    tilt = identity.eye_tilt + 0.012
+    droop = u["lid_droop"]
+    upper = 0.095 * size * (1 + 0.62 * identity.rest_lid)
+    upper *= 1 + 0.75 * u["lid_raiser"] - 0.22 * u["lid_tightener"] - 0.22 * u["cheek_raiser"]
+    upper *= 1 - 0.15 * u["nose_wrinkler"]
+    squint = 0.5 * u["lid_tightener"] + 0.55 * u["cheek_raiser"] + 0.3 * u["nose_wrinkler"]
+    lower = 0.055 * size * (1 + 0.25 * u["lid_raiser"] - min(squint, 0.95))
+    closing = max(droop - 0.0, 0.0)
+    upper = upper * (1 - closing) - 0.75 * lower * closing**2
+    opening = (upper + lower) / (0.15 * size)
+    x = np.array([-half, -0.40 * half, 0.36 * half, half, 0.36 * half, -0.40 * half]) + centre
+    slope = -tilt * (x - centre) / half
+    sad = 0.02 * u["inner_brow_raiser"] * (1 - u["outer_brow_raiser"])
+    y = np.array([0.022, -upper, -upper * 0.98 + sad, 0.012, lower, lower * 0.92])
+    return np.stack([x, y + slope], axis=-1), max(opening, 0.0)
+
+
+def _nose(identity: Identity, u: dict[str, float]) -> np.ndarray:
+    """Bridge from the top down (4), then the base from left to right (5), (9, 2)."""
+    lift = 0.06 * u["nose_wrinkler"] + 0.02 * u["upper_lip_raiser"]
+    wide = identity.nose_width * (1 + 0.12 * u["nose_wrinkler"] + 0.06 * u["lip_corner_puller"])
+    bridge = np.array([[0, -0.02], [0, 0.16], [0, 0.34], [0, 0.52 - 0.5 * lift]])
+    base = np.array(
+        [
+            [-0.195, 0.625 - lift],
+            [-0.10, 0.665 - 0.6 * lift],
+            [0, 0.69 - 0.3 * lift],
+            [0.10, 0.665 - 0.6 * lift],
+            [0.195, 0.625 - lift],
+        ]
+    )
+    base[:, 0] *= wide
+    nose = np.concatenate([bridge, base])
+    nose[:, 1] *= identity.nose_length
+    return nose
+
+
+def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Outer lip (12, 2) and inner lip (8, 2), from the image-left corner over the top."""
+    puller, stretcher, tight = u["lip_corner_puller"], u["lip_stretcher"], u["lip_tightener"]
+    thick = identity.lip_thickness * (1 - 0.62 * tight) * (1 - 0.22 * puller)
+    thick *= 1 - 0.15 * stretcher
+    wide = identity.mouth_width
+    line = 0.95
+    # Half of the mouth (x >= 0) from the middle to the corner: upper edge, then lower edge.
+    half_x = np.array([0.0, 0.085, 0.24, 0.40]) * wide
+    top = line + np.array([-0.078, -0.092, -0.062, 0.0]) * thick
+    bottom = line + np.array([0.165, 0.158, 0.105, 0.0]) * thick
+    inner_x = np.array([0.0, 0.10, 0.35]) * wide
+    inner_top = line + np.array([0.006, -0.002, 0.0])
+    inner_bottom = line + np.array([0.010, 0.004, 0.0])
+
+    parted = 0.045 * u["lips_part"]
+    drop = 0.27 * u["jaw_drop"]
+    raised = 0.085 * u["upper_lip_raiser"] + 0.03 * u["nose_wrinkler"] + 0.025 * puller
+    lowered = 0.075 * u["lower_lip_depressor"]
+    pout = 0.055 * u["chin_raiser"]
+    flat = np.array([1.0, 0.95, 0.6, 0.0])
+    top = top - (raised + 0.3 * parted) * flat - 0.5 * pout * flat
+    bottom = bottom + (parted + drop + lowered) * np.array([1.0, 0.96, 0.72, 0.0]) - pout * flat
+    inner_flat = np.array([1.0, 0.93, 0.0])
+    inner_top = inner_top - (0.8 * raised + 0.4 * parted) * inner_flat - 0.5 * pout * inner_flat
+    inner_bottom = inner_bottom + (parted + drop + lowered) * inner_flat - 0.8 * pout * inner_flat
+    inner_bottom = np.maximum(inner_bottom, inner_top)
+
+    corner_y = -0.17 * puller + 0.15 * u["lip_corner_depressor"] + 0.04 * stretcher
+    corner_y += 0.10 * u["jaw_drop"] - identity.rest_corner
+    corner_x = 0.14 * puller + 0.11 * stretcher - 0.05 * u["jaw_drop"] * (1 - stretcher)
+    corner_x -= 0.03 * tight + 0.03 * u["chin_raiser"] - 0.02 * u["lip_corner_depressor"]
+    # The middle moves a little against the corners: the line of the lips stays about as long.
+    bend = lambda x: np.clip(x / (0.40 * wide), 0, 1) ** 1.7 - 0.12  # noqa: E731
+    for x, ys in ((half_x, (top, bottom)), (inner_x, (inner_top, inner_bottom))):
+        for y in ys:
+            y += corner_y * bend(x)
+        x += corner_x * np.clip(x / (0.40 * wide), 0, 1)
+    outer_right = np.stack([half_x, top], -1), np.stack([half_x, bottom], -1)
+    inner_right = np.stack([inner_x, inner_top], -1), np.stack([inner_x, inner_bottom], -1)
+    inner_right[1][-1] = inner_right[0][-1]
+    return _ring(*outer_right), _ring(*inner_right)
+
+
+def _ring(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """Mirrors half a mouth and walks around it as the landmarks do."""
+    flip = np.array([-1.0, 1.0])
+    over = np.concatenate([top[:0:-1] * flip, top])
+    under = np.concatenate([bottom[-2::-1], bottom[1:-1] * flip])
+    return np.concatenate([over, under])
+
+
+def features(
+    identity: Identity, shape: Head, u: dict[str, float], gaze: tuple[float, float]
+) -> Features:
+    """All features of a face under expression, on the surface of the head."""
+
+    def lift(points: np.ndarray, height: float = 0.0) -> np.ndarray:
+        # The depth is taken at rest: a jaw that drops slides the lips down in front of it.
+        z = surface(shape, points[:, 0], np.minimum(points[:, 1], 1.2)) + height
+        out = np.column_stack([points[:, 0] * narrow, points[:, 1], z])
+        return stretch(identity, out)
+
+    def mirror(points: np.ndarray) -> np.ndarray:
+        return points * np.array([-1.0, 1.0])
+
+    narrow = identity.face_width**0.6
+    brow = _brow(identity, u)
+    eye, opening = _eye(identity, u)
+    nose = _nose(identity, u)
+    outer, inner = _mouth(identity, u)
+    left_eye = mirror(eye)[[3, 2, 1, 0, 5, 4]]
+    radius = 0.083 * identity.eye_size**0.5
+    middle = 0.425 * identity.eye_spacing
+    look = np.array(gaze) * np.array([0.09, 0.05])
+    irises = np.array([[-middle, -0.018], [middle, -0.018]]) + look
+    nose_points = lift(nose)
+    nose_points[5:8, 2] += np.array([0.02, 0.06, 0.02])
+    return Features(
+        brows=(lift(mirror(brow)[::-1], 0.02), lift(brow, 0.02)),
+        nose=nose_points,
+        eyes=(lift(left_eye), lift(eye)),
+        openings=opening,
+        irises=lift(irises),
+        iris_radius=radius,
+        outer_lip=lift(outer),
+        inner_lip=lift(inner, -0.01),
+    )
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Weak perspective: turns the head about a point inside it and projects it."""
+
+    rotation: np.ndarray  # (3, 3)
+    scale: float  # pixels per face unit
+    origin: np.ndarray  # (2,) pixels, where the pivot lies
+
+    _PIVOT = np.array([0.0, 0.45, 0.0])
+    _DISTANCE = 11.0  # of the camera, face units
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) in face units to pixels (..., 2)."""
+        turned = (points - self._PIVOT) @ self.rotation.T
+        near = (self._DISTANCE - 0.6) / (self._DISTANCE - turned[..., 2:])
+        return self.origin + self.scale * near * turned[..., :2]
+
+    def moved(self, offset: np.ndarray) -> "Camera":
+        """The same camera for a picture that is cut out at `offset` (x, y) pixels."""
+        return Camera(self.rotation, self.scale, self.origin - offset)
+
+
+def camera(scene: Scene, size: tuple[int, int]) -> Camera:
+    """The camera of a scene for pictures of `size` (width, height)."""
+    yaw, pitch, roll = np.radians([scene.yaw, scene.pitch, scene.roll])
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw),
+        np.sin(yaw),
+        np.cos(pitch),
+        np.sin(pitch),
+        np.cos(roll),
+        np.sin(roll),
+    )
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    scale = scene.scale * size[1]
+    origin = np.array([scene.centre[0] * size[0], scene.centre[1] * size[1] + 0.45 * scale])
+    return Camera(about_z @ about_x @ about_y, scale, origin)
+
+
+def outline(view: Camera, sections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Visible left and right outlines (levels, 2) in pixels of cross-sections (levels, angles, 3).
+
+    On the side that turns away this is the silhouette of the cheek, on the other side the line of
+    jaw and ear: what annotators of the 68 points mark.
+    """
+    seen = view.project(sections)
+    across = view.rotation[:2, :2] @ np.array([1.0, 0.0])
+    along = seen @ (across / np.hypot(*across))
+    middle = sections.shape[1] // 2
+    rows = np.arange(len(sections))
+    left = along[:, : middle + 1].argmin(axis=1)
+    right = middle + along[:, middle:].argmax(axis=1)
+    return seen[rows, left], seen[rows, right]
+
+
+def landmarks(
+    view: Camera, identity: Identity, shape: Head, u: dict[str, float], parts: Features
+) -> np.ndarray:
+    """The 68 points (68, 2) in pixels, iBUG order."""
+    left, right = outline(view, cross_sections(identity, shape, u, JAW_LEVELS))
+    chin = (left[-1:] + right[-1:]) / 2
+    jaw = np.concatenate([left[:-1], chin, right[-2::-1]])
+    solid = np.concatenate(
+        [*parts.brows, parts.nose, *parts.eyes, parts.outer_lip, parts.inner_lip]
+    )
+    return np.concatenate([jaw, view.project(solid)])

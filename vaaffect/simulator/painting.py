@@ -1,0 +1,376 @@
+"""Paints a head layer by layer: flat colours, soft shading, and the lines of the skin.
+
+A `Canvas` keeps three layers that are put together at the end: flat `colour`, a `cover` mask of
+where the person is, and `crease`, which darkens the skin along folds and is blurred. Shading is
+computed from the surface of the head at a quarter of the resolution, as it is smooth.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .appearance import Identity, Scene
+from .geometry import Camera, Features
+from .strokes import curve, ellipse, fill, line, taper
+
+
+@dataclass
+class Canvas:
+    """Layers of a picture, (height, width, ...) uint8, and the camera that projects onto them."""
+
+    view: Camera
+    colour: np.ndarray
+    cover: np.ndarray
+    crease: np.ndarray
+
+    def put(self, points: np.ndarray, colour: np.ndarray | tuple) -> None:
+        """Fills a polygon in pixels with colour and takes its area for the person."""
+        fill(self.colour, points, colour)
+        fill(self.cover, points, 255)
+
+    def fold(self, points: np.ndarray, strength: float, width: float) -> None:
+        """A fold of the skin along points (n, 3): `strength` 0 to 1, `width` in face units."""
+        if strength > 0.02:
+            level = 255 * (1 - min(strength, 1.0))
+            path = curve(self.view.project(points), 5)
+            half = np.sin(np.linspace(0.12, np.pi - 0.12, len(path)))
+            fill(self.crease, taper(path, width * self.view.scale * half), level)
+
+
+def canvas(view: Camera, width: int, height: int) -> Canvas:
+    """An empty canvas."""
+    blank = np.zeros((height, width, 3), np.uint8)
+    return Canvas(view, blank, blank[..., 0].copy(), np.full((height, width), 255, np.uint8))
+
+
+def tone(colour: tuple | np.ndarray, factor: float) -> np.ndarray:
+    """A lighter or darker tone of a colour."""
+    return np.clip(np.asarray(colour) * factor, 0, 255)
+
+
+# ---------------------------------------------------------------- shading
+
+
+def shade(
+    surface: np.ndarray, view: Camera, scene: Scene, shape: tuple[int, int], blush: float
+) -> np.ndarray:
+    """Light on the head, float32 (height, width, 3), 1 for skin that faces an average light.
+
+    `surface` (rows, columns, 3) is in face units. Lambert's law with wrapped light and a weak gloss;
+    points are collected in cells of 4 x 4 pixels and smoothed, which also spreads the light of the
+    head to hair, ears and neck.
+    """
+    down = np.gradient(surface, axis=0)
+    right = np.gradient(surface, axis=1)
+    normal = np.cross(right, down)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
+    normal = normal @ view.rotation.T
+    towards = np.asarray(scene.light)
+    lambert = np.clip((normal @ towards + 0.2) / 1.2, 0, None)
+    half = towards + np.array([0, 0, 1.0])
+    gloss = np.clip(normal @ (half / np.linalg.norm(half)), 0, None) ** 24
+    facing = np.clip(normal[..., 2], 0, 1)
+    rim = 0.80 + 0.20 * np.clip(facing * 1.6, 0, 1)
+    light = (scene.ambient + (1.18 - scene.ambient) * lambert) * rim + 0.10 * gloss
+    height, width = -(-shape[0] // 4), -(-shape[1] // 4)
+    at = view.project(surface) / 4
+    column = np.clip(at[..., 0].astype(int), 0, width - 1)
+    row = np.clip(at[..., 1].astype(int), 0, height - 1)
+    cell = (row * width + column).ravel()
+    weight = np.where(facing > 0.02, facing + 0.02, 0.0).ravel()
+    total = np.bincount(cell, weight * light.ravel(), height * width)
+    count = np.bincount(cell, weight, height * width)
+    layers = np.stack([total, count], -1).reshape(height, width, 2).astype(np.float32)
+    sharp = cv2.GaussianBlur(layers, (0, 0), view.scale / 4 * 0.045)
+    wide = cv2.GaussianBlur(layers, (0, 0), view.scale / 4 * 0.30)
+    wide[..., 0] += 0.72 * 1e-3
+    wide[..., 1] += 1e-3
+    mixed = sharp + 0.04 * wide
+    result = cv2.merge([mixed[..., 0] / mixed[..., 1]] * 3)
+    if blush:
+        for x in (-0.56, 0.56):
+            spot = view.project(np.array([[x, 0.48, 0.7]]))[0] / 4
+            red = np.zeros((height, width), np.float32)
+            fill(red, ellipse(spot, (view.scale * 0.05, view.scale * 0.045)), blush)
+            red = cv2.GaussianBlur(red, (0, 0), view.scale * 0.03)
+            result[..., 1] *= 1 - red
+            result[..., 2] *= 1 - red
+    result = cv2.resize(result, (width * 4, height * 4), interpolation=cv2.INTER_LINEAR)
+    return result[: shape[0], : shape[1]]
+
+
+# ---------------------------------------------------------------- features
+
+
+def eye(
+    page: Canvas, person: Identity, parts: Features, which: int, mood: dict[str, float]
+) -> None:
+    """One eye: white, iris, lids and lashes; `which` is 0 at image left, 1 at image right."""
+    view, unit = page.view, page.view.scale
+    ring = view.project(parts.eyes[which])
+    upper, lower = curve(ring[:4], 6), curve(np.concatenate([ring[3:], ring[:1]]), 6)
+    almond = np.concatenate([upper, lower])
+    low = np.floor(almond.min(axis=0) - 4).astype(int).clip(0)
+    high = np.ceil(almond.max(axis=0) + 4).astype(int)
+    # Lid above the eye: a little darker than the skin, more to see the more it droops.
+    fold = upper + (ring[[0, 3]].mean(axis=0) - parts_up(view) * unit * 0.14 - upper) * 0.0
+    bulge = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
+    lift = unit * (0.045 + 0.05 * mood["lid_droop"]) * bulge
+    crease = fold - parts_up(view) * lift
+    fill(page.colour, np.concatenate([crease, upper[::-1]]), tone(person.skin, 0.88))
+    box = page.colour[low[1] : high[1], low[0] : high[0]]
+    if box.size and parts.openings > 0.06:
+        inside = np.zeros(box.shape[:2], np.uint8)
+        fill(inside, almond - low, 255)
+        ball = np.empty_like(box)
+        ball[:] = (236, 232, 226)
+        centre = view.project(parts.irises[which][None])[0] - low
+        radius = parts.iris_radius * unit
+        fill(ball, ellipse(centre, (radius, radius)), tone(person.iris, 0.45))
+        fill(ball, ellipse(centre, (radius * 0.84, radius * 0.84)), tone(person.iris, 1.1))
+        fill(ball, ellipse(centre, (radius * 0.46, radius * 0.46)), (14, 12, 12))
+        shadow = np.concatenate([upper, upper[::-1] + parts_down(view) * unit * 0.028]) - low
+        veil = ball.copy()
+        fill(veil, shadow, (96, 84, 80))
+        ball = cv2.addWeighted(ball, 0.55, veil, 0.45, 0)
+        glint = centre + np.array([-0.35, -0.38]) * radius
+        fill(ball, ellipse(glint, (radius * 0.24, radius * 0.24)), (255, 255, 255))
+        box[:] = _over(box, ball, inside)
+    dark = tone(person.hair, 0.35) * 0.6 + np.array([10, 6, 6])
+    line(page.colour, lower, tone(person.skin, 0.62), unit * 0.018)
+    widths = unit * np.interp(np.linspace(0, 1, len(upper)), [0, 0.5, 1], [0.030, 0.046, 0.030])
+    fill(page.colour, taper(upper, widths), dark)
+    line(page.colour, crease, tone(person.skin, 0.66), unit * 0.016)
+
+
+def parts_up(view: Camera) -> np.ndarray:
+    """The direction from chin to forehead in the picture, as the *down* direction negated."""
+    return parts_down(view)
+
+
+def parts_down(view: Camera) -> np.ndarray:
+    """The direction from forehead to chin in the picture (2,)."""
+    down = view.rotation[:2, 1]
+    return down / np.hypot(*down)
+
+
+def brow(page: Canvas, person: Identity, points: np.ndarray, outer_first: bool) -> None:
+    """One brow (5, 3): a tapered stroke with a few hairs."""
+    unit = page.view.scale
+    path = curve(page.view.project(points), 5)
+    t = np.linspace(0, 1, len(path))
+    t = t if outer_first else t[::-1]
+    widths = unit * 0.105 * person.brow_thickness**0.6 * np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
+    hair = 0.75 * np.asarray(person.hair) + 0.25 * np.asarray(person.skin) * 0.5
+    hair = hair if sum(person.hair) < 420 else hair * 0.72
+    fill(page.colour, taper(path, widths), hair)
+    dark = hair * 0.72
+    for shift in (-0.2, 0.15):
+        inside = path[2:-2] + parts_down(page.view) * (widths[2:-2, None] * shift)
+        line(page.colour, inside, dark, unit * 0.014)
+
+
+def nose(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]) -> None:
+    """Shadow, nostrils and wings; the bridge itself comes from the shading."""
+    view, unit = page.view, page.view.scale
+    base = parts.nose[4:]
+    left, right = base[0], base[4]
+    for side, wing, inner in ((-1, left, base[1]), (1, right, base[3])):
+        hole = view.project((0.62 * inner + 0.38 * wing + np.array([0, 0.002, 0]))[None])[0]
+        tilt = side * 0.35 + np.arctan2(view.rotation[1, 0], view.rotation[0, 0])
+        radii = (unit * 0.058 * person.nose_width, unit * 0.026)
+        fill(page.colour, ellipse(hole, radii, tilt), tone(person.skin, 0.33))
+        over = np.array(
+            [
+                wing + np.array([-side * 0.015, -0.115, -0.02]),
+                wing + np.array([side * 0.030, -0.07, -0.02]),
+                wing + np.array([side * 0.026, -0.01, 0.0]),
+                wing + np.array([-side * 0.03, 0.035, 0.02]),
+            ]
+        )
+        page.fold(over, 0.42 + 0.2 * mood["nose_wrinkler"], 0.035)
+    under = base + np.array([0, 0.012, 0])
+    page.fold(under[1:4], 0.34, 0.06)
+    for side in (-1, 1):
+        tip = np.array([[side * 0.10, 0.40, 0.0], [side * 0.125, 0.5, 0.0], [side * 0.11, 0.57, 0.0]])
+        tip[:, 2] = base[2, 2]
+        page.fold(tip, 0.12, 0.06)
+    if mood["nose_wrinkler"] > 0.05:
+        z = parts.nose[1, 2]
+        for y, half in ((0.02, 0.10), (0.11, 0.13), (0.20, 0.14)):
+            ridge = np.array([[-half, y + 0.03, z - 0.05], [0, y - 0.02, z], [half, y + 0.03, z - 0.05]])
+            page.fold(ridge, 0.5 * mood["nose_wrinkler"], 0.04)
+
+
+def mouth(page: Canvas, person: Identity, parts: Features) -> None:
+    """Lips, and between them teeth, tongue and dark."""
+    view, unit = page.view, page.view.scale
+    outer, inner = view.project(parts.outer_lip), view.project(parts.inner_lip)
+    over = curve(outer[:7], 5)
+    under = curve(np.concatenate([outer[6:], outer[:1]]), 5)
+    inside_top = curve(inner[:5], 6)
+    inside_bottom = curve(np.concatenate([inner[4:], inner[:1]]), 6)
+    lips = np.asarray(person.lips)
+    fill(page.colour, np.concatenate([over, under]), lips)
+    # The upper lip faces down and lies in shadow, the lower lip catches the light.
+    corners = np.concatenate([outer[:1], inside_top, outer[6:7]])
+    fill(page.colour, np.concatenate([over, corners[::-1]]), lips * 0.82)
+    middle = (outer[8:11] + inner[[5, 6, 7]]) / 2
+    glow = np.clip(lips * 1.16 + 8, 0, 255)
+    path = curve(middle, 5)
+    half = np.sin(np.linspace(0.1, np.pi - 0.1, len(path)))
+    fill(page.colour, taper(path, np.linalg.norm(outer[9] - inner[6]) * 0.42 * half), glow)
+    hole = np.concatenate([inside_top, inside_bottom])
+    gap = float(np.linalg.norm(inner[6] - inner[2])) / unit
+    if gap > 0.03:
+        low = np.floor(hole.min(axis=0) - 2).astype(int).clip(0)
+        high = np.ceil(hole.max(axis=0) + 2).astype(int)
+        box = page.colour[low[1] : high[1], low[0] : high[0]]
+        if box.size:
+            cave = np.empty_like(box)
+            cave[:] = (52, 14, 16)
+            down = parts_down(view) * unit
+            size = np.linalg.norm(inner[4] - inner[0])
+            angle = np.arctan2(*(inner[4] - inner[0])[::-1])
+            floor = inner[6] - low
+            fill(cave, ellipse(floor + 0.02 * down, (size * 0.30, gap * unit * 0.42), angle), (168, 74, 74))
+            teeth = inside_top - low
+            depth = min(0.13, 0.03 + 0.62 * gap)
+            row = np.concatenate([teeth, teeth[::-1] + depth * down])
+            fill(cave, row, (240, 236, 224))
+            if gap > 0.06:
+                bottom = inside_bottom - low
+                edge = min(0.06, 0.22 * gap)
+                fill(cave, np.concatenate([bottom, bottom[::-1] - edge * down]), (222, 214, 200))
+            for t in (0.26, 0.38, 0.5, 0.62, 0.74):
+                at = teeth[round(t * (len(teeth) - 1))]
+                line(cave, np.array([at, at + depth * down]), (206, 198, 186), unit * 0.008)
+            mask = np.zeros(box.shape[:2], np.uint8)
+            fill(mask, hole - low, 255)
+            box[:] = _over(box, cave, mask)
+    seam = np.concatenate([outer[:1], inside_top, outer[6:7]])
+    line(page.colour, seam, lips * 0.42, unit * 0.026)
+    if gap > 0.03:
+        line(page.colour, inside_bottom, lips * 0.6, unit * 0.016)
+    for corner in (outer[0], outer[6]):
+        fill(page.colour, ellipse(corner, (unit * 0.022, unit * 0.018)), lips * 0.5)
+
+
+def folds(
+    page: Canvas, person: Identity, parts: Features, mood: dict[str, float]
+) -> None:
+    """Lines and hollows of the skin: with age, and with the action units that make them."""
+    age = person.age
+    corners = parts.outer_lip[0], parts.outer_lip[6]
+    wings = parts.nose[4], parts.nose[8]
+    smile = mood["lip_corner_puller"]
+    sneer = max(mood["upper_lip_raiser"], mood["nose_wrinkler"])
+    for side, corner, wing in ((-1, corners[0], wings[0]), (1, corners[1], wings[1])):
+        out = np.array([side, 0, 0])
+        cheek = np.array(
+            [
+                wing + out * 0.06 + np.array([0, -0.06, 0.02]),
+                (wing + corner) / 2 + out * (0.13 + 0.07 * smile) + np.array([0, -0.04, 0.05]),
+                corner + out * (0.13 + 0.03 * smile) + np.array([0, -0.02 + 0.1 * (1 - smile), 0]),
+            ]
+        )
+        page.fold(cheek, 0.05 + 0.16 * age + 0.30 * smile + 0.32 * sneer, 0.06)
+        droop = mood["lip_corner_depressor"]
+        page.fold(
+            np.array([corner + out * 0.03, corner + out * 0.06 + np.array([0, 0.13, -0.03])]),
+            0.32 * droop + 0.1 * age,
+            0.05,
+        )
+        ring = parts.eyes[0 if side < 0 else 1]
+        below = ring[[0, 5, 4, 3]] + np.array([0, 0.075, 0.0]) if side < 0 else ring[[3, 4, 5, 0]] + np.array([0, 0.075, 0.0])
+        bag = 0.10 + 0.14 * age + 0.26 * mood["cheek_raiser"] + 0.16 * mood["lid_tightener"]
+        page.fold(below, bag, 0.05)
+        end = ring[0 if side < 0 else 3]
+        crow = 0.34 * mood["cheek_raiser"] + 0.12 * max(age - 0.4, 0)
+        for rise in (-0.07, 0.0, 0.07):
+            page.fold(
+                np.array([end + out * 0.06 + [0, 0.3 * rise, 0], end + out * 0.17 + [0, rise, -0.08]]),
+                crow,
+                0.025,
+            )
+        frown = mood["brow_lowerer"] * 0.6 + 0.25 * mood["nose_wrinkler"] + 0.08 * age
+        inner = parts.brows[0][4] if side < 0 else parts.brows[1][0]
+        top = inner + np.array([-side * 0.075, -0.10, 0])
+        page.fold(np.array([top, inner + np.array([-side * 0.09, 0.09, 0])]), frown, 0.04)
+    raised = mood["inner_brow_raiser"]
+    wide = mood["outer_brow_raiser"]
+    for i, y in enumerate((-0.52, -0.62, -0.72)):
+        reach = 0.25 + 0.42 * wide
+        bow = 0.05 * (1 - wide) * raised
+        x = np.linspace(-reach, reach, 7)
+        ridge = np.column_stack([x, y - bow * np.cos(x / reach * np.pi), 0.86 - 0.18 * x**2])
+        page.fold(ridge, (0.40 * max(raised, wide) - 0.03 * i) + 0.22 * max(age - 0.35, 0), 0.035)
+    lip = parts.outer_lip[[8, 9, 10]] + np.array([0, 0.045, -0.02])
+    page.fold(lip, 0.26 + 0.15 * mood["chin_raiser"], 0.09)
+    if mood["chin_raiser"] > 0.1:
+        x = np.linspace(-0.17, 0.17, 5)
+        low = parts.outer_lip[9, 1] + 0.16 - 0.5 * x**2
+        chin = np.column_stack([x, low, np.full(5, 0.95)])
+        page.fold(chin, 0.3 * mood["chin_raiser"], 0.05)
+    philtrum = np.array([[0, 0.74, 1.02], [0, 0.82, 1.02]]) + np.array([0, parts.nose[6, 1] - 0.69, 0])
+    page.fold(philtrum, 0.10, 0.06)
+
+
+def glasses(page: Canvas, person: Identity, parts: Features) -> None:
+    """A thin frame around both eyes."""
+    view, unit = page.view, page.view.scale
+    colour = tone(person.hair, 0.5) if sum(person.hair) < 300 else np.array([60, 40, 34])
+    rims = []
+    for ring in parts.eyes:
+        centre = ring.mean(axis=0) * np.array([1, 0, 1]) + np.array([0, 0.04, 0.14])
+        t = np.linspace(0, 2 * np.pi, 28)
+        squeeze = np.sign(np.cos(t)) * np.abs(np.cos(t)) ** 0.7, np.sign(np.sin(t)) * np.abs(np.sin(t)) ** 0.7
+        rim = centre + np.stack([0.31 * squeeze[0], 0.235 * squeeze[1], 0 * t], -1)
+        rims.append(rim)
+        line(page.colour, view.project(rim), colour, unit * 0.03)
+    bridge = np.array([rims[0][0], (rims[0][0] + rims[1][14]) / 2 + [0, -0.05, 0.05], rims[1][14]])
+    line(page.colour, curve(view.project(bridge), 4), colour, unit * 0.035)
+    for rim, side in ((rims[0][14], -1), (rims[1][0], 1)):
+        arm = view.project(np.array([rim, [side * 1.03 * person.face_width, -0.02, -0.05]]))
+        line(page.colour, arm, colour, unit * 0.03)
+
+
+def beard(
+    page: Canvas, person: Identity, parts: Features, sides: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Beard and moustache as a soft tint of the skin; `sides` are the outlines below the ears."""
+    view, unit = page.view, page.view.scale
+    height, width = page.cover.shape
+    mask = np.zeros((-(-height // 2), -(-width // 2)), np.uint8)
+    left, right = sides
+    y = parts.outer_lip[0, 1]
+    cheek = np.array([[0.78, y - 0.32, 0.45], [0.60, y - 0.10, 0.66], [0.50, y + 0.05, 0.85]])
+    flip = np.array([-1.0, 1.0, 1.0])
+    inner = view.project(np.concatenate([cheek[::1] * flip, cheek[::-1]]))
+    ring = np.concatenate([left, right[::-1], inner[::-1]])
+    fill(mask, ring / 2, 255)
+    lip = parts.outer_lip[:7] + np.array([0, -0.03, 0])
+    base = parts.nose[[4, 6, 8]] + np.array([0, 0.05, 0])
+    wide = np.array([[-0.50, y + 0.16, 0.85], [0.50, y + 0.16, 0.85]])
+    stache = np.concatenate([wide[:1], lip[:1] * [1.12, 1, 1], base, lip[6:] * [1.12, 1, 1], wide[1:]])
+    hull = view.project(np.concatenate([stache, [[0.0, y + 0.2, 1.0]]]))
+    fill(mask, hull / 2, 255)
+    chin = view.project(np.array([[-0.42, y + 0.0, 0.9], [0.42, y + 0.0, 0.9], [0.5, y + 0.4, 0.8], [-0.5, y + 0.4, 0.8]]))
+    fill(mask, chin / 2, 255)
+    mask = cv2.GaussianBlur(mask, (0, 0), unit * 0.03)
+    mask = cv2.resize(mask, (mask.shape[1] * 2, mask.shape[0] * 2))[:height, :width]
+    strength = 0.85 if person.beard > 0.6 else person.beard
+    rng = np.random.default_rng([person.texture, 5])
+    grain = rng.integers(150, 256, (64, 64), dtype=np.uint8)
+    grain = np.tile(grain, (height // 64 + 1, width // 64 + 1))[:height, :width]
+    mask = cv2.multiply(mask, grain, scale=strength / 255)
+    flat = np.empty_like(page.colour)
+    flat[:] = tone(person.hair, 0.8)
+    page.colour[:] = _over(page.colour, flat, mask)
+
+
+def _over(under: np.ndarray, top: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`top` over `under` where `mask` (height, width) uint8 is 255."""
+    weight = mask.astype(np.float32) * (1 / 255)
+    return cv2.blendLinear(top, np.ascontiguousarray(under), weight, 1 - weight)

@@ -1,0 +1,359 @@
+"""The study: every notebook in order with one profile, from nothing to a report.
+
+Everything a study makes is in one report folder: `notebooks/` (executed copies), `tables/` and
+`figures/` (written by the notebooks), `html/` and `report.html` (pages), `manifest.json`. Trainings
+go to a runs folder beside it, so that a killed study goes on where it stopped.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import nbformat
+
+from . import execution, html, manifest, paths
+from .errors import UserError
+from .profiles import (
+    Profile,
+    load_profile,
+    notebook_sources,
+    number,
+    read_parameters,
+)
+from .progress import VARIABLE, Display, Tail, clock
+
+__all__ = ["notebook_sources", "run_study"]
+
+Prepare = Callable[[dict[str, Any], Callable[[int, int], None]], dict[str, str]]
+MADE = ("notebooks", "html", "tables", "figures")  # folders in a report folder
+UNKNOWN_SECONDS = 60.0  # expected of a step about which nothing is known
+
+
+def run_study(
+    profile: str = "demo",
+    only: Sequence[str] = (),
+    resume: bool = False,
+    out: Path | None = None,
+    *,
+    notebooks_dir: Path = paths.NOTEBOOKS,
+    profiles_dir: Path | None = None,
+    runs_dir: Path = paths.RUNS,
+    prepare: Prepare | None = None,
+    stream: TextIO | None = None,
+    live: bool | None = None,
+) -> Path:
+    """Run a study and return its report folder.
+
+    Args:
+        profile: name of a file in the profiles folder.
+        only: notebook numbers; the others, and all trainings, are left as they are.
+        resume: keep every notebook that is complete and whose inputs are still the same.
+        out: the report folder; `reports/<profile>` by default.
+        notebooks_dir: where the notebooks are.
+        profiles_dir: where the profiles are; `profiles` beside the notebooks by default.
+        runs_dir: trainings go to a folder in here.
+        prepare: makes the data from all parameters and a progress function (done, total), and
+            returns their hashes; `data.prepare` by default.
+        stream: where progress goes; standard output by default.
+        live: redraw one progress line (default: where the stream is a terminal).
+
+    Raises:
+        UserError: a profile, a folder or a notebook is not as it must be.
+        KeyboardInterrupt: interrupted; what is finished is kept.
+    """
+    settings = load_profile(profile, profiles_dir or notebooks_dir / "profiles", notebooks_dir)
+    notebooks = notebook_sources(notebooks_dir)
+    if not notebooks:
+        raise UserError(f"There are no notebooks NN_name.ipynb in {_shown(notebooks_dir)}.")
+    chosen = _chosen(notebooks, only)
+    folder = _report_folder(out, profile, notebooks_dir)
+    runs = _runs_folder(runs_dir, folder, profile)
+    with _locked(runs_dir, folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as work:
+        study = _Study(settings, notebooks, folder, runs, Path(work))
+        if not (resume or only):
+            study.start_afresh()
+        study.display = Display(
+            ["simulate", *(notebook.stem for notebook in chosen)],
+            study.expected_seconds(),
+            stream or sys.stdout,
+            live,
+        )
+        again = "python -m vaaffect study --profile " + profile
+        again += f" --only {' '.join(only)}" if only else ""
+        again += f" --out {out}" if out is not None else ""
+        study.run(chosen, resume, prepare or _default_prepare, again + " --resume")
+    return folder
+
+
+class _Study:
+    """A study that is running: its folders, and its manifest, written after every step."""
+
+    display: Display
+
+    def __init__(
+        self, profile: Profile, notebooks: list[Path], folder: Path, runs: Path, work: Path
+    ):
+        self.profile, self.notebooks = profile, notebooks
+        self.folder, self.runs, self.work = folder, runs, work
+        self.out = _shown(folder)
+        given = {"PROFILE": profile.name, "OUT": self.out}
+        self.given: dict[str, dict[str, Any]] = {}  # per notebook number: what papermill injects
+        self.parameters: dict[str, dict[str, Any]] = {}  # the same over the defaults
+        for notebook in notebooks:
+            declared = read_parameters(notebook)
+            own = {name: value for name, value in given.items() if name in declared}
+            nn = number(notebook)
+            self.given[nn] = {**profile.parameters_for(notebook), **own}
+            defaults = {parameter.name: parameter.default for parameter in declared.values()}
+            self.parameters[nn] = {**defaults, **self.given[nn]}
+        self.previous = manifest.read(folder / "manifest.json")
+        self.manifest: dict[str, Any] = {"notebooks": dict(self.previous.get("notebooks", {}))}
+        self.manifest["seconds"] = dict(self.previous.get("seconds", {}))
+        self.library = manifest.library_hash()
+
+    def union(self) -> dict[str, Any]:
+        """All parameters of all notebooks, the profile's values over the defaults."""
+        union: dict[str, Any] = {}
+        for values in [*self.parameters.values(), *self.given.values()]:
+            union.update(values)
+        return union
+
+    def start_afresh(self) -> None:
+        """Set the trainings of the last study aside and clear its report folder."""
+        if self.runs.exists():
+            aside = self.runs.with_name(self.runs.name + ".previous")
+            shutil.rmtree(aside, ignore_errors=True)
+            self.runs.rename(aside)
+        for name in MADE:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / "report.html").unlink(missing_ok=True)
+        self.manifest["notebooks"], self.manifest["seconds"] = {}, {}
+
+    def expected_seconds(self) -> dict[str, float]:
+        """Per step: what the last study with these parameters took, else what the profile says."""
+        same = self.previous.get("parameters_hash") == manifest.digest(self.given)
+        measured = self.previous.get("seconds", {}) if same else {}
+        known = {**self.profile.expected_seconds, **measured}
+        fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
+        names = {"simulate": "simulate"} | {number(path): path.stem for path in self.notebooks}
+        return {name: known.get(step, fallback) for step, name in names.items()}
+
+    def save(self, status: str) -> None:
+        """Write the manifest."""
+        self.manifest["status"] = status
+        manifest.write(self.folder / "manifest.json", self.manifest)
+
+    def run(self, chosen: list[Path], resume: bool, prepare: Prepare, again: str) -> None:
+        """Do all steps; `again` is the command that goes on after a failure."""
+        union = self.union()
+        self.manifest = {
+            "status": "running",
+            "profile": self.profile.name,
+            "title": self.profile.title,
+            "simulated": union.get("DATA") == "simulated",
+            "started": manifest.utc_now(),
+            "finished": None,
+            **manifest.environment(),
+            "parameters_hash": manifest.digest(self.given),
+            "data": {},
+            **self.manifest,
+            "tables": {},
+        }
+        self.save("running")
+        self.display.say(f"{self.profile.name}: {self.profile.title}")
+        try:
+            self._prepare(prepare, union)
+            for notebook in chosen:
+                self._notebook(notebook, resume, again)
+            self._finish()
+        except KeyboardInterrupt:
+            self.save("interrupted")
+            self.display.say(f"Stopped. What is finished is kept; go on with: {again}")
+            raise
+        except BaseException:
+            self.save("failed")
+            raise
+
+    def _prepare(self, prepare: Prepare, union: dict[str, Any]) -> None:
+        def progress(done: int, total: int) -> None:
+            self.display.show({"done": done, "total": total}, done / max(total, 1))
+
+        self.display.start("simulate")
+        self.manifest["data"] = dict(prepare(union, progress))
+        self.manifest["seconds"]["simulate"] = round(self.display.end(), 1)
+
+    def _notebook(self, notebook: Path, resume: bool, again: str) -> None:
+        nn, entries = number(notebook), self.manifest["notebooks"]
+        if resume and self._is_current(notebook):
+            self.display.keep(notebook.stem)
+            return
+        key, lineage = self._keys(notebook)
+        entries[nn] = {
+            "file": notebook.name,
+            "status": "running",
+            "parameters": self.parameters[nn],
+            "key": key,
+            "lineage": lineage,
+            "commit": self.manifest["commit"],
+            "dirty": self.manifest["dirty"],
+        }
+        self.manifest["notebooks"] = dict(sorted(entries.items()))
+        self.save("running")
+        events = self.work / f"progress-{nn}.jsonl"
+        target = self.folder / "notebooks" / notebook.name
+        self.display.start(notebook.stem)
+        try:
+            with Tail(events, self.display):
+                execution.execute(
+                    notebook,
+                    target,
+                    self.given[nn],
+                    {VARIABLE: str(events), "VAAFFECT_RUNS": str(self.runs)},
+                    self.work,
+                    self._replacements(),
+                )
+        except execution.NotebookFailed as failure:
+            self.display.end(failed=True)
+            entries[nn]["status"] = "failed"
+            raise UserError(
+                f"{notebook.name} stopped at {failure}\n"
+                f"What ran until then: {_shown(target.with_suffix('.failed.ipynb'))}\n"
+                f"Put that right, then continue with: {again}"
+            ) from failure
+        seconds = round(self.display.end(), 1)
+        self.manifest["seconds"][nn] = seconds
+        self.manifest["notebooks"][nn] |= {"status": "complete", "seconds": seconds}
+        self.save("running")
+
+    def _finish(self) -> None:
+        """Build the pages and close the manifest."""
+        stale = [number(path) for path in self.notebooks if not self._is_current(path)]
+        sources = [
+            path for path in self.notebooks if (self.folder / "notebooks" / path.name).is_file()
+        ]
+        self.manifest["finished"] = manifest.utc_now()
+        self.manifest["tables"] = manifest.file_hashes(self.folder / "tables")
+        for note in html.build_pages(self.folder, sources, self.manifest):
+            self.display.say(f"note: {note}")
+        self.save("partial" if stale else "complete")
+        if stale:
+            self.display.say(
+                f"Notebooks {', '.join(stale)} were not run with the present code, parameters and"
+                " data; --resume brings them up to date."
+            )
+        page = self.folder / "report.html"
+        page = page if page.is_file() else self.folder / "html"
+        self.display.say(f"Done in {clock(self.display.elapsed())}: {_shown(page)}")
+
+    def _keys(self, notebook: Path) -> tuple[str, str]:
+        """(key, lineage) of a notebook on top of what the earlier ones have left on disk."""
+        nn = number(notebook)
+        index = self.notebooks.index(notebook)
+        before = ""
+        if index:
+            entry = self.manifest["notebooks"].get(number(self.notebooks[index - 1]), {})
+            before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
+        given = {name: value for name, value in self.given[nn].items() if name != "OUT"}
+        return manifest.notebook_keys(
+            notebook, given, self.library, self.manifest["data"], before
+        )
+
+    def _is_current(self, notebook: Path) -> bool:
+        """Whether the executed copy is whole and made from what there is now."""
+        entry = self.manifest["notebooks"].get(number(notebook), {})
+        if entry.get("status") != "complete" or entry.get("key") != self._keys(notebook)[0]:
+            return False
+        try:
+            copy = nbformat.read(self.folder / "notebooks" / notebook.name, as_version=4)
+        except (OSError, ValueError):
+            return False
+        return execution.is_complete(copy)
+
+    def _replacements(self) -> dict[str, str]:
+        """Local paths, and what the stored copies say instead."""
+        pairs = {
+            str(self.folder): self.folder.name if Path(self.out).is_absolute() else self.out,
+            str(self.runs): f"runs/{self.runs.name}",
+            str(self.work): "work",
+            f"{paths.ROOT}/": "",
+            str(paths.ROOT): ".",
+            sys.prefix: "python",
+            str(Path.home()): "~",
+            tempfile.gettempdir(): "tmp",
+        }
+        return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
+
+
+def _default_prepare(
+    parameters: dict[str, Any], progress: Callable[[int, int], None]
+) -> dict[str, str]:
+    from . import data  # draws faces: OpenCV and numpy are not needed before
+
+    return data.prepare(parameters, progress)
+
+
+def _chosen(notebooks: list[Path], only: Sequence[str]) -> list[Path]:
+    by_number = {number(notebook): notebook for notebook in notebooks}
+    if not only:
+        return notebooks
+    wanted = {given.zfill(2) for given in only}
+    unknown = sorted(wanted - set(by_number))
+    if unknown:
+        raise UserError(
+            f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(by_number)}."
+        )
+    return [notebook for nn, notebook in by_number.items() if nn in wanted]
+
+
+def _report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
+    """The report folder, made if need be; refuses one that holds something else."""
+    folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
+    inside = notebooks_dir.resolve().is_relative_to(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {_shown(folder)} is a file; name a folder for the report.")
+    foreign = folder.is_dir() and not manifest.read(folder / "manifest.json").get("profile")
+    if inside or (foreign and any((folder / name).exists() for name in MADE)):
+        raise UserError(
+            f"--out {_shown(folder)} holds folders that no study has made (there is no"
+            " manifest.json of one), and a study would clear them; name a new folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _runs_folder(runs_dir: Path, folder: Path, profile: str) -> Path:
+    """Where trainings go: apart from the report, one folder per profile and report folder."""
+    if folder == (paths.REPORTS / profile).resolve():
+        return Path(runs_dir) / profile
+    return Path(runs_dir) / f"{profile}-{_short_hash(folder)}"
+
+
+def _short_hash(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _locked(runs_dir: Path, folder: Path) -> Iterator[None]:
+    """Hold the report folder; the system lets go of it however the process ends."""
+    Path(runs_dir).mkdir(parents=True, exist_ok=True)
+    with (Path(runs_dir) / f".{_short_hash(folder)}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"Another study is writing {_shown(folder)}; wait for it, or name another folder"
+                " with --out."
+            ) from None
+        yield
+
+
+def _shown(path: Path) -> str:
+    """A path relative to the repository where it lies inside."""
+    path = Path(path).resolve()
+    return path.relative_to(paths.ROOT).as_posix() if path.is_relative_to(paths.ROOT) else str(path)

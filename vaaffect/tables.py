@@ -1,0 +1,85 @@
+"""Tables as files: CSV with every digit for programs, Markdown for people."""
+
+import numpy as np
+import pandas as pd
+
+from .baselines import CONSTANT
+from .models import NAMES
+from .paths import report_folder
+from .predictions import DIMENSIONS
+
+UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant
+
+
+def model_name(model: str) -> str:
+    """A model's name as people write it."""
+    return {CONSTANT: "constant (training mean)"}.get(model) or NAMES.get(model, model)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with fixed digits and a real minus sign; UNDEFINED for nan."""
+    if not np.isfinite(value):
+        return UNDEFINED
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def save_table(table: pd.DataFrame, out: str, name: str, caption: str) -> pd.DataFrame:
+    """Write OUT/tables/NAME.csv and NAME.md; returns the table, so that a cell can show it.
+
+    Args:
+        table: what to write; its index is left out.
+        out: the notebook's OUT.
+        name: file name without ending, beginning with the notebook's number.
+        caption: what the numbers are, on which data, on which scale. Stands above the Markdown.
+    """
+    folder = report_folder(out) / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    (folder / f"{name}.md").write_text(f"{caption}\n\n{to_markdown(table)}\n", encoding="utf-8")
+    return table
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A pipe table; floats are rounded to three digits, numbers are aligned to the right."""
+    numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table]
+    lines = [
+        "| " + " | ".join(str(c) for c in table) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+    ]
+    for row in table.itertuples(index=False):
+        cells = [number(x, 3) if isinstance(x, float) else str(x) for x in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def fold_table(
+    summary: pd.DataFrame, metrics: tuple[str, ...] = ("RMSE", "PCC", "ICC", "CCC")
+) -> pd.DataFrame:
+    """The five-fold table: a row per dimension and model, a column per metric.
+
+    Each cell reads `mean ± standard deviation between folds [interval of the mean]`.
+
+    Args:
+        summary: as of `evaluation.fold_summary`.
+        metrics: which ones, in which order; RMSE on the [-1, 1] scale.
+    """
+    chosen = summary[summary["scale"] == "[-1, 1]"]
+    rows = []
+    for dimension in DIMENSIONS:
+        for (model, recipe), cells in chosen[chosen["dimension"] == dimension].groupby(
+            ["model", "recipe"], sort=False
+        ):
+            by_metric = cells.set_index("metric")
+            row = {"dimension": dimension, "model": model_name(model), "recipe": recipe}
+            row |= {name: _cell(by_metric.loc[name]) for name in metrics}
+            first = cells.iloc[0]
+            row |= {"folds": first["folds"], "frames": first["n"], "data": first["test_corpus"]}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _cell(row: pd.Series) -> str:
+    if not np.isfinite(row["mean"]):
+        return UNDEFINED
+    spread = f"{number(row['mean'])} ± {number(row['sd'])}"
+    return f"{spread} [{number(row['low'])}, {number(row['high'])}]"
