@@ -51,7 +51,7 @@ class Corpus:
     @property
     def va(self) -> np.ndarray:
         """(N, 2) float32 labels, columns (valence, arousal), in [-1, 1]."""
-        return self.frames[["valence", "arousal"]].to_numpy(np.float32)
+        return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
 
     def fingerprint(self) -> str:
         """SHA-256 over labels, landmarks and the size of every picture file.

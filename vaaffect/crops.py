@@ -53,7 +53,7 @@ class Crops:
     @property
     def va(self) -> np.ndarray:
         """(N, 2) float32 labels, columns (valence, arousal), in [-1, 1]."""
-        return self.frames[["valence", "arousal"]].to_numpy(np.float32)
+        return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
 
 
 def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from . import paths
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
 
 
-class NotebookFailed(Exception):
+class NotebookError(Exception):
     """A notebook did not run to its end; the message says where and why, in a line or two."""
 
 
@@ -47,7 +47,7 @@ def execute(
         replacements: texts, local paths above all, and what the copy says in their place.
 
     Raises:
-        NotebookFailed: a cell raised, the kernel died, or cells were left out.
+        NotebookError: a cell raised, the kernel died, or cells were left out.
     """
     failed_copy = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def execute(
     write_notebook(notebook, failed_copy if failure else target)
     running.unlink()
     if failure:
-        raise NotebookFailed(failure)
+        raise NotebookError(failure)
 
 
 def is_complete(notebook: NotebookNode) -> bool:
@@ -103,21 +103,7 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
     Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; local
     paths are replaced in the injected cell and in every text that a cell printed.
     """
-    rules = [
-        (re.compile(rf"(?<![\w/.-]){re.escape(old)}(?![\w.-])"), new)
-        for old, new in sorted(replacements.items(), key=lambda rule: -len(rule[0]))
-    ]
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, list):
-            return [clean(item) for item in value]
-        if isinstance(value, dict):
-            return {key: clean(item) for key, item in value.items()}
-        if isinstance(value, str):
-            for pattern, new in rules:
-                value = pattern.sub(lambda _, new=new: new, value)
-        return value
-
+    clean = cleaner(replacements)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
@@ -140,6 +126,27 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
         key: clean(record[key]) for key in ("parameters", "duration", "version") if key in record
     }
     notebook.metadata.pop("widgets", None)
+
+
+def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
+    """A function that makes the replacements in every text of a nested value, longest first."""
+    # Warnings name the file that a cell was compiled from: another number in every run.
+    rules = [(re.compile(r"\S*ipykernel_\d+/\d+\.py"), "cell")]
+    for old, new in sorted(replacements.items(), key=lambda rule: -len(rule[0])):
+        end = "" if old.endswith("/") else r"(?![\w.-])"
+        rules.append((re.compile(rf"(?<![\w/.-]){re.escape(old)}{end}"), new))
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        if isinstance(value, str):
+            for pattern, new in rules:
+                value = pattern.sub(lambda _, new=new: new, value)
+        return value
+
+    return clean
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
@@ -207,15 +214,12 @@ def _describe(error: PapermillExecutionError) -> str:
 
 
 def _describe_dead_kernel(notebook: NotebookNode) -> str:
-    running = next(
-        (
-            cell
-            for cell in notebook.cells
-            if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None
-        ),
-        None,
-    )
-    where = f"cell ({_first_line(running.source)})" if running else "its start"
+    started = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    where = f"cell ({_first_line(started[-1].source)})" if started else "its start"
     return (
         f"{where}:\nThe kernel died. Most often memory ran out: close other programs, or lower the"
         " batch size or the number of clips in the profile."

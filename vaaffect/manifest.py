@@ -32,6 +32,21 @@ def environment() -> dict[str, Any]:
     }
 
 
+def colophon(profile: str) -> str:
+    """What a notebook prints at its end: profile, commit, versions, device."""
+    here = environment()
+    commit = (here["commit"] or "unknown")[:10] + (
+        " with uncommitted changes" * bool(here["dirty"])
+    )
+    chosen = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
+    versions = ", ".join(f"{name} {here['packages'].get(name)}" for name in chosen)
+    device = (
+        here["device"].get("gpu") or f"{here['device']['cpu']}, {here['device']['threads']} threads"
+    )
+    lines = (f"profile {profile}", f"commit  {commit}", f"python  {here["python"]}, {versions}")
+    return "\n".join((*lines, f"device  {device}"))
+
+
 def source_state() -> tuple[str | None, bool | None]:
     """The commit of the sources and whether they differ from it; None where git cannot say.
 
@@ -147,5 +162,3 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)
-
-

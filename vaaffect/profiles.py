@@ -215,7 +215,7 @@ def _checked(path: Path, content: Any, notebooks: list[Path]) -> Profile:
     declared = {number(notebook): read_parameters(notebook) for notebook in notebooks}
 
     shared = _mapping(content.get("all"), f"{file}: all")
-    anywhere = {name for parameters in declared.values() for name in parameters}
+    anywhere = list(dict.fromkeys(name for cell in declared.values() for name in cell))
     for name, value in shared.items():
         _check_known(f"{file}: all", name, anywhere, "no notebook declares it")
         for nn, parameters in declared.items():
@@ -254,7 +254,7 @@ def _mapping(value: Any, where: str) -> dict:
 def _check_number(where: str, given: Any, known: Iterable[str]) -> None:
     if given in known:
         return
-    hint = _choices(given, known)
+    hint = f"valid: {', '.join(known)}"
     if isinstance(given, int):
         hint = f'write it as two digits in quotes, "{given:02d}"; {hint}'
     raise UserError(f"{where}: unknown notebook number {given!r}; {hint}.")

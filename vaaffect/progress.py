@@ -157,12 +157,19 @@ class Display:
         self.fraction = self.fraction if fraction is None else fraction
         self.draw()
 
+    def elapsed(self) -> float:
+        """Seconds since the study began."""
+        return time.monotonic() - self.started
+
     def remaining(self) -> float:
         """Seconds until the study ends."""
         later = [s for s in self.steps if s not in self.done and s not in self.kept]
+        # Data that was there already says nothing about the speed of this machine.
+        found = self.done.get("simulate", 0.0) < 0.1 * self.expected.get("simulate", 0.0)
+        done = {k: v for k, v in self.done.items() if not (found and k == "simulate")}
         return eta(
-            [self.expected[step] for step in self.done],
-            list(self.done.values()),
+            [self.expected[step] for step in done],
+            list(done.values()),
             self.expected.get(self.now, 0.0),
             time.monotonic() - self.now_started if self.now else 0.0,
             [self.expected[step] for step in later if step != self.now],
@@ -176,8 +183,7 @@ class Display:
             if self.now is None or not (self.live or now - self._last_line >= LINE_EVERY):
                 return
             self._last_line = now
-            elapsed = clock(now - self.started)
-            tail = f"elapsed {elapsed}  ETA {clock(self.remaining())}"
+            tail = f"elapsed {clock(self.elapsed())}  ETA {clock(self.remaining())}"
             text = "  ".join(filter(None, [self._label(self.now), describe(self.event), tail]))
             if self.live:
                 width = shutil.get_terminal_size().columns - 1

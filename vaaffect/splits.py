@@ -87,6 +87,9 @@ def subject_folds(
 
 
 def _cut(strata: np.ndarray, groups: np.ndarray, parts: int, seed: int):
+    counts = np.bincount(strata)
+    # A cell with fewer frames than parts cannot be spread over them; count it with the fullest.
+    strata = np.where(counts[strata] < parts, counts.argmax(), strata)
     cutter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     return cutter.split(strata, strata, groups)
 

@@ -5,13 +5,11 @@ Everything a study makes is in one report folder: `notebooks/` (executed copies)
 go to a runs folder beside it, so that a killed study goes on where it stopped.
 """
 
-import fcntl
-import hashlib
+import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +17,7 @@ import nbformat
 
 from . import execution, html, manifest, paths
 from .errors import UserError
+from .folders import MADE, locked, report_folder, runs_folder, shown
 from .profiles import (
     Profile,
     load_profile,
@@ -31,7 +30,6 @@ from .progress import VARIABLE, Display, Tail, clock
 __all__ = ["notebook_sources", "run_study"]
 
 Prepare = Callable[[dict[str, Any], Callable[[int, int], None]], dict[str, str]]
-MADE = ("notebooks", "html", "tables", "figures")  # folders in a report folder
 UNKNOWN_SECONDS = 60.0  # expected of a step about which nothing is known
 
 
@@ -70,11 +68,11 @@ def run_study(
     settings = load_profile(profile, profiles_dir or notebooks_dir / "profiles", notebooks_dir)
     notebooks = notebook_sources(notebooks_dir)
     if not notebooks:
-        raise UserError(f"There are no notebooks NN_name.ipynb in {_shown(notebooks_dir)}.")
+        raise UserError(f"There are no notebooks NN_name.ipynb in {shown(notebooks_dir)}.")
     chosen = _chosen(notebooks, only)
-    folder = _report_folder(out, profile, notebooks_dir)
-    runs = _runs_folder(runs_dir, folder, profile)
-    with _locked(runs_dir, folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as work:
+    folder = report_folder(out, profile, notebooks_dir)
+    runs = runs_folder(runs_dir, folder, profile)
+    with locked(runs_dir, folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as work:
         study = _Study(settings, notebooks, folder, runs, Path(work))
         if not (resume or only):
             study.start_afresh()
@@ -101,7 +99,7 @@ class _Study:
     ):
         self.profile, self.notebooks = profile, notebooks
         self.folder, self.runs, self.work = folder, runs, work
-        self.out = _shown(folder)
+        self.out = shown(folder)
         given = {"PROFILE": profile.name, "OUT": self.out}
         self.given: dict[str, dict[str, Any]] = {}  # per notebook number: what papermill injects
         self.parameters: dict[str, dict[str, Any]] = {}  # the same over the defaults
@@ -186,7 +184,9 @@ class _Study:
 
         self.display.start("simulate")
         self.manifest["data"] = dict(prepare(union, progress))
-        self.manifest["seconds"]["simulate"] = round(self.display.end(), 1)
+        # Data that was there already says nothing about how long making it takes.
+        before = self.manifest["seconds"].get("simulate", 0.0)
+        self.manifest["seconds"]["simulate"] = max(before, round(self.display.end(), 1))
 
     def _notebook(self, notebook: Path, resume: bool, again: str) -> None:
         nn, entries = number(notebook), self.manifest["notebooks"]
@@ -197,7 +197,7 @@ class _Study:
         entries[nn] = {
             "file": notebook.name,
             "status": "running",
-            "parameters": self.parameters[nn],
+            "parameters": execution.cleaner(self._replacements())(self.parameters[nn]),
             "key": key,
             "lineage": lineage,
             "commit": self.manifest["commit"],
@@ -218,12 +218,12 @@ class _Study:
                     self.work,
                     self._replacements(),
                 )
-        except execution.NotebookFailed as failure:
+        except execution.NotebookError as failure:
             self.display.end(failed=True)
             entries[nn]["status"] = "failed"
             raise UserError(
                 f"{notebook.name} stopped at {failure}\n"
-                f"What ran until then: {_shown(target.with_suffix('.failed.ipynb'))}\n"
+                f"What ran until then: {shown(target.with_suffix('.failed.ipynb'))}\n"
                 f"Put that right, then continue with: {again}"
             ) from failure
         seconds = round(self.display.end(), 1)
@@ -233,7 +233,8 @@ class _Study:
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
-        stale = [number(path) for path in self.notebooks if not self._is_current(path)]
+        current = list(itertools.takewhile(self._is_current, self.notebooks))
+        stale = [number(path) for path in self.notebooks[len(current) :]]  # each builds on the last
         sources = [
             path for path in self.notebooks if (self.folder / "notebooks" / path.name).is_file()
         ]
@@ -249,7 +250,7 @@ class _Study:
             )
         page = self.folder / "report.html"
         page = page if page.is_file() else self.folder / "html"
-        self.display.say(f"Done in {clock(self.display.elapsed())}: {_shown(page)}")
+        self.display.say(f"Done in {clock(self.display.elapsed())}: {shown(page)}")
 
     def _keys(self, notebook: Path) -> tuple[str, str]:
         """(key, lineage) of a notebook on top of what the earlier ones have left on disk."""
@@ -260,9 +261,7 @@ class _Study:
             entry = self.manifest["notebooks"].get(number(self.notebooks[index - 1]), {})
             before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
         given = {name: value for name, value in self.given[nn].items() if name != "OUT"}
-        return manifest.notebook_keys(
-            notebook, given, self.library, self.manifest["data"], before
-        )
+        return manifest.notebook_keys(notebook, given, self.library, self.manifest["data"], before)
 
     def _is_current(self, notebook: Path) -> bool:
         """Whether the executed copy is whole and made from what there is now."""
@@ -277,7 +276,9 @@ class _Study:
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
+        given = [value for value in self.union().values() if isinstance(value, str)]
         pairs = {
+            **{value: f"…/{Path(value).name}" for value in given if Path(value).is_absolute()},
             str(self.folder): self.folder.name if Path(self.out).is_absolute() else self.out,
             str(self.runs): f"runs/{self.runs.name}",
             str(self.work): "work",
@@ -309,51 +310,3 @@ def _chosen(notebooks: list[Path], only: Sequence[str]) -> list[Path]:
             f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(by_number)}."
         )
     return [notebook for nn, notebook in by_number.items() if nn in wanted]
-
-
-def _report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
-    """The report folder, made if need be; refuses one that holds something else."""
-    folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
-    inside = notebooks_dir.resolve().is_relative_to(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {_shown(folder)} is a file; name a folder for the report.")
-    foreign = folder.is_dir() and not manifest.read(folder / "manifest.json").get("profile")
-    if inside or (foreign and any((folder / name).exists() for name in MADE)):
-        raise UserError(
-            f"--out {_shown(folder)} holds folders that no study has made (there is no"
-            " manifest.json of one), and a study would clear them; name a new folder."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _runs_folder(runs_dir: Path, folder: Path, profile: str) -> Path:
-    """Where trainings go: apart from the report, one folder per profile and report folder."""
-    if folder == (paths.REPORTS / profile).resolve():
-        return Path(runs_dir) / profile
-    return Path(runs_dir) / f"{profile}-{_short_hash(folder)}"
-
-
-def _short_hash(folder: Path) -> str:
-    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
-
-
-@contextmanager
-def _locked(runs_dir: Path, folder: Path) -> Iterator[None]:
-    """Hold the report folder; the system lets go of it however the process ends."""
-    Path(runs_dir).mkdir(parents=True, exist_ok=True)
-    with (Path(runs_dir) / f".{_short_hash(folder)}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"Another study is writing {_shown(folder)}; wait for it, or name another folder"
-                " with --out."
-            ) from None
-        yield
-
-
-def _shown(path: Path) -> str:
-    """A path relative to the repository where it lies inside."""
-    path = Path(path).resolve()
-    return path.relative_to(paths.ROOT).as_posix() if path.is_relative_to(paths.ROOT) else str(path)

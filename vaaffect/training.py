@@ -6,6 +6,7 @@ The result is a run folder (`runs.py`).
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -109,7 +110,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     warm = max(1, steps // 5)
     if step < warm:
         return recipe.lr * (step + 1) / warm
-    return recipe.lr * 0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm)))
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def to_input(images: Tensor) -> Tensor:

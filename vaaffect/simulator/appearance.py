@@ -15,8 +15,8 @@ BACKDROPS = ("plain", "room", "lights", "foliage", "window")
 
 _SKIN_TONES = np.array(
     [
-        (253, 224, 203),
-        (243, 205, 176),
+        (246, 212, 190),
+        (238, 198, 168),
         (228, 184, 148),
         (203, 153, 114),
         (170, 120, 84),
@@ -173,8 +173,8 @@ def sample_scene(rng: np.random.Generator, difficulty: float = 0.5) -> Scene:
     occluders = OCCLUDERS[1:]
     occluded = rng.random() < 0.3 * hard
     occluder = str(rng.choice(occluders)) if occluded else "none"
-    angles = rng.normal(0, 1, 3) * np.array([26, 11, 10]) * (0.1 + 0.9 * hard)
-    yaw, pitch, roll = np.clip(angles, [-40, -18, -22], [40, 20, 22])
+    angles = rng.normal(0, 1, 3) * np.array([24, 11, 10]) * (0.1 + 0.9 * hard)
+    yaw, pitch, roll = np.clip(angles, [-30, -16, -20], [30, 18, 20])
     gaze = np.clip(rng.normal(0, 0.1 + 0.4 * hard, 2) + np.array([yaw / 60, 0]), -0.8, 0.8)
     light /= np.linalg.norm(light)
     return Scene(

@@ -105,11 +105,11 @@ _PROTOTYPES: Mapping[str, dict[str, float]] = MappingProxyType(
         "boredom": {
             "inner_brow_raiser": 0.1,
             "lip_corner_depressor": 0.3,
-            "lid_droop": 0.75,
+            "lid_droop": 0.65,
         },
         "calm": {
             "lip_corner_puller": 0.45,
-            "lid_droop": 0.55,
+            "lid_droop": 0.45,
             "cheek_raiser": 0.1,
         },
     }

@@ -19,7 +19,7 @@ _LEVEL = np.array(
     [-1.36, -1.28, -1.1, -0.8, -0.4, 0.0, 0.28, 0.55, 0.81, 1.05, 1.27, 1.455, 1.6, 1.65]
 )
 _WIDTH = np.array(
-    [0.0, 0.42, 0.74, 0.95, 1.03, 1.02, 1.0, 0.975, 0.93, 0.835, 0.69, 0.49, 0.25, 0.0]
+    [0.0, 0.42, 0.74, 0.95, 1.03, 1.02, 1.0, 0.975, 0.93, 0.835, 0.69, 0.50, 0.265, 0.0]
 )
 _FRONT = np.array([0.0, 0.42, 0.66, 0.82, 0.88, 0.86, 0.86, 0.87, 0.9, 0.9, 0.88, 0.84, 0.74, 0.7])
 _EDGE = np.array([0.0, 0, 0, 0, 0, 0, 0, 0.03, 0.09, 0.2, 0.36, 0.54, 0.67, 0.7])
@@ -99,7 +99,7 @@ def named(units: np.ndarray) -> dict[str, float]:
 
 def jaw_shift(u: dict[str, float], y: np.ndarray) -> np.ndarray:
     """How far down an open jaw takes the skin that lies at level y at rest."""
-    return (0.25 * u["jaw_drop"] - 0.03 * u["chin_raiser"]) * _smoothstep(0.72, 1.35, y)
+    return (0.28 * u["jaw_drop"] - 0.03 * u["chin_raiser"]) * _smoothstep(0.72, 1.35, y)
 
 
 def stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
@@ -173,11 +173,11 @@ def _eye(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, float]:
     centre = 0.425 * identity.eye_spacing
     tilt = identity.eye_tilt + 0.012
     droop = u["lid_droop"]
-    upper = 0.095 * size * (1 + 0.62 * identity.rest_lid)
-    upper *= 1 + 0.75 * u["lid_raiser"] - 0.22 * u["lid_tightener"] - 0.22 * u["cheek_raiser"]
+    upper = 0.102 * size * (1 + 0.62 * identity.rest_lid)
+    upper *= 1 + 0.66 * u["lid_raiser"] - 0.22 * u["lid_tightener"] - 0.22 * u["cheek_raiser"]
     upper *= 1 - 0.15 * u["nose_wrinkler"]
     squint = 0.5 * u["lid_tightener"] + 0.55 * u["cheek_raiser"] + 0.3 * u["nose_wrinkler"]
-    lower = 0.055 * size * (1 + 0.25 * u["lid_raiser"] - min(squint, 0.95))
+    lower = 0.058 * size * (1 + 0.25 * u["lid_raiser"] - min(squint, 0.95))
     closing = max(droop - 0.0, 0.0)
     upper = upper * (1 - closing) - 0.75 * lower * closing**2
     opening = (upper + lower) / (0.15 * size)
@@ -212,7 +212,7 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
     """Outer lip (12, 2) and inner lip (8, 2), from the image-left corner over the top."""
     puller, stretcher, tight = u["lip_corner_puller"], u["lip_stretcher"], u["lip_tightener"]
     thick = identity.lip_thickness * (1 - 0.62 * tight) * (1 - 0.22 * puller)
-    thick *= 1 - 0.15 * stretcher
+    thick *= (1 - 0.15 * stretcher) * (1 - 0.22 * u["lip_corner_depressor"])
     wide = identity.mouth_width
     line = 0.95
     # Half of the mouth (x >= 0) from the middle to the corner: upper edge, then lower edge.
@@ -223,22 +223,27 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
     inner_top = line + np.array([0.006, -0.002, 0.0])
     inner_bottom = line + np.array([0.010, 0.004, 0.0])
 
-    parted = 0.045 * u["lips_part"]
-    drop = 0.27 * u["jaw_drop"]
+    parted = 0.055 * u["lips_part"]
+    drop = 0.34 * u["jaw_drop"]
     raised = 0.085 * u["upper_lip_raiser"] + 0.03 * u["nose_wrinkler"] + 0.025 * puller
+    raised += 0.045 * u["jaw_drop"]
     lowered = 0.075 * u["lower_lip_depressor"]
     pout = 0.055 * u["chin_raiser"]
     flat = np.array([1.0, 0.95, 0.6, 0.0])
     top = top - (raised + 0.3 * parted) * flat - 0.5 * pout * flat
-    bottom = bottom + (parted + drop + lowered) * np.array([1.0, 0.96, 0.72, 0.0]) - pout * flat
+    bottom = bottom + (parted + drop + lowered) * np.array([1.0, 0.97, 0.80, 0.0]) - pout * flat
     inner_flat = np.array([1.0, 0.93, 0.0])
     inner_top = inner_top - (0.8 * raised + 0.4 * parted) * inner_flat - 0.5 * pout * inner_flat
     inner_bottom = inner_bottom + (parted + drop + lowered) * inner_flat - 0.8 * pout * inner_flat
     inner_bottom = np.maximum(inner_bottom, inner_top)
 
+    # An open mouth is round below, not pointed.
+    inner_x[1] += 0.07 * u["jaw_drop"]
+    half_x[1] += 0.03 * u["jaw_drop"]
+
     corner_y = -0.17 * puller + 0.15 * u["lip_corner_depressor"] + 0.04 * stretcher
     corner_y += 0.10 * u["jaw_drop"] - identity.rest_corner
-    corner_x = 0.14 * puller + 0.11 * stretcher - 0.05 * u["jaw_drop"] * (1 - stretcher)
+    corner_x = 0.14 * puller + 0.11 * stretcher - 0.03 * u["jaw_drop"] * (1 - stretcher)
     corner_x -= 0.03 * tight + 0.03 * u["chin_raiser"] - 0.02 * u["lip_corner_depressor"]
     # The middle moves a little against the corners: the line of the lips stays about as long.
     bend = lambda x: np.clip(x / (0.40 * wide), 0, 1) ** 1.7 - 0.12  # noqa: E731

@@ -12,7 +12,7 @@ import numpy as np
 
 from .appearance import Identity, Scene
 from .geometry import Camera, Features
-from .strokes import curve, ellipse, fill, line, taper
+from .strokes import curve, ellipse, fill, line, spindle, taper
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Canvas:
         if strength > 0.02:
             level = 255 * (1 - min(strength, 1.0))
             path = curve(self.view.project(points), 5)
-            half = np.sin(np.linspace(0.12, np.pi - 0.12, len(path)))
-            fill(self.crease, taper(path, width * self.view.scale * half), level)
+            widths = width * self.view.scale * spindle(len(path))
+            fill(self.crease, taper(path, widths), level)
 
 
 def canvas(view: Camera, width: int, height: int) -> Canvas:
@@ -57,9 +57,9 @@ def shade(
 ) -> np.ndarray:
     """Light on the head, float32 (height, width, 3), 1 for skin that faces an average light.
 
-    `surface` (rows, columns, 3) is in face units. Lambert's law with wrapped light and a weak gloss;
-    points are collected in cells of 4 x 4 pixels and smoothed, which also spreads the light of the
-    head to hair, ears and neck.
+    `surface` (rows, columns, 3) is in face units. Lambert's law with wrapped light and a weak
+    gloss; points are collected in cells of 4 x 4 pixels and smoothed, which also spreads the light
+    of the head to hair, ears and neck.
     """
     down = np.gradient(surface, axis=0)
     right = np.gradient(surface, axis=1)
@@ -72,7 +72,7 @@ def shade(
     gloss = np.clip(normal @ (half / np.linalg.norm(half)), 0, None) ** 24
     facing = np.clip(normal[..., 2], 0, 1)
     rim = 0.80 + 0.20 * np.clip(facing * 1.6, 0, 1)
-    light = (scene.ambient + (1.18 - scene.ambient) * lambert) * rim + 0.10 * gloss
+    light = (scene.ambient + (1.10 - scene.ambient) * lambert) * rim + 0.08 * gloss
     height, width = -(-shape[0] // 4), -(-shape[1] // 4)
     at = view.project(surface) / 4
     column = np.clip(at[..., 0].astype(int), 0, width - 1)
@@ -114,10 +114,9 @@ def eye(
     low = np.floor(almond.min(axis=0) - 4).astype(int).clip(0)
     high = np.ceil(almond.max(axis=0) + 4).astype(int)
     # Lid above the eye: a little darker than the skin, more to see the more it droops.
-    fold = upper + (ring[[0, 3]].mean(axis=0) - parts_up(view) * unit * 0.14 - upper) * 0.0
     bulge = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
     lift = unit * (0.045 + 0.05 * mood["lid_droop"]) * bulge
-    crease = fold - parts_up(view) * lift
+    crease = upper - down_of(view) * lift
     fill(page.colour, np.concatenate([crease, upper[::-1]]), tone(person.skin, 0.88))
     box = page.colour[low[1] : high[1], low[0] : high[0]]
     if box.size and parts.openings > 0.06:
@@ -130,7 +129,7 @@ def eye(
         fill(ball, ellipse(centre, (radius, radius)), tone(person.iris, 0.45))
         fill(ball, ellipse(centre, (radius * 0.84, radius * 0.84)), tone(person.iris, 1.1))
         fill(ball, ellipse(centre, (radius * 0.46, radius * 0.46)), (14, 12, 12))
-        shadow = np.concatenate([upper, upper[::-1] + parts_down(view) * unit * 0.028]) - low
+        shadow = np.concatenate([upper, upper[::-1] + down_of(view) * unit * 0.028]) - low
         veil = ball.copy()
         fill(veil, shadow, (96, 84, 80))
         ball = cv2.addWeighted(ball, 0.55, veil, 0.45, 0)
@@ -144,12 +143,7 @@ def eye(
     line(page.colour, crease, tone(person.skin, 0.66), unit * 0.016)
 
 
-def parts_up(view: Camera) -> np.ndarray:
-    """The direction from chin to forehead in the picture, as the *down* direction negated."""
-    return parts_down(view)
-
-
-def parts_down(view: Camera) -> np.ndarray:
+def down_of(view: Camera) -> np.ndarray:
     """The direction from forehead to chin in the picture (2,)."""
     down = view.rotation[:2, 1]
     return down / np.hypot(*down)
@@ -161,13 +155,18 @@ def brow(page: Canvas, person: Identity, points: np.ndarray, outer_first: bool) 
     path = curve(page.view.project(points), 5)
     t = np.linspace(0, 1, len(path))
     t = t if outer_first else t[::-1]
-    widths = unit * 0.105 * person.brow_thickness**0.6 * np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
+    widths = (
+        unit
+        * 0.105
+        * person.brow_thickness**0.6
+        * np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
+    )
     hair = 0.75 * np.asarray(person.hair) + 0.25 * np.asarray(person.skin) * 0.5
     hair = hair if sum(person.hair) < 420 else hair * 0.72
     fill(page.colour, taper(path, widths), hair)
     dark = hair * 0.72
     for shift in (-0.2, 0.15):
-        inside = path[2:-2] + parts_down(page.view) * (widths[2:-2, None] * shift)
+        inside = path[2:-2] + down_of(page.view) * (widths[2:-2, None] * shift)
         line(page.colour, inside, dark, unit * 0.014)
 
 
@@ -193,17 +192,21 @@ def nose(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]
     under = base + np.array([0, 0.012, 0])
     page.fold(under[1:4], 0.34, 0.06)
     for side in (-1, 1):
-        tip = np.array([[side * 0.10, 0.40, 0.0], [side * 0.125, 0.5, 0.0], [side * 0.11, 0.57, 0.0]])
+        tip = np.array(
+            [[side * 0.10, 0.40, 0.0], [side * 0.125, 0.5, 0.0], [side * 0.11, 0.57, 0.0]]
+        )
         tip[:, 2] = base[2, 2]
         page.fold(tip, 0.12, 0.06)
     if mood["nose_wrinkler"] > 0.05:
         z = parts.nose[1, 2]
         for y, half in ((0.02, 0.10), (0.11, 0.13), (0.20, 0.14)):
-            ridge = np.array([[-half, y + 0.03, z - 0.05], [0, y - 0.02, z], [half, y + 0.03, z - 0.05]])
+            ridge = np.array(
+                [[-half, y + 0.03, z - 0.05], [0, y - 0.02, z], [half, y + 0.03, z - 0.05]]
+            )
             page.fold(ridge, 0.5 * mood["nose_wrinkler"], 0.04)
 
 
-def mouth(page: Canvas, person: Identity, parts: Features) -> None:
+def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]) -> None:
     """Lips, and between them teeth, tongue and dark."""
     view, unit = page.view, page.view.scale
     outer, inner = view.project(parts.outer_lip), view.project(parts.inner_lip)
@@ -219,8 +222,11 @@ def mouth(page: Canvas, person: Identity, parts: Features) -> None:
     middle = (outer[8:11] + inner[[5, 6, 7]]) / 2
     glow = np.clip(lips * 1.16 + 8, 0, 255)
     path = curve(middle, 5)
-    half = np.sin(np.linspace(0.1, np.pi - 0.1, len(path)))
-    fill(page.colour, taper(path, np.linalg.norm(outer[9] - inner[6]) * 0.42 * half), glow)
+    fill(
+        page.colour,
+        taper(path, np.linalg.norm(outer[9] - inner[6]) * 0.42 * spindle(len(path))),
+        glow,
+    )
     hole = np.concatenate([inside_top, inside_bottom])
     gap = float(np.linalg.norm(inner[6] - inner[2])) / unit
     if gap > 0.03:
@@ -230,16 +236,21 @@ def mouth(page: Canvas, person: Identity, parts: Features) -> None:
         if box.size:
             cave = np.empty_like(box)
             cave[:] = (52, 14, 16)
-            down = parts_down(view) * unit
+            down = down_of(view) * unit
             size = np.linalg.norm(inner[4] - inner[0])
             angle = np.arctan2(*(inner[4] - inner[0])[::-1])
             floor = inner[6] - low
-            fill(cave, ellipse(floor + 0.02 * down, (size * 0.30, gap * unit * 0.42), angle), (168, 74, 74))
+            fill(
+                cave,
+                ellipse(floor + 0.02 * down, (size * 0.30, gap * unit * 0.42), angle),
+                (168, 74, 74),
+            )
             teeth = inside_top - low
-            depth = min(0.13, 0.03 + 0.62 * gap)
+            # A smile bares the teeth, a dropped jaw shows the dark behind them.
+            depth = min(0.15, 0.03 + 0.62 * gap) * (1 - 0.45 * mood["jaw_drop"])
             row = np.concatenate([teeth, teeth[::-1] + depth * down])
             fill(cave, row, (240, 236, 224))
-            if gap > 0.06:
+            if gap > 0.06 and mood["jaw_drop"] < 0.75:
                 bottom = inside_bottom - low
                 edge = min(0.06, 0.22 * gap)
                 fill(cave, np.concatenate([bottom, bottom[::-1] - edge * down]), (222, 214, 200))
@@ -257,9 +268,7 @@ def mouth(page: Canvas, person: Identity, parts: Features) -> None:
         fill(page.colour, ellipse(corner, (unit * 0.022, unit * 0.018)), lips * 0.5)
 
 
-def folds(
-    page: Canvas, person: Identity, parts: Features, mood: dict[str, float]
-) -> None:
+def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]) -> None:
     """Lines and hollows of the skin: with age, and with the action units that make them."""
     age = person.age
     corners = parts.outer_lip[0], parts.outer_lip[6]
@@ -275,7 +284,7 @@ def folds(
                 corner + out * (0.13 + 0.03 * smile) + np.array([0, -0.02 + 0.1 * (1 - smile), 0]),
             ]
         )
-        page.fold(cheek, 0.05 + 0.16 * age + 0.30 * smile + 0.32 * sneer, 0.06)
+        page.fold(cheek, 0.04 + 0.14 * age + 0.20 * smile + 0.24 * sneer, 0.055)
         droop = mood["lip_corner_depressor"]
         page.fold(
             np.array([corner + out * 0.03, corner + out * 0.06 + np.array([0, 0.13, -0.03])]),
@@ -283,14 +292,20 @@ def folds(
             0.05,
         )
         ring = parts.eyes[0 if side < 0 else 1]
-        below = ring[[0, 5, 4, 3]] + np.array([0, 0.075, 0.0]) if side < 0 else ring[[3, 4, 5, 0]] + np.array([0, 0.075, 0.0])
+        below = (
+            ring[[0, 5, 4, 3]] + np.array([0, 0.075, 0.0])
+            if side < 0
+            else ring[[3, 4, 5, 0]] + np.array([0, 0.075, 0.0])
+        )
         bag = 0.10 + 0.14 * age + 0.26 * mood["cheek_raiser"] + 0.16 * mood["lid_tightener"]
         page.fold(below, bag, 0.05)
         end = ring[0 if side < 0 else 3]
-        crow = 0.34 * mood["cheek_raiser"] + 0.12 * max(age - 0.4, 0)
+        crow = 0.22 * mood["cheek_raiser"] + 0.12 * max(age - 0.4, 0)
         for rise in (-0.07, 0.0, 0.07):
             page.fold(
-                np.array([end + out * 0.06 + [0, 0.3 * rise, 0], end + out * 0.17 + [0, rise, -0.08]]),
+                np.array(
+                    [end + out * 0.06 + [0, 0.3 * rise, 0], end + out * 0.17 + [0, rise, -0.08]]
+                ),
                 crow,
                 0.025,
             )
@@ -313,7 +328,9 @@ def folds(
         low = parts.outer_lip[9, 1] + 0.16 - 0.5 * x**2
         chin = np.column_stack([x, low, np.full(5, 0.95)])
         page.fold(chin, 0.3 * mood["chin_raiser"], 0.05)
-    philtrum = np.array([[0, 0.74, 1.02], [0, 0.82, 1.02]]) + np.array([0, parts.nose[6, 1] - 0.69, 0])
+    philtrum = np.array([[0, 0.74, 1.02], [0, 0.82, 1.02]]) + np.array(
+        [0, parts.nose[6, 1] - 0.69, 0]
+    )
     page.fold(philtrum, 0.10, 0.06)
 
 
@@ -325,7 +342,10 @@ def glasses(page: Canvas, person: Identity, parts: Features) -> None:
     for ring in parts.eyes:
         centre = ring.mean(axis=0) * np.array([1, 0, 1]) + np.array([0, 0.04, 0.14])
         t = np.linspace(0, 2 * np.pi, 28)
-        squeeze = np.sign(np.cos(t)) * np.abs(np.cos(t)) ** 0.7, np.sign(np.sin(t)) * np.abs(np.sin(t)) ** 0.7
+        squeeze = (
+            np.sign(np.cos(t)) * np.abs(np.cos(t)) ** 0.7,
+            np.sign(np.sin(t)) * np.abs(np.sin(t)) ** 0.7,
+        )
         rim = centre + np.stack([0.31 * squeeze[0], 0.235 * squeeze[1], 0 * t], -1)
         rims.append(rim)
         line(page.colour, view.project(rim), colour, unit * 0.03)
@@ -353,10 +373,16 @@ def beard(
     lip = parts.outer_lip[:7] + np.array([0, -0.03, 0])
     base = parts.nose[[4, 6, 8]] + np.array([0, 0.05, 0])
     wide = np.array([[-0.50, y + 0.16, 0.85], [0.50, y + 0.16, 0.85]])
-    stache = np.concatenate([wide[:1], lip[:1] * [1.12, 1, 1], base, lip[6:] * [1.12, 1, 1], wide[1:]])
+    stache = np.concatenate(
+        [wide[:1], lip[:1] * [1.12, 1, 1], base, lip[6:] * [1.12, 1, 1], wide[1:]]
+    )
     hull = view.project(np.concatenate([stache, [[0.0, y + 0.2, 1.0]]]))
     fill(mask, hull / 2, 255)
-    chin = view.project(np.array([[-0.42, y + 0.0, 0.9], [0.42, y + 0.0, 0.9], [0.5, y + 0.4, 0.8], [-0.5, y + 0.4, 0.8]]))
+    chin = view.project(
+        np.array(
+            [[-0.42, y + 0.0, 0.9], [0.42, y + 0.0, 0.9], [0.5, y + 0.4, 0.8], [-0.5, y + 0.4, 0.8]]
+        )
+    )
     fill(mask, chin / 2, 255)
     mask = cv2.GaussianBlur(mask, (0, 0), unit * 0.03)
     mask = cv2.resize(mask, (mask.shape[1] * 2, mask.shape[0] * 2))[:height, :width]

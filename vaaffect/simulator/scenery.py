@@ -81,16 +81,22 @@ def occlude(
     height, width = image.shape[:2]
     if scene.occluder == "hand":
         side = 1.0 if x > 0 else -1.0
-        wrist = at + unit * np.array([side * 0.75, 1.5])
-        palm = at + unit * np.array([side * 0.25, 0.55])
-        fill(image, taper(np.array([wrist, palm]), unit * np.array([0.55, 0.6])), tone * 0.96)
-        fill(image, ellipse(palm, (unit * 0.36, unit * 0.40), side * 0.4), tone)
-        for i, spread in enumerate(np.linspace(-0.5, 0.3, 4)):
-            tip = palm + unit * np.array([-side * (0.35 - 0.22 * i) * 1.2, -0.72 + 0.1 * abs(spread)])
-            root = palm + unit * np.array([-side * (0.24 - 0.16 * i), -0.1])
+        palm = at + unit * np.array([side * 0.15, 0.62])
+        wrist = palm + unit * np.array([side * 0.45, 1.25])
+        fill(image, taper(np.array([wrist, palm]), unit * np.array([0.55, 0.66])), tone * 0.94)
+        fill(image, ellipse(palm, (unit * 0.38, unit * 0.42), side * 0.3), tone)
+        reach = np.array([0.52, 0.64, 0.68, 0.58])
+        for i, length in enumerate(reach):
+            root = palm + unit * np.array([(i - 1.5) * 0.19, -0.22 - 0.03 * (i in (1, 2))])
+            tip = root + unit * length * np.array([0.16 * (i - 1.5) - 0.2 * side, -0.95])
             finger = np.linspace(root, tip, 5)
-            fill(image, taper(finger, unit * np.array([0.19, 0.19, 0.18, 0.16, 0.1])), tone)
-            line(image, finger + unit * np.array([0.09, 0.0]), tone * 0.72, unit * 0.018)
+            fill(image, taper(finger, unit * np.array([0.21, 0.2, 0.19, 0.17, 0.14])), tone)
+            fill(image, ellipse(tip, (unit * 0.075, unit * 0.075)), tone)
+            line(image, finger[:-1] + unit * np.array([0.1, 0.0]), tone * 0.74, unit * 0.015)
+        thumb = palm + unit * np.array(
+            [[-side * 0.25, 0.12], [-side * 0.52, -0.12], [-side * 0.58, -0.36]]
+        )
+        fill(image, taper(thumb, unit * np.array([0.26, 0.22, 0.14])), tone * 0.97)
     elif scene.occluder == "bar":
         dark = cloth * 0.4
         x0 = at[0] + np.sign(x) * 0.25 * unit

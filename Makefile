@@ -1,0 +1,40 @@
+# `make help` lists what there is. Everything runs in .venv, built from requirements.txt.
+PYTHON ?= python3
+PROFILE ?= demo
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lab bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on after an interruption
+	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume)
+
+test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks compared
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/python -m pytest
+
+lab: .venv/ready  ## open the notebooks in JupyterLab
+	@$(VENV)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+
+bench: .venv/ready  ## measure the simulator: frames per second, landmarks against dlib's
+	@$(VENV)/python -m vaaffect bench simulator
+
+lock: .venv/ready  ## renew requirements.txt from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --extra test pyproject.toml \
+	    --no-annotate --no-header -o requirements.txt
+
+clean:  ## remove .venv and everything the study made under data/
+	rm -rf .venv data/simulated data/crops data/runs
+
+.venv/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "vaaffect needs Python 3.11 or newer; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Building .venv: about 6 GB, a few minutes, once."
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

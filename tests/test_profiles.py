@@ -1,0 +1,152 @@
+"""Profiles: what a parameters cell declares, and every way in which a profile can be wrong."""
+
+import pytest
+from toy_study import FIRST, write_notebook
+
+from vaaffect.errors import UserError
+from vaaffect.profiles import (
+    Parameter,
+    load_profile,
+    matches,
+    notebook_sources,
+    read_parameters,
+)
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    write_notebook(tmp_path / "00_start.ipynb", ["# Start"])
+    write_notebook(tmp_path / "03_train.ipynb", ["# Train"], FIRST + "FOLDS: int = 5\n")
+    write_notebook(tmp_path / "99_report.ipynb", ["# Report"], None)
+    write_notebook(tmp_path / "draft.ipynb", ["# Not part of the study"])
+    (tmp_path / "profiles").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def load(notebooks):
+    def load(text):
+        (notebooks / "profiles" / "p.yaml").write_text(text)
+        return load_profile("p", notebooks / "profiles", notebooks)
+
+    return load
+
+
+def test_read_parameters(notebooks):
+    parameters = read_parameters(notebooks / "00_start.ipynb")
+    assert list(parameters)[:3] == ["SEED", "EPOCHS", "RATE"]
+    assert parameters["EPOCHS"] == Parameter("EPOCHS", "int", 2, "passes over the data")
+    assert parameters["MODELS"] == Parameter("MODELS", "list[str]", ["a", "b"], "")
+    assert read_parameters(notebooks / "99_report.ipynb") == {}
+
+
+def test_read_parameters_with_what_regular_expressions_trip_over(tmp_path):
+    cell = (
+        'TEXT: str = "a = b # no comment"  # a comment\n'
+        "LIST: list[int] = [\n    1,\n    2,\n]  # over lines\n"
+        "NEGATIVE: float = -1.5\nBARE = 3\nMAYBE: int | None = None\n"
+    )
+    found = read_parameters(write_notebook(tmp_path / "00_a.ipynb", ["# A"], cell))
+    assert found["TEXT"].default == "a = b # no comment" and found["TEXT"].help == "a comment"
+    assert found["LIST"].default == [1, 2] and found["LIST"].help == "over lines"
+    assert found["NEGATIVE"].default == -1.5
+    assert found["BARE"].type == "int"
+    assert found["MAYBE"].type == "int | None"
+
+
+@pytest.mark.parametrize("cell", ["A: int = 1 + x", "import os", "%matplotlib inline", "A: int"])
+def test_a_parameters_cell_holds_literals_only(tmp_path, cell):
+    path = write_notebook(tmp_path / "00_a.ipynb", ["# A"], cell)
+    with pytest.raises(UserError, match=r"00_a\.ipynb: the cell tagged `parameters`"):
+        read_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "expected"),
+    [
+        (1, "int", True),
+        (1, "float", True),
+        (1.0, "int", False),
+        (True, "int", False),
+        (True, "float", False),
+        (1, "bool", False),
+        ("a", "str", True),
+        (None, "str", False),
+        (None, "int | None", True),
+        ([1, 2], "list[int]", True),
+        ([1, "a"], "list[int]", False),
+        ([1, 2.5], "list[float]", True),
+        ({"a": [1]}, "dict[str, list[int]]", True),
+        ({"a": ["b"]}, "dict[str, list[int]]", False),
+        ([], "list", True),
+        ("ab", "list[str]", False),
+    ],
+)
+def test_matches(value, annotation, expected):
+    assert matches(value, annotation) is expected
+
+
+def test_a_profile_reaches_the_notebooks_that_declare_its_parameters(load, notebooks):
+    profile = load(
+        "title: a toy\nexpected_seconds: {simulate: 3, '03': 20.5}\n"
+        "all: {SEED: 7, FOLDS: 3}\nnotebooks:\n  '03': {SEED: 8, EPOCHS: 4}\n"
+    )
+    assert (profile.name, profile.title) == ("p", "a toy")
+    assert profile.expected_seconds == {"simulate": 3, "03": 20.5}
+    start, train, report = notebook_sources(notebooks)
+    assert profile.parameters_for(start) == {"SEED": 7}
+    assert profile.parameters_for(train) == {"SEED": 8, "FOLDS": 3, "EPOCHS": 4}
+    assert profile.parameters_for(report) == {}
+
+
+def test_an_empty_profile_changes_nothing(load, notebooks):
+    assert load("").parameters_for(notebooks / "00_start.ipynb") == {}
+    assert load("all:\nnotebooks:\n").title == "p"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("al: {SEED: 1}", ["p.yaml", "'al'", "did you mean 'all'"]),
+        ("all: {EPOCH: 1}", ["p.yaml: all", "'EPOCH'", "did you mean 'EPOCHS'"]),
+        ("all: {epochs: 1}", ["did you mean 'EPOCHS'"]),
+        ("all: {ZZZ: 1}", ["'ZZZ'", "no notebook declares it", "valid: SEED"]),
+        ("notebooks: {'00': {FOLDS: 1}}", ['notebooks: "00"', "notebook 00 does not declare"]),
+        ("notebooks: {'04': {SEED: 1}}", ["unknown notebook number '04'", "valid: 00, 03, 99"]),
+        ("notebooks: {3: {SEED: 1}}", ["two digits in quotes", '"03"']),
+        ("expected_seconds: {'07': 1}", ["expected_seconds", "'07'"]),
+        ("expected_seconds: {'03': soon}", ["expected_seconds: 03", "str 'soon'"]),
+        ("expected_seconds: {'03': 0}", ["above 0"]),
+        ("all: {EPOCHS: 1.5}", ["EPOCHS: expected int (notebook 00)", "float 1.5"]),
+        ("all: {EPOCHS: true}", ["EPOCHS: expected int", "bool True"]),
+        ("all: {EPOCHS: }", ["EPOCHS: expected int", "got nothing"]),
+        ("all: {NAME: 3}", ["NAME: expected str", "int 3", "quotes"]),
+        ("all: {NAME: on}", ["bool True", "quotes"]),
+        ("all: {RATE: 1e-3}", ["RATE: expected float", "write 1.0e-3"]),
+        ("all: {RATE: 2.5e3}", ["write 2.5e+3"]),
+        ("all: {MODELS: a}", ["MODELS: expected list[str]", "str 'a'"]),
+        ("all: {MODELS: [a, 1]}", ["MODELS: expected list[str]"]),
+        ("all: [SEED]", ["p.yaml: all", "`key: value`"]),
+        ("- a", ["p.yaml", "`key: value`"]),
+        ("title: [a]", ["title must be one line"]),
+        ("all: {SEED: 1, SEED: 2}", ["p.yaml line 1", "'SEED' is given twice"]),
+        ("all:\n  SEED: 1\nall:\n  SEED: 2", ["p.yaml line 3", "'all' is given twice"]),
+        ("all: {SEED: 1", ["p.yaml", "not valid YAML"]),
+        ("all: {OUT: x}", ["OUT is given by the study itself"]),
+        ("notebooks: {'00': {PROFILE: x}}", ["PROFILE is given by the study itself"]),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_the_cure(load, text, parts):
+    with pytest.raises(UserError) as error:
+        load(text)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_an_unknown_profile_lists_the_others(notebooks):
+    for name in ("demo", "gpu"):
+        (notebooks / "profiles" / f"{name}.yaml").write_text("title: x\n")
+    with pytest.raises(UserError, match=r"no profile 'dmeo'; available: demo, gpu"):
+        load_profile("dmeo", notebooks / "profiles", notebooks)
+    with pytest.raises(UserError, match="no profile"):
+        load_profile("../profiles/demo", notebooks / "profiles", notebooks)

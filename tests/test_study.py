@@ -1,0 +1,385 @@
+"""The runner, on toy notebooks that are really executed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from toy_study import Toy
+
+from vaaffect import paths
+from vaaffect.errors import UserError
+from vaaffect.execution import cleaner, is_complete
+from vaaffect.folders import locked
+from vaaffect.profiles import read_parameters
+from vaaffect.progress import Display, Tail, clock, describe, eta, report, report_epoch, report_step
+
+CHILD = """
+import sys
+from pathlib import Path
+from vaaffect.__main__ import main
+from vaaffect import study
+folder = Path(sys.argv[1])
+run = study.run_study
+study.manifest.device = lambda: {"cpu": "imports torch, which takes seconds"}
+study.run_study = lambda *arguments: run(
+    *arguments, notebooks_dir=folder / "notebooks", runs_dir=folder / "runs",
+    prepare=lambda parameters, progress: {"toy": "abc"},
+)
+sys.exit(main(["study", "--profile", "small", "--out", str(folder / "out"), *sys.argv[2:]]))
+"""
+
+
+def child(toy: Toy, *arguments: str) -> subprocess.Popen:
+    """The toy study in a process of its own, through the command line."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(toy.out.parent), *arguments],
+        cwd=paths.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path.name} did not appear"
+        time.sleep(0.05)
+
+
+def manifest(toy: Toy) -> dict:
+    return json.loads((toy.out / "manifest.json").read_text())
+
+
+@pytest.fixture
+def toy(tmp_path) -> Toy:
+    return Toy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Toy:
+    """A toy study that has run; do not change it."""
+    toy = Toy(tmp_path_factory.mktemp("finished"))
+    toy.run()
+    return toy
+
+
+def test_the_chain_runs_every_notebook_with_its_parameters(finished):
+    assert [finished.runs_of(nn) for nn in ("00", "03", "99")] == [1, 1, 1]
+    copy = nbformat.read(finished.out / "notebooks" / "03_train.ipynb", as_version=4)
+    assert is_complete(copy)
+    injected = next(c for c in copy.cells if "injected-parameters" in c.metadata.get("tags", []))
+    assert "EPOCHS = 4" in injected.source and "SEED = 7" in injected.source
+    assert 'PROFILE = "small"' in injected.source
+    assert (finished.out / "tables" / "a.csv").exists()
+    assert len(finished.prepared) == 1
+    assert finished.prepared[0]["SEED"] == 7  # the profile's
+    assert finished.prepared[0]["EPOCHS"] == 4
+    assert finished.prepared[0]["RATE"] == 0.1  # a default
+
+
+def test_executed_copies_are_slim(finished):
+    for path in (finished.out / "notebooks").iterdir():
+        copy = nbformat.read(path, as_version=4)
+        assert all(set(cell.metadata) <= {"tags"} for cell in copy.cells)
+        assert set(copy.metadata.papermill) <= {"parameters", "duration", "version"}
+    assert not [path for path in finished.out.rglob(".*")]
+
+
+def test_no_file_tells_where_it_was_made(finished):
+    own = str(finished.counters)  # written in the toy's own source
+    for path in finished.out.rglob("*"):
+        if path.is_file():
+            text = path.read_text().replace(own, "").replace(str(own).replace("/", "&#47;"), "")
+            for secret in (str(finished.out.parent), str(paths.ROOT), str(Path.home()), sys.prefix):
+                assert not re.search(rf"(?<![\w/.]){re.escape(secret)}(?!\w)", text), path.name
+    assert os.uname().nodename not in (finished.out / "manifest.json").read_text()
+
+
+def test_manifest(finished):
+    content = manifest(finished)
+    assert content["status"] == "complete"
+    assert (content["profile"], content["title"]) == ("small", "a toy")
+    assert content["simulated"] is True
+    assert content["data"] == {"toy": "abc"}
+    assert content["packages"]["papermill"] and content["packages"]["torch"]
+    assert content["device"]["cpu"]
+    assert content["python"].startswith("3.")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["started"])
+    assert content["finished"] >= content["started"]
+    assert set(content["seconds"]) == {"simulate", "00", "03", "99"}
+    entry = content["notebooks"]["03"]
+    assert entry["parameters"]["EPOCHS"] == 4 and entry["parameters"]["RATE"] == 0.1
+    assert re.fullmatch(r"[0-9a-f]{64}", entry["key"])
+    assert re.fullmatch(r"[0-9a-f]{64}", content["tables"]["a.csv"])
+
+
+def test_the_kernel_is_this_interpreter_and_sees_this_library(finished):
+    kernel = json.loads((finished.counters / "kernel.json").read_text())
+    assert kernel == [sys.executable, str(finished.notebooks), str(paths.ROOT)]
+
+
+def test_inside_the_repository_out_is_relative(toy, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", toy.out.parent)
+    monkeypatch.setattr("vaaffect.manifest.package_versions", dict)
+    toy.write(
+        "00_start", ["# Start", f"assert OUT == 'out', OUT\nprint({str(toy.out)!r} + '/tables')"]
+    )
+    toy.run(only=["00"])
+    copy = nbformat.read(toy.out / "notebooks" / "00_start.ipynb", as_version=4)
+    assert copy.cells[-1].outputs[0].text == "out/tables\n"
+    assert manifest(toy)["notebooks"]["00"]["parameters"]["OUT"] == "out"
+
+
+def test_a_failing_notebook_stops_the_study_and_resume_goes_on(toy, capsys):
+    good = (toy.notebooks / "03_train.ipynb").read_text()
+    toy.write("03_train", ["# Train", "value = 3\nraise ValueError('no faces')"])
+    with pytest.raises(UserError) as error:
+        toy.run()
+    message = str(error.value)
+    assert "03_train.ipynb stopped at cell In [4] (value = 3)" in message
+    assert "ValueError: no faces" in message
+    assert "03_train.failed.ipynb" in message
+    assert f"python -m vaaffect study --profile small --out {toy.out} --resume" in message
+    assert "Traceback" not in message
+    assert manifest(toy)["status"] == "failed"
+    assert manifest(toy)["notebooks"]["03"]["status"] == "failed"
+    names = sorted(path.name for path in (toy.out / "notebooks").iterdir())
+    assert names == ["00_start.ipynb", "03_train.failed.ipynb"]
+
+    (toy.notebooks / "03_train.ipynb").write_text(good)
+    (toy.runs / "keep").mkdir(parents=True, exist_ok=True)
+    toy.run(resume=True)
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 2, 1]
+    names = sorted(path.name for path in (toy.out / "notebooks").iterdir())
+    assert names == ["00_start.ipynb", "03_train.ipynb", "99_report.ipynb"]
+    assert manifest(toy)["status"] == "complete"
+    assert "00_start  kept" in capsys.readouterr().out
+
+    # Other prose renews that page alone; other code renews all that comes after it.
+    source = nbformat.read(toy.notebooks / "03_train.ipynb", as_version=4)
+    source.cells[0].source += " and more"
+    nbformat.write(source, toy.notebooks / "03_train.ipynb")
+    toy.run(resume=True)
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 3, 1]
+    source.cells[-1].source += "\nprint(1)"
+    nbformat.write(source, toy.notebooks / "03_train.ipynb")
+    toy.run(resume=True)
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 4, 2]
+
+
+def test_a_user_error_in_a_notebook_shows_its_sentence_through_the_command_line(toy):
+    toy.write(
+        "00_start",
+        ["# Start", "from vaaffect.errors import UserError\nraise UserError('Put it there.')"],
+    )
+    process = child(toy)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.startswith("vaaffect: 00_start.ipynb stopped at cell In [4]")
+    assert "\nPut it there.\n" in err
+    assert "UserError:" not in err and "Traceback" not in err + out
+
+
+def test_a_dead_kernel_is_named(toy, capfd):
+    toy.write("00_start", ["# Start", "import os\nos.kill(os.getpid(), 9)"])
+    with pytest.raises(UserError, match=r"stopped at cell \(import os\):\nThe kernel died"):
+        toy.run(only=["00"])
+    assert capfd.readouterr().err == ""
+    assert (toy.out / "notebooks" / "00_start.failed.ipynb").exists()
+
+
+def test_an_early_exit_is_no_success(toy):
+    toy.write("00_start", ["# Start", "raise SystemExit(0)", "print('never')"])
+    with pytest.raises(UserError, match="ended before its last cell"):
+        toy.run(only=["00"])
+
+
+def slow(toy: Toy) -> str:
+    """Make notebook 03 wait for a minute once it runs; returns its first source."""
+    good = (toy.notebooks / "03_train.ipynb").read_text()
+    mark = toy.out.parent / "running"
+    code = f"Path({str(mark)!r}).touch()\nimport time\ntime.sleep(60)"
+    toy.write("03_train", ["# Train", code])
+    return good
+
+
+def test_killed_then_resumed(toy):
+    good = slow(toy)
+    process = child(toy)
+    wait_for(toy.out.parent / "running")
+    process.kill()
+    process.communicate()
+    assert manifest(toy)["status"] == "running"
+    assert [path.name for path in (toy.out / "notebooks").iterdir()] == ["00_start.ipynb"]
+    (toy.notebooks / "03_train.ipynb").write_text(good)
+    toy.run(resume=True, only=["00", "03"])
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 2, 0]
+
+
+def test_interrupted_says_how_to_go_on(toy):
+    slow(toy)
+    process = child(toy)
+    wait_for(toy.out.parent / "running")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert f"go on with: python -m vaaffect study --profile small --out {toy.out} --resume" in out
+    assert "Traceback" not in out + err
+    assert manifest(toy)["status"] == "interrupted"
+    assert manifest(toy)["notebooks"]["00"]["status"] == "complete"
+
+
+def test_two_studies_on_one_folder(toy):
+    with (
+        locked(toy.runs, toy.out),
+        pytest.raises(UserError, match="Another study is writing"),
+    ):
+        toy.run()
+    assert toy.runs_of("00") == 0
+
+
+def test_only_leaves_the_rest_alone_and_a_new_start_sets_runs_aside(toy, capsys):
+    toy.run()
+    [runs] = [path for path in toy.runs.iterdir() if path.is_dir()]
+    toy.run(only=["99"])
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 1, 2]
+    assert (runs / "run").exists() and (toy.out / "html" / "00_start.html").exists()
+    assert manifest(toy)["status"] == "complete"
+    assert set(manifest(toy)["notebooks"]) == {"00", "03", "99"}
+
+    toy.profile("title: a toy\nall: {SEED: 8}\n")
+    (toy.out / "tables" / "old.csv").write_text("from an earlier study")
+    toy.run(only=["0"])  # the others are now out of date, and the study says so
+    assert manifest(toy)["status"] == "partial"
+    assert "Notebooks 03, 99 were not run with the present code" in capsys.readouterr().out
+    assert (toy.out / "tables" / "old.csv").exists()
+
+    (runs / "mark").touch()
+    toy.write("00_start", ["# Start", "raise ValueError('stop here')"])
+    with pytest.raises(UserError):
+        toy.run()
+    assert (runs.with_name(runs.name + ".previous") / "mark").exists()
+    assert not runs.exists()
+    assert not (toy.out / "tables").exists()
+
+
+def test_only_an_unknown_number(toy):
+    with pytest.raises(UserError, match="--only 07: there is no such notebook; valid: 00, 03, 99"):
+        toy.run(only=["7"])
+
+
+def test_a_folder_that_no_study_made_is_not_cleared(toy):
+    (toy.out / "figures").mkdir(parents=True)
+    (toy.out / "figures" / "mine.png").touch()
+    with pytest.raises(UserError, match="no study has made"):
+        toy.run()
+    assert (toy.out / "figures" / "mine.png").exists()
+    with pytest.raises(UserError, match="no study has made"):
+        toy.run(out=toy.notebooks.parent)
+    assert toy.notebooks.exists()
+
+
+def test_a_bad_profile_is_refused_before_anything_is_touched(toy):
+    toy.profile("all: {SEED: x}\n")
+    with pytest.raises(UserError, match="SEED: expected int"):
+        toy.run()
+    assert not toy.out.exists() and toy.prepared == []
+
+
+def test_a_notebook_runs_by_hand_with_papermill(toy, tmp_path):
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "-p", "EPOCHS", "3"]
+    target = tmp_path / "by_hand.ipynb"
+    subprocess.run(
+        [*command, toy.notebooks / "00_start.ipynb", target, "-k", "python3"],
+        check=True,
+        capture_output=True,
+    )
+    assert "EPOCHS=3" in nbformat.read(target, as_version=4).cells[-1].outputs[0].text
+    assert read_parameters(toy.notebooks / "00_start.ipynb")["EPOCHS"].default == 2
+
+
+def test_cleaner_replaces_whole_paths_only():
+    clean = cleaner({"/root": "~", "/root/repo": ".", "/root/repo/": "", "/tmp": "tmp"})
+    assert clean("/tmp/ipykernel_12/345.py:2: UserWarning") == "cell:2: UserWarning"
+    assert clean("/root/repo/a.py /root/x /rootfs a/root /tmp") == "a.py ~/x /rootfs a/root tmp"
+    assert clean({"a": ["/root/repo"], "b": 1}) == {"a": ["."], "b": 1}
+
+
+# Progress
+
+
+def test_eta_without_news_is_what_was_expected():
+    assert eta([], [], 10, 0, [20, 30]) == 60
+    assert eta([], [], 10, 4, [20]) == 26
+
+
+def test_eta_scales_with_the_machine():
+    assert eta([10], [20], 10, 5, [30]) == pytest.approx(15 + 60)
+
+
+def test_eta_follows_the_pace_of_the_running_step():
+    assert eta([], [], 10, 20, [], fraction_now=0.5) == pytest.approx(5, abs=3)
+    assert eta([], [], 100, 45, [], fraction_now=0.9) == pytest.approx(10, abs=1)
+
+
+def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():
+    assert eta([], [], 10, 40, [10]) > 40
+    assert eta([], [], 10, 40, []) > 0
+
+
+def test_clock_and_describe():
+    assert [clock(s) for s in (0, 65, 3600, -1)] == ["00:00", "01:05", "1:00:00", "00:00"]
+    event = {"what": "vgg11_bn fold 0", "epoch": 2, "epochs": 4, "loss": 0.0812, "seconds": 1}
+    assert describe(event) == "vgg11_bn fold 0  epoch 2/4  loss 0.081"
+    assert describe({"what": "crops", "done": 3, "total": 9}) == "crops  3/9"
+    assert describe({}) == ""
+
+
+def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "events.jsonl"
+    monkeypatch.delenv("VAAFFECT_PROGRESS", raising=False)
+    report({"what": "nobody listens"})
+    monkeypatch.setenv("VAAFFECT_PROGRESS", str(path))
+    display = Display(["a"], {"a": 1.0}, sys.stdout, live=False)
+    tail = Tail(path, display)
+    assert tail.read() == []
+    report_epoch("net", 1, 2, None, 0.5)
+    report_step("crops", 1, 3)
+    with path.open("a") as file:
+        file.write('not json\n{"what": "half')
+    assert [event["what"] for event in tail.read()] == ["net", "crops"]
+    with path.open("a") as file:
+        file.write(' a line"}\n')
+    assert tail.read() == [{"what": "half a line"}]
+    monkeypatch.setenv("VAAFFECT_PROGRESS", str(tmp_path / "no" / "folder"))
+    report({"what": "lost, but nothing fails"})
+
+
+def test_data_that_was_there_does_not_spoil_the_eta():
+    display = Display(["simulate", "a"], {"simulate": 60.0, "a": 100.0}, sys.stdout, live=False)
+    display.done["simulate"] = 0.2
+    assert display.remaining() == 100
+    display.done["simulate"] = 30.0
+    assert display.remaining() == 50
+
+
+def test_display_draws_one_line_on_a_terminal_and_few_elsewhere(capsys):
+    for live in (True, False):
+        display = Display(["a", "b"], {"a": 10.0, "b": 30.0}, sys.stdout, live=live)
+        display.start("a")
+        for epoch in range(5):
+            display.show({"what": "net", "epoch": epoch, "epochs": 5})
+        display.end()
+        out = capsys.readouterr().out
+        if live:
+            assert "\r" in out and "[1/2] a  net  epoch 4/5  elapsed 00:00  ETA 00:40" in out
+        else:
+            assert out == "[1/2] a  starts\n[1/2] a  done in 00:00\n"

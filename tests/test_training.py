@@ -1,0 +1,246 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from vaaffect import training
+from vaaffect.baselines import constant_predictor
+from vaaffect.errors import UserError
+from vaaffect.models import build_model
+from vaaffect.predictions import check_predictions
+from vaaffect.runs import is_finished, load_checkpoint, load_model, save_checkpoint
+from vaaffect.splits import subject_folds
+from vaaffect.training import Recipe, recipe_for, train
+
+RECIPE = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
+
+
+@pytest.fixture(scope="module")
+def split(tiny_crops):
+    return subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
+
+
+def read(run) -> pd.DataFrame:
+    return pd.read_parquet(run / "predictions.parquet")
+
+
+def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
+    epochs = []
+    run = train(
+        "resnet10",
+        dataclasses.replace(RECIPE, jitter=0.1),
+        tiny_crops,
+        split,
+        tmp_path,
+        keep_model=True,
+        after_epoch=lambda progress: epochs.append(progress.epoch),
+    )
+    assert epochs == [1, 2, 3]
+    assert sorted(p.name for p in run.iterdir()) == [
+        "config.json",
+        "done.json",
+        "history.csv",
+        "model.pt",
+        "predictions.parquet",
+    ]
+    table = read(run)
+    check_predictions(table)
+    expected = tiny_crops.frames.iloc[split.test]
+    assert table["valence_true"].tolist() == expected["valence"].tolist()
+    assert set(table["subject"]) == set(expected["subject"])
+    # The stored model is the one that predicted.
+    pred = training.predict(
+        load_model(run), torch.from_numpy(tiny_crops.images), split.test, torch.device("cpu")
+    )
+    assert np.allclose(pred, table[["valence_pred", "arousal_pred"]], atol=1e-5)
+    history = pd.read_csv(run / "history.csv")
+    done = json.loads((run / "done.json").read_text())
+    assert done["best_epoch"] == history["epoch"][history["val_mse"].idxmin()]
+
+
+def test_the_same_seed_gives_the_same_predictions_and_another_does_not(tiny_crops, split, tmp_path):
+    tables = [
+        read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / name, seed=seed))
+        for name, seed in [("a", 0), ("b", 0), ("c", 1)]
+    ]
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    assert not np.allclose(tables[0]["valence_pred"], tables[2]["valence_pred"])
+
+
+def test_a_finished_run_is_not_trained_again(tiny_crops, split, tmp_path):
+    run = train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path)
+    before = (run / "done.json").stat().st_mtime_ns
+    epochs = []
+    again = train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path, after_epoch=epochs.append)
+    assert again == run and not epochs
+    assert (run / "done.json").stat().st_mtime_ns == before
+    other = train("vgg_tiny_bn", dataclasses.replace(RECIPE, lr=0.01), tiny_crops, split, tmp_path)
+    assert other != run
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("model", ["resnet10", "vgg_tiny_bn"])  # the second one has dropout
+def test_an_interrupted_training_ends_like_an_undisturbed_one(model, tiny_crops, split, tmp_path):
+    whole = read(train(model, RECIPE, tiny_crops, split, tmp_path / "whole"))
+    trained = []
+
+    def stop(progress):
+        trained.append(progress.epoch)
+        if len(trained) == 2:
+            raise StoppedError
+
+    args = (model, RECIPE, tiny_crops, split, tmp_path / "parts")
+    with pytest.raises(StoppedError):
+        train(*args, checkpoint_seconds=0, after_epoch=stop)
+    resumed = read(train(*args, checkpoint_seconds=0, after_epoch=stop))
+    assert trained == [1, 2, 3]
+    pd.testing.assert_frame_equal(whole, resumed)
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from vaaffect.afew_va import load_afew_va
+from vaaffect.crops import build_crops
+from vaaffect.splits import subject_folds
+from vaaffect.training import Recipe, train
+crops = build_crops(load_afew_va(Path(sys.argv[1])), 32, cache=Path(sys.argv[2]), workers=1)
+split = subject_folds(crops.frames, folds=2, val_share=0.34)[0]
+recipe = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
+def die(progress):
+    if progress.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+train("resnet10", recipe, crops, split, Path(sys.argv[3]), checkpoint_seconds=0, after_epoch=die)
+"""
+
+
+def test_a_killed_process_resumes(tiny_root, tiny_crops, split, tmp_path):
+    argv = [sys.executable, "-c", SCRIPT, tiny_root, tmp_path / "crops", tmp_path / "runs"]
+    killed = subprocess.run(argv, env=os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())})
+    assert killed.returncode == -signal.SIGKILL
+    resumed = read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / "runs"))
+    whole = read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / "whole"))
+    pd.testing.assert_frame_equal(whole, resumed)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, capsys):
+    for epoch in (1, 2, 3):
+        save_checkpoint(tmp_path, {"epoch": epoch}, epoch)
+    kept = sorted(p.name[:15] for p in tmp_path.glob("*.pt"))
+    assert kept == ["checkpoint_0002", "checkpoint_0003"]
+    newest = max(tmp_path.glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-10])
+    assert load_checkpoint(tmp_path, torch.device("cpu")) == {"epoch": 2}
+    assert newest.name in capsys.readouterr().out
+
+
+def test_damaged_results_are_refused(tiny_crops, split, tmp_path):
+    run = train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path)
+    (run / "predictions.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match=r"predictions\.parquet: is damaged; delete the"):
+        train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path)
+    assert not is_finished(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no trained model"):
+        load_model(tmp_path / "nowhere")
+
+
+def test_test_rows_do_not_influence_training(tiny_crops, split, tmp_path):
+    images = np.array(tiny_crops.images)
+    images[split.test] = 0
+    blind = dataclasses.replace(tiny_crops, images=images)
+    seen, unseen = (
+        train("resnet10", RECIPE, crops, split, tmp_path / name)
+        for name, crops in [("seen", tiny_crops), ("unseen", blind)]
+    )
+    columns = ["epoch", "train_mse", "val_mse"]
+    histories = [pd.read_csv(run / "history.csv")[columns] for run in (seen, unseen)]
+    pd.testing.assert_frame_equal(*histories)
+    assert not np.allclose(read(seen)["valence_pred"], read(unseen)["valence_pred"])
+
+
+def test_a_network_can_learn_one_batch_by_heart(tiny_crops):
+    torch.manual_seed(0)
+    model = build_model("resnet10", image_size=32)
+    images, va = training.resident(tiny_crops, torch.device("cpu"))
+    recipe = Recipe(epochs=60, batch_size=16, lr=0.01)
+    optimizer = torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum)
+    rows = np.arange(16)
+    losses = [
+        training.train_epoch(model, optimizer, recipe, images, va, rows, epoch, 0)
+        for epoch in range(recipe.epochs)
+    ]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_momentum_is_pytorchs_without_one_minus_beta():
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], 0.1, 0.9)
+    for _ in range(2):
+        weight.grad = torch.ones(1)
+        optimizer.step()
+    assert weight.item() == pytest.approx(-0.1 - 0.1 * 1.9)
+
+
+def test_input_is_in_minus_one_to_one_and_flips_mirror():
+    images = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(-1, -1, -1, 3)
+    x = training.to_input(images)
+    assert (x.min().item(), x.max().item()) == (-1, 1)
+    assert x.shape == (1, 3, 16, 16)
+    many = x.repeat(64, 1, 1, 1)
+    generator = torch.Generator().manual_seed(0)
+    flipped = training.augment(many, Recipe(flip=True), generator)
+    mirrored = (flipped == x.flip(3)).all(dim=(1, 2, 3))
+    assert 16 < mirrored.sum() < 48
+    assert ((flipped == x).all(dim=(1, 2, 3)) ^ mirrored).all()
+    jittered = training.augment(many, Recipe(jitter=0.2), torch.Generator().manual_seed(0))
+    assert jittered.abs().max() <= 1
+    assert (jittered - x).abs().amax(dim=(1, 2, 3)).unique().numel() > 30
+
+
+def test_one_cycle_rises_then_falls_and_constant_stays():
+    recipe = Recipe(lr=0.1, schedule="one-cycle")
+    rates = [training.learning_rate(recipe, step, 50) for step in range(50)]
+    assert np.argmax(rates) in (9, 10) and max(rates) == pytest.approx(0.1)
+    assert rates[-1] < 0.001 and np.all(np.diff(rates[10:]) < 0)
+    assert {training.learning_rate(Recipe(lr=0.1), step, 50) for step in range(50)} == {0.1}
+
+
+def test_recipes_are_checked():
+    assert recipe_for("a", {"lr": 0.1}, {"a": {"lr": 0.2}}).lr == 0.2
+    assert recipe_for("b", {"lr": 0.1}, {"a": {"lr": 0.2}}).lr == 0.1
+    with pytest.raises(UserError, match="unknown recipe key 'learning_rate'"):
+        recipe_for("a", {"learning_rate": 0.1}, {})
+    with pytest.raises(UserError, match="unknown schedule"):
+        Recipe(schedule="step")
+    with pytest.raises(UserError, match="epochs >= 1"):
+        Recipe(epochs=0)
+
+
+def test_bad_trainings_are_refused(tiny_crops, split, tmp_path):
+    with pytest.raises(UserError, match="fewer than one batch of 5000"):
+        train("resnet10", dataclasses.replace(RECIPE, batch_size=5000), tiny_crops, split, tmp_path)
+    with pytest.raises(UserError, match="diverged in epoch"):
+        wild = dataclasses.replace(RECIPE, lr=1e6, schedule="constant")
+        train("vgg_tiny_bn", wild, tiny_crops, split, tmp_path)
+
+
+def test_the_constant_predictor_is_the_training_mean(tiny_crops):
+    splits = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)
+    table = constant_predictor(tiny_crops, splits)
+    check_predictions(table)
+    assert len(table) == len(tiny_crops.frames)
+    for split in splits:
+        mine = table[table["fold"] == split.fold]
+        mean = tiny_crops.va[split.train].mean(axis=0)
+        assert np.allclose(mine[["valence_pred", "arousal_pred"]], mean)

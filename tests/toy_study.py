@@ -1,0 +1,105 @@
+"""A study small enough to run in a test: three notebooks that only need the standard library."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+FIRST = """\
+# Shared by several notebooks.
+SEED: int = 0  # seed of everything
+EPOCHS: int = 2  # passes over the data
+RATE: float = 0.1
+NAME: str = "toy"
+FAST: bool = True
+MODELS: list[str] = ["a", "b"]
+DATA: str = "simulated"
+OUT: str = "reports/by-hand"  # where results go
+PROFILE: str = "none"
+"""
+
+COUNT = """\
+from pathlib import Path
+with (Path({counters!r}) / "{name}").open("a") as file:
+    file.write("x")"""
+
+
+def write_notebook(path: Path, cells: list[str], parameters: str | None = FIRST) -> Path:
+    """Write a notebook: a cell starting with `#` and a space is Markdown, the others are code."""
+    made = [
+        new_markdown_cell(source) if source.startswith("# ") else new_code_cell(source)
+        for source in cells
+    ]
+    if parameters is not None:
+        made.insert(1, new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(cells=made, metadata={"kernelspec": kernel})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+class Toy:
+    """A toy study in a folder: notebooks 00, 03 and 99, and a profile `small`."""
+
+    def __init__(self, folder: Path):
+        self.notebooks = folder / "notebooks"
+        self.runs = folder / "runs"
+        self.out = folder / "out"
+        self.counters = folder / "counters"
+        self.counters.mkdir()
+        self.prepared: list[dict[str, Any]] = []
+        self.write("00_start", ["# Start", 'print(f"{SEED=} {EPOCHS=} {OUT=}")'])
+        self.write(
+            "03_train",
+            [
+                "# Training on $\\rho_c$",
+                "import os, sys, vaaffect.paths, vaaffect.progress as progress\n"
+                'progress.report_epoch("net fold 0", 1, 2, 0.25, 1.0)\n'
+                "tables = Path(OUT) / 'tables'\n"
+                "tables.mkdir(parents=True, exist_ok=True)\n"
+                "(tables / 'a.csv').write_text('x\\n1\\n')\n"
+                "Path(os.environ['VAAFFECT_RUNS']).mkdir(parents=True, exist_ok=True)\n"
+                "(Path(os.environ['VAAFFECT_RUNS']) / 'run').write_text('weights')\n"
+                "print(sys.executable, os.getcwd(), Path.home())\n"
+                "import json\n"
+                "kernel = [sys.executable, os.getcwd(), str(vaaffect.paths.ROOT)]\n"
+                f"(Path({str(self.counters)!r}) / 'kernel.json').write_text(json.dumps(kernel))",
+            ],
+        )
+        self.write("99_report", ["# Report", "print('the verdict')"], parameters=None)
+        self.profile("title: a toy\nall: {SEED: 7}\nnotebooks:\n  '03': {EPOCHS: 4}\n")
+
+    def write(self, name: str, cells: list[str], parameters: str | None = FIRST) -> None:
+        """Write a notebook that first leaves a mark for each time it is executed."""
+        count = COUNT.format(counters=str(self.counters), name=name[:2])
+        write_notebook(self.notebooks / f"{name}.ipynb", [cells[0], count, *cells[1:]], parameters)
+
+    def profile(self, text: str, name: str = "small") -> None:
+        """Write a profile."""
+        path = self.notebooks / "profiles" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    def runs_of(self, name: str) -> int:
+        """How often a notebook was executed."""
+        path = self.counters / name
+        return len(path.read_text()) if path.exists() else 0
+
+    def prepare(
+        self, parameters: dict[str, Any], progress: Callable[[int, int], None]
+    ) -> dict[str, str]:
+        """Stands for the simulation."""
+        self.prepared.append(parameters)
+        progress(1, 2)
+        progress(2, 2)
+        return {"toy": "abc"}
+
+    def run(self, **options: Any) -> Path:
+        """Run the study in this process."""
+        from vaaffect.study import run_study
+
+        options = {"profile": "small", "out": self.out, "prepare": self.prepare, **options}
+        return run_study(notebooks_dir=self.notebooks, runs_dir=self.runs, **options)

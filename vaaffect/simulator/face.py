@@ -1,0 +1,193 @@
+"""A drawn face: from a person, action units and a scene to a picture and its 68 landmarks."""
+
+import cv2
+import numpy as np
+
+from .appearance import Identity, Scene, sample_identity, sample_scene
+from .geometry import (
+    Camera,
+    Features,
+    Head,
+    camera,
+    cross_sections,
+    features,
+    head,
+    landmarks,
+    moved_surface,
+    named,
+    outline,
+)
+from .hair import hair_behind, hair_on_top
+from .painting import Canvas, beard, brow, canvas, eye, folds, glasses, mouth, nose, shade, tone
+from .scenery import Set, build_set, occlude, photograph
+from .strokes import curve, fill, line
+
+__all__ = ["Identity", "Scene", "Set", "build_set", "render", "sample_identity", "sample_scene"]
+
+
+def render(
+    identity: Identity,
+    units: np.ndarray,
+    scene: Scene,
+    size: tuple[int, int] = (720, 576),
+    shared: Set | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws one person in one scene.
+
+    `units` are action units (n_aus,) in [0, 1] in the order of `circumplex.ACTION_UNITS`; `size` is
+    (width, height) in pixels; `shared` is `build_set(scene, size)`, to be given when many frames
+    share backdrop and noise. Returns the picture, uint8 (height, width, 3) RGB, and the landmarks,
+    float32 (68, 2) in pixels, iBUG order: the projections of the very points that were drawn, also
+    where hair or an occluder hides them.
+    """
+    shared = shared or build_set(scene, size)
+    mood = named(np.clip(units, 0, 1))
+    whole = camera(scene, size)
+    shape = head(identity)
+    parts = features(identity, shape, mood, scene.gaze)
+    picture = shared.backdrop.copy()
+    low, high = _patch(whole, size)
+    _body(picture, identity, scene, whole)
+    if np.all(high > low):
+        view = whole.moved(low)
+        page = canvas(view, *(high - low))
+        _paint_head(page, identity, mood, parts, shape)
+        lit = shade(moved_surface(identity, shape, mood), view, scene, page.cover.shape, 0.10)
+        below = picture[low[1] : high[1], low[0] : high[0]]
+        below[:] = _compose(page, lit, below)
+    points = landmarks(whole, identity, shape, mood, parts)
+    occlude(picture, scene, whole, np.asarray(identity.skin), np.asarray(identity.hair))
+    return photograph(picture, scene, shared), points.astype(np.float32)
+
+
+def _patch(view: Camera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the picture where the head is: low and high corners (x, y) in pixels."""
+    centre = view.project(np.array([[0.0, 0.2, 0.0]]))[0]
+    low = centre - view.scale * np.array([1.75, 2.1])
+    high = centre + view.scale * np.array([1.75, 2.45])
+    low = np.clip(np.floor(low), 0, size).astype(int)
+    high = np.clip(np.ceil(high), 0, size).astype(int)
+    return low, high
+
+
+def _body(picture: np.ndarray, person: Identity, scene: Scene, view: Camera) -> None:
+    """Shoulders: they stay upright, whatever the head does."""
+    unit = view.scale
+    base = view.project(np.array([[0.0, 1.1, -0.3]]))[0] + np.array([0, 1.05 * unit])
+    bottom = max(picture.shape[0] + 10, base[1] + 1)
+    half = np.array([(0.45, -0.22), (0.80, -0.02), (1.45, 0.14), (1.95, 0.42), (2.15, 1.0)])
+    right = base + unit * half
+    left = base + unit * half * np.array([-1, 1])
+    drop = np.array([[right[-1, 0] + 0.1 * unit, bottom], [left[-1, 0] - 0.1 * unit, bottom]])
+    light = scene.ambient + 0.35
+    cloth = tone(person.clothes, light)
+    fill(picture, np.concatenate([curve(left[::-1], 4), curve(right, 4), drop]), cloth)
+    for side in (-1, 1):
+        arm = base + unit * np.array([[side * 1.5, 0.75], [side * 1.42, 1.2], [side * 1.45, 2.4]])
+        line(picture, curve(arm, 4), cloth * 0.72, unit * 0.03)
+    if person.texture % 3 == 0:  # a jacket over a shirt
+        shirt = base + unit * np.array([[-0.5, -0.15], [0.5, -0.15], [0.16, 1.6], [-0.16, 1.6]])
+        fill(picture, shirt, np.clip(cloth * 0.3 + 165 * light, 0, 245))
+    for side in (-1, 1):
+        if person.texture % 3 == 0:
+            lapel = [
+                [side * 0.42, -0.24],
+                [side * 0.78, 0.5],
+                [side * 0.15, 1.6],
+                [side * 0.50, 0.2],
+            ]
+            fill(picture, base + unit * np.array(lapel), cloth * 0.72)
+        elif person.texture % 3 == 1:
+            seam = base + unit * np.array([[side * 0.46, -0.2], [side * 0.36, 0.22], [0, 0.44]])
+            line(picture, curve(seam, 6), cloth * 0.62, unit * 0.10)
+        else:
+            seam = base + unit * np.array([[side * 0.42, -0.2], [side * 0.30, 0.28], [0, 0.52]])
+            line(picture, curve(seam, 4), cloth * 0.62, unit * 0.05)
+
+
+def _neck(page: Canvas, person: Identity) -> None:
+    view, unit = page.view, page.view.scale
+    base = view.project(np.array([[0.0, 1.1, -0.3]]))[0] + np.array([0, 1.05 * unit])
+    wide = 0.56 * person.jaw_width
+    top = view.project(np.array([[-wide, 0.7, -0.2], [wide, 0.7, -0.2]]))
+    low = base + unit * np.array(
+        [[0.50, -0.12], [0.40, 0.10], [0.0, 0.38], [-0.40, 0.10], [-0.50, -0.12]]
+    )
+    side = (top[1] * 0.35 + low[0] * 0.65) + unit * np.array([-0.05, 0])
+    other = (top[0] * 0.35 + low[-1] * 0.65) + unit * np.array([0.05, 0])
+    shape = np.concatenate([top, side[None], curve(low, 4), other[None]])
+    page.put(shape, tone(person.skin, 0.90))
+    # The head throws its shadow on the neck.
+    chin = view.project(
+        np.array(
+            [[-0.75, 1.0, 0], [-0.55, 1.62, 0.3], [0, 1.95, 0.4], [0.55, 1.62, 0.3], [0.75, 1.0, 0]]
+        )
+    )
+    height, width = page.cover.shape
+    mask = np.zeros((-(-height // 4), -(-width // 4)), np.uint8)
+    fill(mask, curve(chin, 5) / 4, 90)
+    mask = cv2.GaussianBlur(mask, (0, 0), unit * 0.025)
+    mask = cv2.resize(mask, (width, height))
+    cv2.subtract(page.crease, mask, dst=page.crease)
+
+
+def _ears(page: Canvas, person: Identity) -> None:
+    for side in (-1.0, 1.0):
+        rim = np.array(
+            [
+                (0.97, -0.05, -0.05),
+                (1.10, -0.10, -0.22),
+                (1.15, 0.06, -0.26),
+                (1.12, 0.26, -0.22),
+                (1.05, 0.44, -0.14),
+                (0.96, 0.48, -0.05),
+                (0.93, 0.20, -0.02),
+            ]
+        )
+        rim[:, 0] *= side * person.face_width
+        path = curve(page.view.project(rim), 4, closed=True)
+        page.put(path, tone(person.skin, 0.90))
+        inner = rim[1:5] * np.array([0.965, 1, 1]) + np.array([0, 0.05, 0.02])
+        line(
+            page.colour,
+            curve(page.view.project(inner), 4),
+            tone(person.skin, 0.62),
+            0.03 * page.view.scale,
+        )
+
+
+def _paint_head(
+    page: Canvas, person: Identity, mood: dict[str, float], parts: Features, shape: Head
+) -> None:
+    """Everything above the shoulders, from back to front."""
+    view = page.view
+    hair_behind(page, person)
+    _neck(page, person)
+    _ears(page, person)
+    # Close together at the crown and the chin, where the outline turns.
+    levels = 0.145 - 1.505 * np.cos(np.linspace(0, np.pi, 40))
+    left, right = outline(view, cross_sections(person, shape, mood, levels))
+    skin = np.concatenate([left, right[::-1]])
+    fill(page.crease, skin, 255)
+    page.put(skin, person.skin)
+    if person.beard:
+        from_ear = levels > 0.35
+        beard(page, person, parts, (left[from_ear], right[from_ear]))
+    folds(page, person, parts, mood)
+    nose(page, person, parts, mood)
+    mouth(page, person, parts, mood)
+    for which in (0, 1):
+        eye(page, person, parts, which, mood)
+        brow(page, person, parts.brows[which], outer_first=which == 0)
+    if person.glasses:
+        glasses(page, person, parts)
+    hair_on_top(page, person)
+
+
+def _compose(page: Canvas, lit: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Puts the layers together: colour times light times creases, over what is behind."""
+    crease = cv2.GaussianBlur(page.crease, (0, 0), max(page.view.scale * 0.014, 0.6))
+    creased = cv2.multiply(page.colour, cv2.merge([crease] * 3), scale=1 / 255)
+    top = cv2.multiply(creased, lit, dtype=cv2.CV_8U)
+    weight = page.cover.astype(np.float32) * (1 / 255)
+    return cv2.blendLinear(top, np.ascontiguousarray(below), weight, 1 - weight)

@@ -1,0 +1,224 @@
+"""Worlds: who is filmed, what they feel, and how they are filmed, without drawing anything.
+
+Planning is cheap, and the plan of a clip depends on the world's seed and the clip's index alone,
+so clips can be planned and rendered in any order and by any process.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import UserError
+from .appearance import Identity, Scene, sample_identity, sample_scene
+from .circumplex import ACTION_UNITS, action_units
+
+CLIPS_PER_PART = 50
+MOST_CLIPS = 600  # twelve parts, as in AFEW-VA
+
+# Streams of random numbers: the second number of each seed says what it is for.
+_SUBJECT, _ORDER, _CLIP = 1, 2, 3
+
+# Kinds of clips: share, where the affect lies (valence, arousal), and how far clips spread around
+# it. Chosen by hand so that the labels look like those of films: most of them near neutral, more
+# unpleasant than pleasant ones, arousal that rises with |valence|.
+_KINDS = (
+    (0.10, (0.0, 0.0), (0.0, 0.0)),
+    (0.24, (-0.03, 0.12), (0.09, 0.10)),
+    (0.18, (0.37, 0.38), (0.16, 0.17)),
+    (0.20, (-0.21, 0.37), (0.11, 0.14)),
+    (0.12, (-0.57, 0.58), (0.14, 0.16)),
+    (0.13, (-0.26, -0.17), (0.15, 0.14)),
+    (0.03, (0.08, 0.62), (0.10, 0.13)),
+)
+_LOWEST, _HIGHEST = np.array([-0.82, -0.52]), np.array([0.74, 0.86])
+
+
+@dataclass(frozen=True)
+class WildWorld:
+    """Many people in films: varied pose, light, surroundings, occlusion; integer labels.
+
+    `frames` is the least and the greatest number of frames of a clip; `fps` is the film's speed and
+    `frame_step` says that every so-manieth frame of it is kept, so that short clips still move
+    through the plane. `difficulty` runs from 0 (frontal, even light, everyone equally expressive)
+    to 1. Raises UserError when a number is impossible.
+    """
+
+    clips: int = 120
+    subjects: int = 60
+    frames: tuple[int, int] = (8, 16)
+    seed: int = 0
+    difficulty: float = 0.5
+    size: tuple[int, int] = (720, 576)  # width, height in pixels
+    fps: float = 25.0
+    frame_step: int = 5
+
+    def __post_init__(self) -> None:
+        # Lists come from JSON and YAML; equal worlds must compare equal.
+        object.__setattr__(self, "frames", tuple(self.frames))
+        object.__setattr__(self, "size", tuple(self.size))
+        wrong = None
+        if not 1 <= self.clips <= MOST_CLIPS:
+            wrong = f"clips must be 1 to {MOST_CLIPS}, not {self.clips}"
+        elif self.subjects < 1:
+            wrong = f"subjects must be at least 1, not {self.subjects}"
+        elif len(self.frames) != 2 or not 1 <= self.frames[0] <= self.frames[1] <= 99999:
+            wrong = f"frames must be (least, greatest) with 1 <= least <= greatest: {self.frames}"
+        elif not 0 <= self.difficulty <= 1:
+            wrong = f"difficulty must be 0 to 1, not {self.difficulty}"
+        elif len(self.size) != 2 or min(self.size) < 64:
+            wrong = f"size must be (width, height) of at least 64 pixels, not {self.size}"
+        elif self.fps <= 0 or self.frame_step < 1 or self.seed < 0:
+            wrong = "fps and frame_step must be positive, seed must not be negative"
+        if wrong:
+            raise UserError(f"Impossible simulated world: {wrong}.")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person of a world. Labels cannot be read perfectly: people differ in what they show."""
+
+    number: int
+    actor: str  # invented
+    identity: Identity
+    expressiveness: float  # gain on the action units
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """Everything that is needed to draw and to label one clip of T frames."""
+
+    part: str  # "01" ..
+    clip: str  # "001" ..
+    subject: Subject
+    affect: np.ndarray  # (T, 2) true valence and arousal in [-1, 1]
+    labels: np.ndarray  # (T, 2) integers in [-10, 10]
+    units: np.ndarray  # (T, n_aus) action units in [0, 1]
+    scenes: tuple[Scene, ...]  # T
+
+
+def subject(world: WildWorld, number: int) -> Subject:
+    """Person `number` (0 .. subjects - 1) of a world."""
+    rng = np.random.default_rng([world.seed, _SUBJECT, number])
+    identity = sample_identity(rng, world.difficulty)
+    spread = 0.05 + 0.40 * world.difficulty
+    gain = float(np.clip(np.exp(rng.normal(0.05, spread)), 0.5, 1.7))
+    return Subject(number, f"Actor {number + 1:03d}", identity, gain)
+
+
+def subject_of(world: WildWorld, index: int) -> int:
+    """Who is in clip `index`: everyone once, in a random order, before anyone appears again."""
+    round_, place = divmod(index, world.subjects)
+    order = np.random.default_rng([world.seed, _ORDER, round_]).permutation(world.subjects)
+    return int(order[place])
+
+
+def _smooth(rng: np.random.Generator, time: np.ndarray, columns: int) -> np.ndarray:
+    """Slow random movement (T, columns) with a standard deviation of about 1; time in seconds."""
+    rates = rng.uniform(0.15, 0.7, (3, columns))
+    phases = rng.uniform(0, 2 * np.pi, (3, columns))
+    waves = np.sin(2 * np.pi * rates * time[:, None, None] + phases)
+    return waves.sum(axis=1) * np.sqrt(2 / 3)
+
+
+def _affect(rng: np.random.Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True affect (T, 2) of a clip, and which of the two dimensions are held constant (2,)."""
+    shares = np.array([kind[0] for kind in _KINDS])
+    kind = rng.choice(len(_KINDS), p=shares / shares.sum())
+    _, middle, spread = _KINDS[kind]
+    peak = np.array(middle) + rng.normal(0, 1, 2) * np.array(spread)
+    length = max(time[-1], 1e-6)
+    # Half of the clips start milder than they become, or the other way round.
+    milder = rng.uniform(0.15, 0.75) if rng.random() < 0.55 else 1.0
+    onset = np.clip((time / length - rng.uniform(0.1, 0.5)) / rng.uniform(0.25, 0.5), 0, 1)
+    onset = onset * onset * (3 - 2 * onset)
+    onset = 1 - onset if rng.random() < 0.35 else onset
+    strength = milder + (1 - milder) * onset
+    sway = _smooth(rng, time, 2) * rng.uniform(0.02, 0.09)
+    still = rng.random(2) < np.array([0.22, 0.12])
+    if kind == 0 or rng.random() < 0.06:
+        still[:] = True
+    path = peak * strength[:, None] + sway * (kind != 0)
+    path = np.where(still, peak, path)
+    # Pleasant and calm at once is what films hardly show.
+    calm = (path[:, 0] > 0.03) & (path[:, 1] < 0)
+    path[:, 1] = np.where(calm, -0.4 * path[:, 1], path[:, 1])
+    return np.clip(path, _LOWEST, _HIGHEST), still
+
+
+def _labels(rng: np.random.Generator, affect: np.ndarray, still: np.ndarray) -> np.ndarray:
+    """What annotators write down: a small offset per clip, a slow wobble, whole numbers."""
+    offset = rng.normal(0, 0.025, 2)
+    wobble = np.cumsum(rng.normal(0, 0.008, affect.shape), axis=0)
+    seen = affect + np.where(still, 0.0, offset + wobble)
+    return np.clip(np.round(10 * seen), -10, 10).astype(int)
+
+
+def _expression(
+    rng: np.random.Generator,
+    world: WildWorld,
+    person: Subject,
+    affect: np.ndarray,
+    time: np.ndarray,
+) -> np.ndarray:
+    """Action units (T, n_aus): the affect as this person shows it, with speech and blinks."""
+    units = action_units(affect) * person.expressiveness
+    units = units + 0.045 * world.difficulty * _smooth(rng, time, units.shape[1])
+    at = {name: i for i, name in enumerate(ACTION_UNITS)}
+    if rng.random() < 0.6 * world.difficulty:
+        speech = np.abs(rng.normal(0, 1, len(time))) * rng.uniform(0.3, 1.0)
+        units[:, at["lips_part"]] += 0.5 * speech
+        units[:, at["jaw_drop"]] += 0.16 * speech
+    blink = rng.random(len(time)) < 0.06 * world.difficulty
+    units[:, at["lid_droop"]] += np.where(blink, rng.uniform(0.5, 1.0, len(time)), 0.0)
+    return np.clip(units, 0, 1)
+
+
+def _takes(rng: np.random.Generator, world: WildWorld, time: np.ndarray) -> tuple[Scene, ...]:
+    """The scene of every frame: one take whose pose and gaze drift and whose noise is renewed."""
+    scene = sample_scene(rng, world.difficulty)
+    angles = _smooth(rng, time, 3) * np.array([5, 2.5, 2.5]) * (0.25 + world.difficulty)
+    gaze = _smooth(rng, time, 2) * 0.16 * world.difficulty
+    drift = _smooth(rng, time, 3) * np.array([0.008, 0.006, 0.004])
+    phases = rng.integers(0, 2**16, len(time))
+    return tuple(
+        replace(
+            scene,
+            yaw=float(np.clip(scene.yaw + angles[i, 0], -34, 34)),
+            pitch=float(np.clip(scene.pitch + angles[i, 1], -18, 20)),
+            roll=float(np.clip(scene.roll + angles[i, 2], -22, 22)),
+            gaze=(scene.gaze[0] + float(gaze[i, 0]), scene.gaze[1] + float(0.5 * gaze[i, 1])),
+            centre=(scene.centre[0] + float(drift[i, 0]), scene.centre[1] + float(drift[i, 1])),
+            scale=scene.scale + float(drift[i, 2]),
+            noise_phase=int(phases[i]),
+        )
+        for i in range(len(time))
+    )
+
+
+def clip_plan(world: WildWorld, index: int) -> ClipPlan:
+    """The plan of clip `index` (0 .. clips - 1). Raises IndexError for another index."""
+    if not 0 <= index < world.clips:
+        raise IndexError(f"clip {index} of a world of {world.clips} clips")
+    rng = np.random.default_rng([world.seed, _CLIP, index])
+    low, high = world.frames
+    count = int(rng.integers(low, high + 1))
+    time = np.arange(count) * world.frame_step / world.fps
+    person = subject(world, subject_of(world, index))
+    affect, still = _affect(rng, time)
+    labels = _labels(rng, affect, still)
+    units = _expression(rng, world, person, affect, time)
+    return ClipPlan(
+        part=f"{index // CLIPS_PER_PART + 1:02d}",
+        clip=f"{index + 1:03d}",
+        subject=person,
+        affect=affect,
+        labels=labels,
+        units=units,
+        scenes=_takes(rng, world, time),
+    )
+
+
+def frame_count(world: WildWorld, index: int) -> int:
+    """How many frames clip `index` has, without planning it."""
+    rng = np.random.default_rng([world.seed, _CLIP, index])
+    return int(rng.integers(world.frames[0], world.frames[1] + 1))
