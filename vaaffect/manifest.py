@@ -43,7 +43,7 @@ def colophon(profile: str) -> str:
     device = (
         here["device"].get("gpu") or f"{here['device']['cpu']}, {here['device']['threads']} threads"
     )
-    lines = (f"profile {profile}", f"commit  {commit}", f"python  {here["python"]}, {versions}")
+    lines = (f"profile {profile}", f"commit  {commit}", f"python  {here['python']}, {versions}")
     return "\n".join((*lines, f"device  {device}"))
 
 
