@@ -99,7 +99,7 @@ def simulate(arguments: argparse.Namespace) -> None:
 
     subjects = arguments.subjects or max(1, arguments.clips // 2)
     world = WildWorld(clips=arguments.clips, subjects=subjects, seed=arguments.seed)
-    with tqdm(total=arguments.clips, desc=f"drawing {arguments.corpus}", unit="clip") as bar:
+    with tqdm(desc=f"drawing {arguments.corpus}", unit="frame") as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -1,0 +1,109 @@
+"""House rules for the notebooks' sources; the smoke study (test_smoke.py) runs them."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from vaaffect.profiles import load_profile, notebook_sources, read_parameters
+
+SOURCES = notebook_sources()
+PROFILES = ("smoke", "demo", "gpu", "thesis")
+FORBIDDEN = r"\btqdm\b|\binput\(|filterwarnings|sys\.path|os\.chdir|^[%!]|\.\./|/home/|/work/"
+
+
+def cells_of(path, kind):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
+
+
+@pytest.fixture(params=SOURCES, ids=lambda p: p.stem)
+def path(request):
+    return request.param
+
+
+def test_the_notebooks_of_the_study_are_there():
+    numbers = [source.name[:2] for source in SOURCES]
+    assert numbers == ["00", "01", "02", "03", "04", "99"]
+
+
+def test_format_kernel_and_no_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
+    for cell in cells_of(path, "code"):
+        assert cell.outputs == [] and cell.execution_count is None
+
+
+def test_length(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert 20 <= len(cells) <= 40
+    assert all(len(c.source.splitlines()) <= 26 for c in cells if c.cell_type == "code")
+    assert path.stat().st_size < 60 * 1024
+
+
+def test_parameters_are_typed_and_explained(path):
+    first, *_ = cells_of(path, "code")
+    assert first.metadata.get("tags") == ["parameters"]
+    parameters = read_parameters(path)
+    assert list(parameters)[:2] == ["PROFILE", "OUT"]
+    for parameter in parameters.values():
+        assert parameter.help, parameter.name
+        assert not (isinstance(parameter.default, str) and "=" in parameter.default)
+    annotated = [node for node in ast.parse(first.source).body if isinstance(node, ast.AnnAssign)]
+    assert len(annotated) == len(parameters)
+
+
+def test_notebooks_agree_on_what_a_parameter_is():
+    declared = {}
+    for path in SOURCES:
+        for name, parameter in read_parameters(path).items():
+            if name in ("OUT",):  # the report reads where the others write
+                continue
+            first = declared.setdefault(name, parameter)
+            assert (parameter.type, parameter.default) == (first.type, first.default), (path, name)
+
+
+def test_code_keeps_to_the_rules(path):
+    for cell in cells_of(path, "code"):
+        assert not re.search(FORBIDDEN, cell.source, re.MULTILINE), cell.source
+        assert not cell.source.rstrip().endswith(";"), cell.source
+
+
+def test_text_frames_the_code(path):
+    text = [c.source for c in cells_of(path, "markdown")]
+    assert re.match(r"# \d\d\. \S", text[0]) and "?" in text[0] + text[1]
+    if not path.name.startswith("99"):
+        assert "**Reads**" in text[0] and "**Writes**" in text[0]
+        assert "## What you will learn" in text[1]
+        ending = text[-1]
+        assert ending.index("## Summary") < ending.index("## Exercises") < ending.index("## Ref")
+        assert len(re.findall(r"^\d\. ", ending, re.MULTILINE)) >= 3
+    assert "colophon" in cells_of(path, "code")[-1].source
+
+
+def test_no_results_are_typed_into_prose(path):
+    """Decimals in prose are definitions or quoted literature, never results of ours."""
+    allowed = {"0.5", "127.5", "5.2", "5.3", "4.3.2", "0.3"}
+    for cell in cells_of(path, "markdown"):
+        text = re.sub(r"\$\$?.*?\$\$?|`[^`]*`", "", cell.source, flags=re.DOTALL)
+        assert set(re.findall(r"\d+\.\d+(?:\.\d+)?", text)) <= allowed, text
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_fit_the_notebooks(profile):
+    loaded = load_profile(profile)
+    for path in SOURCES:
+        loaded.parameters_for(path)
+
+
+def test_the_thesis_profile_is_the_thesis():
+    values = load_profile("thesis").all
+    assert values["DATA"] == "real" and values["SIZE"] == 224 and values["FOLDS"] == 5
+    assert values["MODELS"] == ["vgg11_bn", "resnet152"]
+    assert values["PER_MODEL"]["vgg11_bn"] == {"epochs": 190, "batch_size": 20}
+    assert values["PER_MODEL"]["resnet152"] == {"epochs": 100, "batch_size": 50}
+    recipe = {k: values["RECIPE"][k] for k in ("optimizer", "lr", "momentum", "weights")}
+    assert recipe == {"optimizer": "sgd", "lr": 0.001, "momentum": 0.9, "weights": "imagenet"}

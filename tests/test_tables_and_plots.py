@@ -1,0 +1,123 @@
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from test_evaluation import predictions
+
+from vaaffect import plots, tables
+from vaaffect.evaluation import evaluate, fold_summary
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def ax():
+    _, ax = plt.subplots()
+    yield ax
+    plt.close("all")
+
+
+def test_tables_are_written_for_programs_and_for_people(tmp_path):
+    table = pd.DataFrame({"model": ["a", "b"], "CCC": [0.123456789, np.nan]})
+    assert tables.save_table(table, str(tmp_path), "04_x", "What it is.") is table
+    again = pd.read_csv(tmp_path / "tables" / "04_x.csv")
+    pd.testing.assert_frame_equal(again, table)
+    assert (tmp_path / "tables" / "04_x.md").read_text().splitlines() == [
+        "What it is.",
+        "",
+        "| model | CCC |",
+        "|---|---:|",
+        "| a | 0.123 |",
+        "| b | – |",
+    ]
+
+
+def test_the_fold_table_shows_mean_spread_interval_and_what_is_undefined():
+    mine, constant = predictions(), predictions().assign(model="constant", valence_pred=0.1)
+    summary = fold_summary(evaluate(pd.concat([constant, mine]), 10, resamples=50))
+    table = tables.fold_table(summary)
+    row = table[(table["model"] == "m") & (table["dimension"] == "arousal")].iloc[0]
+    mean = summary.query("model == 'm' and dimension == 'arousal' and metric == 'PCC'").iloc[0]
+    assert row["PCC"] == (
+        f"{mean['mean']:.2f} ± {mean['sd']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}]"
+    )
+    assert (row["folds"], row["frames"], row["data"]) == (4, len(mine), "A")
+    still = table[(table["model"] == "constant (training mean)")].set_index("dimension")
+    assert still.loc["valence", "CCC"] == tables.UNDEFINED
+    assert tables.number(-0.126) == "−0.13"
+
+
+def test_figures_are_saved_where_the_report_is(tmp_path, ax):
+    path = plots.save_figure(ax.figure, str(tmp_path), "01_x")
+    assert path == tmp_path / "figures" / "01_x.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plane_is_square_and_named(ax):
+    plots.plane(ax)
+    assert ax.get_aspect() == 1
+    assert ax.get_xlabel().startswith("valence") and ax.get_ylabel().startswith("arousal")
+    assert {t.get_text() for t in ax.texts} >= {"happiness", "anger", "neutral"}
+
+
+def test_every_face_stands_in_the_cell_of_its_label(ax):
+    va = np.array([[-0.9, 0.9], [0.9, -0.9], [0.05, 0.0]])
+    images = np.zeros((3, 8, 8, 3), np.uint8)
+    plots.faces_on_plane(images, va, ax, cells=5)
+    extents = np.array([image.get_extent() for image in ax.images])
+    for valence, arousal in va:
+        inside = (
+            (extents[:, 0] < valence)
+            & (valence < extents[:, 1])
+            & (extents[:, 2] < arousal)
+            & (arousal < extents[:, 3])
+        )
+        assert inside.sum() == 1
+    assert len(extents) == 3
+
+
+def test_fold_spread_draws_each_fold_and_leaves_out_what_is_undefined():
+    mine, constant = predictions(), predictions().assign(model="constant", valence_pred=0.1)
+    constant["arousal_pred"] = 0.1
+    results = evaluate(pd.concat([constant, mine]), 10, resamples=20)
+    _, axs = plt.subplots(1, 2)
+    plots.fold_spread(results, "CCC", axs)
+    assert [t.get_text() for t in axs[0].get_yticklabels()] == ["m"]
+    assert len(axs[0].collections[0].get_offsets()) == 4
+    _, axs = plt.subplots(1, 2)
+    plots.fold_spread(results, "RMSE", axs)
+    assert [t.get_text() for t in axs[0].get_yticklabels()] == ["constant (training mean)", "m"]
+    plt.close("all")
+
+
+def test_error_arrows_start_at_labels_and_end_at_predictions(ax):
+    table = predictions().assign(valence_true=0.8, arousal_true=0.8)
+    table = table.assign(valence_pred=0.1, arousal_pred=0.2)
+    plots.error_arrows(table, ax)
+    (arrow,) = [a for a in ax.texts if a.arrow_patch is not None]
+    assert arrow.xy == pytest.approx((0.1, 0.2))
+    assert arrow.xyann == pytest.approx((0.8, 0.8))
+
+
+def test_other_plots_label_their_axes(ax):
+    table = predictions()
+    plots.predicted_against_true(table, "arousal", ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("arousal, true", "arousal, predicted")
+    history = pd.DataFrame({"epoch": [1, 2], "train_mse": [0.2, 0.1], "val_mse": [0.2, 0.15]})
+    ax.clear()
+    plots.learning_curves({"vgg11_bn": history}, ax, constant=0.3)
+    assert "mean squared error" in ax.get_ylabel()
+    assert len(ax.lines) == 3
+    ax.clear()
+    plots.label_histogram(table["valence_true"].to_numpy(), "valence", ax)
+    assert sum(p.get_height() for p in ax.patches) == pytest.approx(100)
+    ax.clear()
+    plots.label_density(table[["valence_true", "arousal_true"]].to_numpy(), ax)
+    assert ax.get_xlabel().startswith("valence")
+
+
+def test_families_keep_their_colour():
+    assert plots.model_colour("vgg11_bn") == plots.model_colour("vgg_tiny_bn")
+    assert plots.model_colour("resnet18") == plots.model_colour("resnet152")
+    assert len({plots.model_colour(m) for m in ("vgg11_bn", "resnet18", "constant")}) == 3
