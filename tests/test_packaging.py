@@ -73,3 +73,17 @@ def test_make_help_lists_the_commands_of_the_readme():
     readme = (ROOT / "README.md").read_text()
     for command in set(re.findall(r"^make (\w+)", readme, re.MULTILINE)):
         assert f"make {command} " in shown.stdout, command
+
+
+def test_the_table_of_the_readme_is_the_one_of_the_report():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("<!-- headline -->\n")[1].split("<!-- end of headline -->")[0]
+    report = (ROOT / "reports/demo/tables/04_headline.md").read_text(encoding="utf-8")
+    assert shown.strip() == report.strip()
+
+
+def test_files_named_in_the_readme_exist():
+    for name in ("README.md", "data/README.md", "reports/README.md"):
+        folder = (ROOT / name).parent
+        for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+            assert "://" in link or (folder / link).exists(), (name, link)

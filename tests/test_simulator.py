@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from vaaffect.errors import UserError
+from vaaffect.landmarks import REGIONS, dlib_landmarks, relative_error
 from vaaffect.simulator import writers
 from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, action_units, prototype
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity, sample_scene
@@ -19,13 +19,6 @@ from vaaffect.simulator.worlds import WildWorld, clip_plan, frame_count, subject
 from vaaffect.simulator.writers import read_marker, write_afew_va
 
 TINY = WildWorld(clips=3, subjects=2, frames=(2, 3), seed=5)
-REGIONS = {
-    "jaw": slice(0, 17),
-    "brows": slice(17, 27),
-    "nose": slice(27, 36),
-    "eyes": slice(36, 48),
-    "mouth": slice(48, 68),
-}
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -163,27 +156,13 @@ def test_extreme_scenes_do_not_break():
 
 def test_dlib_finds_the_drawn_points():
     """An independent landmarker, trained on photographs, agrees with the exact points."""
-    dlib = pytest.importorskip("dlib")
-    package = importlib.util.find_spec("face_recognition_models")
-    if package is None:
-        pytest.skip("face_recognition_models is not installed")
-    # Importing the package fails with current setuptools, so its file is looked up.
-    folder = Path(next(iter(package.submodule_search_locations)))
-    predictor = dlib.shape_predictor(
-        str(folder / "models" / "shape_predictor_68_face_landmarks.dat")
-    )
-    detector = dlib.get_frontal_face_detector()
     errors, tried = [], 27
     for seed in range(tried):
         emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
         image, points = frontal(seed, emotion, 0.6)
-        boxes = detector(image, 0)
-        if not boxes:
-            continue
-        found = predictor(image, max(boxes, key=lambda box: box.area()))
-        found = np.array([(part.x, part.y) for part in found.parts()])
-        distance = np.linalg.norm(found - points, axis=1)
-        errors.append(distance / np.linalg.norm(points[36] - points[45]))
+        found = dlib_landmarks(image)
+        if found is not None:
+            errors.append(relative_error(found, points))
     errors = np.array(errors)
     assert len(errors) >= 0.95 * tried
     assert errors.mean() < 0.05

@@ -46,6 +46,13 @@ def test_the_fold_table_shows_mean_spread_interval_and_what_is_undefined():
     still = table[(table["model"] == "constant (training mean)")].set_index("dimension")
     assert still.loc["valence", "CCC"] == tables.UNDEFINED
     assert tables.number(-0.126) == "−0.13"
+    short = tables.headline(summary).set_index("model")
+    rmse = summary.query("model == 'm' and dimension == 'valence' and scale == '[-1, 1]'")
+    rmse = rmse[rmse["metric"] == "RMSE"].iloc[0]
+    shown = f"{rmse['mean']:.2f} [{rmse['low']:.2f}, {rmse['high']:.2f}]"
+    assert short.loc["m", "valence RMSE"] == shown
+    assert short.loc["constant (training mean)", "arousal CCC"] != tables.UNDEFINED
+    assert short.loc["constant (training mean)", "valence CCC"] == tables.UNDEFINED
 
 
 def test_figures_are_saved_where_the_report_is(tmp_path, ax):
@@ -77,17 +84,20 @@ def test_every_face_stands_in_the_cell_of_its_label(ax):
     assert len(extents) == 3
 
 
-def test_fold_spread_draws_each_fold_and_leaves_out_what_is_undefined():
+def test_fold_spread_draws_each_fold_in_the_row_of_its_model():
     mine, constant = predictions(), predictions().assign(model="constant", valence_pred=0.1)
     constant["arousal_pred"] = 0.1
     results = evaluate(pd.concat([constant, mine]), 10, resamples=20)
-    _, axs = plt.subplots(1, 2)
-    plots.fold_spread(results, "CCC", axs)
-    assert [t.get_text() for t in axs[0].get_yticklabels()] == ["m"]
-    assert len(axs[0].collections[0].get_offsets()) == 4
-    _, axs = plt.subplots(1, 2)
-    plots.fold_spread(results, "RMSE", axs)
-    assert [t.get_text() for t in axs[0].get_yticklabels()] == ["constant (training mean)", "m"]
+    names = ["constant (training mean)", "m"]
+    for metric, drawn in (("CCC", [1]), ("RMSE", [0, 1])):
+        _, axs = plt.subplots(1, 2, sharey=True)
+        plots.fold_spread(results, metric, axs)
+        for ax in axs:
+            assert [t.get_text() for t in ax.get_yticklabels()] == names
+            rows = [dots.get_offsets()[:, 1].mean() for dots in ax.collections]
+            assert rows == pytest.approx(drawn)
+            assert all(len(dots.get_offsets()) == 4 for dots in ax.collections)
+            assert [t.get_text() for t in ax.texts] == ["undefined"] * (2 - len(drawn))
     plt.close("all")
 
 

@@ -203,6 +203,11 @@ def test_input_is_in_minus_one_to_one_and_flips_mirror():
     mirrored = (flipped == x.flip(3)).all(dim=(1, 2, 3))
     assert 16 < mirrored.sum() < 48
     assert ((flipped == x).all(dim=(1, 2, 3)) ^ mirrored).all()
+    shifted = training.augment(many, Recipe(shift=0.2), torch.Generator().manual_seed(0))
+    assert shifted.shape == many.shape and shifted.abs().max() <= 1
+    middles = shifted[:, 0, 8, 8]  # the picture is a ramp, so its middle tells the shift
+    assert middles.unique().numel() > 30
+    assert (middles - x[0, 0, 8, 8]).abs().max() <= 0.2 * 1.2 * 16 / 15 + 0.05
     jittered = training.augment(many, Recipe(jitter=0.2), torch.Generator().manual_seed(0))
     assert jittered.abs().max() <= 1
     assert (jittered - x).abs().amax(dim=(1, 2, 3)).unique().numel() > 30

@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vaaffect {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_study, add_simulate):
+    for add in (add_study, add_simulate, add_bench):
         add(commands)
     return parser
 
@@ -106,6 +106,25 @@ def simulate(arguments: argparse.Namespace) -> None:
             bar.update(done - bar.n)
 
         write_afew_va(arguments.out, world, arguments.workers, progress)
+
+
+def add_bench(commands: argparse._SubParsersAction) -> None:
+    """`bench`: side-by-side measurements."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure side by side",
+        description="Measure in one run, beside a named peer where there is one.",
+    )
+    parser.add_argument("what", choices=["simulator"], help="what to measure")
+    parser.set_defaults(command=bench)
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Print the measurements."""
+    from . import bench as benchmarks
+
+    for line in getattr(benchmarks, f"bench_{arguments.what}")():
+        print(line)
 
 
 def positive(text: str) -> int:

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from . import paths
 
 LIBRARY = Path(__file__).resolve().parent
@@ -130,6 +128,8 @@ def notebook_keys(
     the library, the data, and the lineage of the notebook before. The key adds the prose: other
     prose means another page, but no other numbers for those who come later.
     """
+    import nbformat  # takes seconds, and a notebook that prints its colophon does not need it
+
     cells = nbformat.read(notebook, as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     prose = [(index, cell.source) for index, cell in enumerate(cells) if cell.cell_type != "code"]

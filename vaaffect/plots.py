@@ -34,6 +34,8 @@ def use_style() -> None:
             "savefig.dpi": 150,
             "figure.constrained_layout.use": True,
             "axes.titlesize": "medium",
+            "figure.titlesize": "medium",
+            "figure.labelsize": "medium",
             "axes.spines.top": False,
             "axes.spines.right": False,
             "grid.alpha": 0.5,
@@ -197,12 +199,16 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
         axs: two axes, for valence and arousal.
     """
     here = results[(results["metric"] == metric) & (results["scale"] == "[-1, 1]")]
-    models = [m for m in here["model"].unique() if here[here["model"] == m]["value"].notna().any()]
+    models = list(here["model"].unique())
     for ax, dimension in zip(axs, DIMENSIONS, strict=True):
         for y, model in enumerate(models):
             rows = here[(here["model"] == model) & (here["dimension"] == dimension)]
             mean = rows[rows["fold"] == "mean"].iloc[0]
             folds = rows[rows["fold"] != "mean"]["value"]
+            if not np.isfinite(mean["value"]):
+                beside = ax.get_yaxis_transform()  # x in shares of the axis, y in data
+                ax.text(0.02, y, "undefined", color=_GREY, va="center", transform=beside)
+                continue
             colour = model_colour(model)
             offsets = np.linspace(-0.12, 0.12, len(folds))
             ax.scatter(folds, y + offsets, s=18, color=colour, alpha=0.5, linewidths=0)

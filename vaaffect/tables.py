@@ -78,6 +78,32 @@ def fold_table(
     return pd.DataFrame(rows)
 
 
+def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) -> pd.DataFrame:
+    """A row per model, a column per dimension and metric: `mean [interval of the mean]`.
+
+    Args:
+        summary: as of `evaluation.fold_summary`.
+        metrics: which ones; RMSE on the [-1, 1] scale.
+    """
+    chosen = summary[summary["scale"] == "[-1, 1]"].set_index(["dimension", "metric"])
+    rows = []
+    for model, cells in chosen.groupby("model", sort=False):
+        row = {"model": model_name(model)}
+        for dimension in DIMENSIONS:
+            row |= {
+                f"{dimension} {m}": _mean_and_interval(cells.loc[dimension, m]) for m in metrics
+            }
+        first = cells.iloc[0]
+        rows.append(row | {"frames": first["n"], "data": first["test_corpus"]})
+    return pd.DataFrame(rows)
+
+
+def _mean_and_interval(row: pd.Series) -> str:
+    if not np.isfinite(row["mean"]):
+        return UNDEFINED
+    return f"{number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"
+
+
 def _cell(row: pd.Series) -> str:
     if not np.isfinite(row["mean"]):
         return UNDEFINED

@@ -143,18 +143,19 @@ def augment(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     draws = torch.rand(6, len(x), generator=generator).to(x.device)
     signed = 2 * draws - 1
-    if recipe.flip or recipe.shift:
-        mirror = torch.where(draws[0] < 0.5, -1.0, 1.0) if recipe.flip else torch.ones_like(draws[0])
-        zoom = 1 + recipe.shift * signed[1]
+    if recipe.flip:
+        x = torch.where(draws[0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)
+    if recipe.shift:
+        zoom, right, down = 1 + recipe.shift * signed[1], *(recipe.shift * signed[2:4])
         zero = torch.zeros_like(zoom)
-        # Rows of the map from output to input coordinates, which run from -1 to 1.
-        horizontal = torch.stack([mirror * zoom, zero, recipe.shift * signed[2]], 1)
-        vertical = torch.stack([zero, zoom, recipe.shift * signed[3]], 1)
+        # From output to input coordinates, which run from -1 to 1 on both axes.
+        to_input_x = torch.stack([zoom, zero, right], 1)
+        to_input_y = torch.stack([zero, zoom, down], 1)
         grid = nn.functional.affine_grid(
-            torch.stack([horizontal, vertical], 1), list(x.shape), align_corners=False
+            torch.stack([to_input_x, to_input_y], 1), list(x.shape), align_corners=False
         )
         x = nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-        x = x.contiguous(memory_format=torch.channels_last)
+    x = x.contiguous(memory_format=torch.channels_last)
     if recipe.jitter:
         brightness, contrast = recipe.jitter * signed[4:].view(2, -1, 1, 1, 1)
         x = (x * (1 + contrast) + brightness).clamp_(-1, 1)

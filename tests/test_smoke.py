@@ -1,0 +1,119 @@
+"""The whole study at its smallest size: run, compared, repeated, resumed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+
+from vaaffect.html import external_loads
+from vaaffect.paths import ROOT
+from vaaffect.profiles import notebook_sources
+
+pytestmark = pytest.mark.slow
+STEMS = [path.stem for path in notebook_sources()]
+
+
+def study(out, *more: str) -> str:
+    command = [sys.executable, "-m", "vaaffect", "study", "--profile", "smoke", "--out", str(out)]
+    done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def report():
+    """The report folder of a fresh smoke study; kept under reports/ so that people can look."""
+    out = ROOT / "reports" / "smoke"
+    study(out)
+    return out
+
+
+def tables(folder) -> dict[str, str]:
+    return {p.name: p.read_text() for p in sorted((folder / "tables").iterdir())}
+
+
+def test_every_notebook_ran_without_errors_or_warnings(report):
+    for stem in STEMS:
+        notebook = nbformat.read(report / "notebooks" / f"{stem}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                assert output.output_type != "error", (stem, cell.source)
+                assert output.get("name") != "stderr", (stem, output.text)
+        marked = [c for c in notebook.cells if "NBVAL_CHECK_OUTPUT" in c.source]
+        assert all(c.outputs for c in marked), stem
+
+
+def test_the_report_is_complete_and_opens_without_a_network(report):
+    pages = [report / "report.html", *(report / "html" / f"{stem}.html" for stem in STEMS)]
+    for page in pages:
+        assert external_loads(page.read_text()) == []
+        assert page.stat().st_size < 3e6
+    assert "Simulated data" in pages[0].read_text()
+    manifest = json.loads((report / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert (report / "figures" / "04_fold_spread.png").exists()
+
+
+def test_the_five_fold_table_has_every_model_the_constant_and_where_the_data_is_from(report):
+    table = pd.read_csv(report / "tables" / "04_five_folds.csv")
+    assert set(table["model"]) == {"constant (training mean)", "VGG-tiny-bn", "ResNet10"}
+    assert set(table["dimension"]) == {"valence", "arousal"}
+    assert set(table["data"]) == {"AFEW-VA (simulated)"}
+    assert (table["folds"] == 3).all()
+
+
+def test_no_path_or_name_of_this_machine_is_in_the_report(report):
+    for path in report.rglob("*"):
+        if path.suffix in {".html", ".ipynb", ".json", ".csv", ".md"}:
+            text = path.read_text()
+            assert str(ROOT) not in text, path
+            assert os.uname().nodename not in text, path
+            assert "Actor 0" not in text or path.stem.startswith("0"), path
+
+
+def test_resuming_a_finished_study_runs_nothing(report):
+    before = {p: p.stat().st_mtime_ns for p in (report / "notebooks").iterdir()}
+    output = study(report, "--resume")
+    assert {p: p.stat().st_mtime_ns for p in (report / "notebooks").iterdir()} == before
+    assert output.count("kept") == len(STEMS)
+
+
+def test_the_same_seed_gives_identical_tables(report, tmp_path):
+    study(tmp_path / "again")  # its own trainings, made anew
+    assert tables(tmp_path / "again") == tables(report)
+
+
+def test_notebooks_give_the_marked_outputs_again(report):
+    files = [str(report / "notebooks" / f"{stem}.ipynb") for stem in STEMS]
+    options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-q"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-c", "/dev/null", "--rootdir", ROOT, *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_papermill_by_hand_works(tmp_path):
+    world = "{clips: 20, subjects: 12, frames: [2, 3], seed: 2}"
+    source = ROOT / "notebooks" / f"{STEMS[3]}.ipynb"
+    assert source.name.startswith("03")
+    given = {"EPOCHS": 2, "SIZE": 32, "FOLDS": 3, "PROFILE": "by-hand", "OUT": tmp_path}
+    yaml = f"{{MODELS: [resnet10], WORLD: {world}, RECIPE: {{name: x, batch_size: 4, lr: 0.001}}}}"
+    parameters = [word for name, value in given.items() for word in ("-p", name, str(value))]
+    command = [sys.executable, "-m", "papermill", source, tmp_path / "out.ipynb"]
+    done = subprocess.run(
+        [*command, "-k", "python3", *parameters, "-y", yaml],
+        cwd=tmp_path,
+        env=os.environ | {"VAAFFECT_RUNS": str(tmp_path / "runs")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    history = pd.read_csv(next((tmp_path / "runs").glob("*/history.csv")))
+    assert len(history) == 2
