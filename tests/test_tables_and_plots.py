@@ -92,8 +92,8 @@ def test_fold_spread_draws_each_fold_in_the_row_of_its_model():
     for metric, drawn in (("CCC", [1]), ("RMSE", [0, 1])):
         _, axs = plt.subplots(1, 2, sharey=True)
         plots.fold_spread(results, metric, axs)
+        assert [t.get_text() for t in axs[0].get_yticklabels()] == names  # shared by both
         for ax in axs:
-            assert [t.get_text() for t in ax.get_yticklabels()] == names
             rows = [dots.get_offsets()[:, 1].mean() for dots in ax.collections]
             assert rows == pytest.approx(drawn)
             assert all(len(dots.get_offsets()) == 4 for dots in ax.collections)
