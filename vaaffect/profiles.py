@@ -125,9 +125,9 @@ def _parse_parameters(source: str) -> dict[str, Parameter]:
         except ValueError:
             raise ValueError(f"the value of {target.id} is not a literal") from None
         written = ast.unparse(annotation) if annotation else type(default).__name__
-        parameters[target.id] = Parameter(
-            target.id, written, default, comments.get(node.end_lineno, "")
-        )
+        lines = range(node.lineno, node.end_lineno + 1)  # a dict may take several
+        explained = next((comments[line] for line in lines if line in comments), "")
+        parameters[target.id] = Parameter(target.id, written, default, explained)
     return parameters
 
 
