@@ -88,11 +88,11 @@ def test_matches(value, annotation, expected):
 
 def test_a_profile_reaches_the_notebooks_that_declare_its_parameters(load, notebooks):
     profile = load(
-        "title: a toy\nexpected_seconds: {simulate: 3, '03': 20.5}\n"
+        "title: a toy\nexpected_seconds: {data: 3, '03': 20.5}\n"
         "all: {SEED: 7, FOLDS: 3}\nnotebooks:\n  '03': {SEED: 8, EPOCHS: 4}\n"
     )
     assert (profile.name, profile.title) == ("p", "a toy")
-    assert profile.expected_seconds == {"simulate": 3, "03": 20.5}
+    assert profile.expected_seconds == {"data": 3, "03": 20.5}
     start, train, report = notebook_sources(notebooks)
     assert profile.parameters_for(start) == {"SEED": 7}
     assert profile.parameters_for(train) == {"SEED": 8, "FOLDS": 3, "EPOCHS": 4}

@@ -358,3 +358,9 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(writers, "write_clip", full)
     with pytest.raises(UserError, match=r"disk is full.*corpus"):
         write_afew_va(tmp_path / "corpus", TINY, workers=1)
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written|is a file"):
+        write_afew_va(tmp_path / "file" / "below", TINY, workers=1)

@@ -114,7 +114,7 @@ def test_manifest(finished):
     assert content["python"].startswith("3.")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["started"])
     assert content["finished"] >= content["started"]
-    assert set(content["seconds"]) == {"simulate", "00", "03", "99"}
+    assert set(content["seconds"]) == {"data", "00", "03", "99"}
     entry = content["notebooks"]["03"]
     assert entry["parameters"]["EPOCHS"] == 4 and entry["parameters"]["RATE"] == 0.1
     assert re.fullmatch(r"[0-9a-f]{64}", entry["key"])
@@ -364,10 +364,10 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
 
 
 def test_data_that_was_there_does_not_spoil_the_eta():
-    display = Display(["simulate", "a"], {"simulate": 60.0, "a": 100.0}, sys.stdout, live=False)
-    display.done["simulate"] = 0.2
+    display = Display(["data", "a"], {"data": 60.0, "a": 100.0}, sys.stdout, live=False)
+    display.done["data"] = 0.2
     assert display.remaining() == 100
-    display.done["simulate"] = 30.0
+    display.done["data"] = 30.0
     assert display.remaining() == 50
 
 

@@ -165,8 +165,8 @@ class Display:
         """Seconds until the study ends."""
         later = [s for s in self.steps if s not in self.done and s not in self.kept]
         # Data that was there already says nothing about the speed of this machine.
-        found = self.done.get("simulate", 0.0) < 0.1 * self.expected.get("simulate", 0.0)
-        done = {k: v for k, v in self.done.items() if not (found and k == "simulate")}
+        found = self.done.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0)
+        done = {k: v for k, v in self.done.items() if not (found and k == "data")}
         return eta(
             [self.expected[step] for step in done],
             list(done.values()),

@@ -77,7 +77,7 @@ def run_study(
         if not (resume or only):
             study.start_afresh()
         study.display = Display(
-            ["simulate", *(notebook.stem for notebook in chosen)],
+            ["data", *(notebook.stem for notebook in chosen)],
             study.expected_seconds(),
             stream or sys.stdout,
             live,
@@ -139,7 +139,7 @@ class _Study:
         measured = self.previous.get("seconds", {}) if same else {}
         known = {**self.profile.expected_seconds, **measured}
         fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
-        names = {"simulate": "simulate"} | {number(path): path.stem for path in self.notebooks}
+        names = {"data": "data"} | {number(path): path.stem for path in self.notebooks}
         return {name: known.get(step, fallback) for step, name in names.items()}
 
     def save(self, status: str) -> None:
@@ -182,11 +182,11 @@ class _Study:
         def progress(done: int, total: int) -> None:
             self.display.show({"done": done, "total": total}, done / max(total, 1))
 
-        self.display.start("simulate")
+        self.display.start("data")
         self.manifest["data"] = dict(prepare(union, progress))
         # Data that was there already says nothing about how long making it takes.
-        before = self.manifest["seconds"].get("simulate", 0.0)
-        self.manifest["seconds"]["simulate"] = max(before, round(self.display.end(), 1))
+        before = self.manifest["seconds"].get("data", 0.0)
+        self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
 
     def _notebook(self, notebook: Path, resume: bool, again: str) -> None:
         nn, entries = number(notebook), self.manifest["notebooks"]

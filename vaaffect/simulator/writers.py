@@ -91,7 +91,10 @@ def write_afew_va(
                 f"The disk is full while simulating into {out}: free some space and run again, "
                 "it goes on from there."
             ) from error
-        raise
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror or error}); choose another folder or make "
+            "this one writable."
+        ) from error
     return marker
 
 
@@ -194,7 +197,7 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
 def _read_json(path: Path) -> dict | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged: delete its folder and simulate again.") from error
