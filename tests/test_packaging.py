@@ -78,8 +78,13 @@ def test_make_help_lists_the_commands_of_the_readme():
 def test_the_table_of_the_readme_is_the_one_of_the_report():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = readme.split("<!-- headline -->\n")[1].split("<!-- end of headline -->")[0]
-    report = (ROOT / "reports/demo/tables/04_headline.md").read_text(encoding="utf-8")
-    assert shown.strip() == report.strip()
+    # The committed report: a study rerun on another processor may differ in the last digit.
+    name = "reports/demo/tables/04_headline.md"
+    show = ["git", "show", f"HEAD:{name}"]
+    committed = subprocess.run(show, cwd=ROOT, capture_output=True, text=True)
+    if committed.returncode:
+        pytest.skip("not a git checkout with a committed report")
+    assert shown.strip() == committed.stdout.strip()
 
 
 def test_files_named_in_the_readme_exist():

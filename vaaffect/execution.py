@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from . import paths
+from .files import write_atomically
 
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
 
@@ -151,9 +152,7 @@ def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook at once: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.part")
-    nbformat.write(notebook, temporary)
-    temporary.replace(path)
+    write_atomically(path, nbformat.writes(notebook) + "\n")
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import paths
+from .files import sha256_of, write_atomically
 
 LIBRARY = Path(__file__).resolve().parent
 
@@ -109,7 +110,7 @@ def digest(*parts: Any) -> str:
 def file_hashes(folder: Path, pattern: str = "*") -> dict[str, str]:
     """SHA-256 of each file below a folder, by its path relative to it."""
     return {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        file.relative_to(folder).as_posix(): sha256_of(file)
         for file in sorted(folder.rglob(pattern))
         if file.is_file()
     }
@@ -158,7 +159,5 @@ def read(path: Path) -> dict[str, Any]:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a manifest at once: a reader sees the old one or the whole new one."""
-    temporary = path.with_name(f".{path.name}.part")
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, text + "\n")

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..files import write_atomically
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 
@@ -67,7 +68,7 @@ def write_afew_va(
         return marker
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_json(out / PARTIAL_MARKER, wanted)
+        write_atomically(out / PARTIAL_MARKER, json.dumps(wanted))
         (out / MARKER).unlink(missing_ok=True)
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
         _draw(out, world, missing, workers or os.cpu_count() or 1, progress)
@@ -78,7 +79,7 @@ def write_afew_va(
             "frames": sum(frame_count(world, i) for i in range(world.clips)),
         }
         marker = wanted | {"counts": counts}
-        _write_json(out / MARKER, marker)
+        write_atomically(out / MARKER, json.dumps(marker))
         (out / PARTIAL_MARKER).unlink(missing_ok=True)
     except BrokenProcessPool as error:
         raise UserError(
@@ -186,7 +187,7 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
                 "landmarks": np.round(points.astype(float), 3).tolist(),
             }
         content = {"actor": plan.subject.actor, "frames": frames, "video_id": plan.clip}
-        _write_json(draft / f"{plan.clip}.json", content)
+        write_atomically(draft / f"{plan.clip}.json", json.dumps(content))
         folder.parent.mkdir(exist_ok=True)
         draft.rename(folder)
         return len(frames)
@@ -202,10 +203,3 @@ def _read_json(path: Path) -> dict | None:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged: delete its folder and simulate again.") from error
     return content if isinstance(content, dict) else None
-
-
-def _write_json(path: Path, content: dict) -> None:
-    """Writes a whole file or none: a killed run must not leave half a marker."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    draft.replace(path)
