@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from vaaffect.html import external_loads
-from vaaffect.paths import ROOT
+from vaaffect.paths import ROOT, RUNS
 from vaaffect.profiles import notebook_sources
 
 pytestmark = pytest.mark.slow
@@ -83,8 +84,13 @@ def test_resuming_a_finished_study_runs_nothing(report):
 
 
 def test_the_same_seed_gives_identical_tables(report, tmp_path):
-    study(tmp_path / "again")  # its own trainings, made anew
-    assert tables(tmp_path / "again") == tables(report)
+    before = set(RUNS.iterdir())
+    try:
+        study(tmp_path / "again")  # another report folder has trainings of its own, made anew
+        assert tables(tmp_path / "again") == tables(report)
+    finally:
+        for folder in set(RUNS.iterdir()) - before:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_notebooks_give_the_marked_outputs_again(report):

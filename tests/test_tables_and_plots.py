@@ -55,6 +55,14 @@ def test_the_fold_table_shows_mean_spread_interval_and_what_is_undefined():
     assert short.loc["constant (training mean)", "valence CCC"] == tables.UNDEFINED
 
 
+def test_shown_tables_are_rounded_without_an_index_and_break_before_intervals():
+    table = pd.DataFrame({"model": ["a"], "CCC": ["0.50 [0.41, 0.56]"], "x": [-0.12345]}, index=[7])
+    page = tables.show(table, digits=2).to_html()
+    assert "0.50<br>[0.41, 0.56]" in page and "−0.12" in page
+    assert ">7<" not in page
+    assert tables.show(table).to_html() == tables.show(table).to_html()
+
+
 def test_figures_are_saved_where_the_report_is(tmp_path, ax):
     path = plots.save_figure(ax.figure, str(tmp_path), "01_x")
     assert path == tmp_path / "figures" / "01_x.png"

@@ -218,6 +218,7 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
         ax.set(yticks=range(len(models)), yticklabels=names, ylim=(len(models) - 0.5, -0.5))
         unit = " (labels in [−1, 1])" if metric == "RMSE" else ""
         ax.set(xlabel=f"{metric} of {dimension}{unit}", title=dimension)
+        ax.xaxis.set_major_locator(plt.MaxNLocator(5))
         ax.grid(False, axis="y")
     return axs
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from .baselines import CONSTANT
 from .models import NAMES
@@ -50,6 +51,20 @@ def to_markdown(table: pd.DataFrame) -> str:
         cells = [number(x, 3) if isinstance(x, float) else str(x) for x in row]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def show(table: pd.DataFrame, digits: int = 3) -> Styler:
+    """A table for a notebook or a page: no index, rounded, intervals on a line of their own."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return number(value, digits)
+        return str(value).replace(" [", "<br>[")
+
+    text = [c for c in table if not pd.api.types.is_numeric_dtype(table[c])]
+    names = [c for c in text if not table[c].astype(str).str.contains(r"\d\.\d").any()]
+    style = table.style.hide(axis="index").format(cell).set_uuid("table")
+    return style.set_properties(subset=names, **{"text-align": "left"})
 
 
 def fold_table(
