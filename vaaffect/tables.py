@@ -1,5 +1,7 @@
 """Tables as files: CSV with every digit for programs, Markdown for people."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -63,8 +65,11 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
 
     text = [c for c in table if not pd.api.types.is_numeric_dtype(table[c])]
     names = [c for c in text if not table[c].astype(str).str.contains(r"\d\.\d").any()]
-    style = table.style.hide(axis="index").format(cell).set_uuid("table")
-    return style.set_properties(subset=names, **{"text-align": "left"})
+    # The default id is random; this one is the same each time, and another for another table.
+    uuid = hashlib.sha256(table.to_csv().encode()).hexdigest()[:8]
+    left = [{"selector": "", "props": "text-align: left"}]
+    style = table.style.hide(axis="index").format(cell).set_uuid(uuid)
+    return style.set_table_styles(dict.fromkeys(names, left))
 
 
 def fold_table(
