@@ -98,7 +98,6 @@ FROM_MOMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "CCC": ccc_from,
     "SAGR": sagr_from,
 }
-LOWER_IS_BETTER = frozenset({"RMSE"})
 
 
 def _of_arrays(name: str, true: np.ndarray, pred: np.ndarray) -> float:

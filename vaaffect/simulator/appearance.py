@@ -9,7 +9,6 @@ import numpy as np
 
 Colour = tuple[float, float, float]  # red, green, blue in [0, 255]
 
-HAIR_STYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "bun", "curly")
 OCCLUDERS = ("none", "hand", "bar", "scarf", "strand", "shoulder")
 BACKDROPS = ("plain", "room", "lights", "foliage", "window")
 
