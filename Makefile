@@ -20,15 +20,15 @@ test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks c
 lab: .venv/ready  ## open the notebooks in JupyterLab
 	@$(VENV)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
 
-bench: .venv/ready  ## measure the simulator: frames per second, landmarks against dlib's
-	@$(VENV)/python -m vaaffect bench simulator
+bench: .venv/ready  ## measure side by side: simulator, crops, landmarks
+	@for what in simulator crops landmarks; do $(VENV)/python -m vaaffect bench $$what; done
 
 lock: .venv/ready  ## renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra test pyproject.toml \
 	    --no-annotate --no-header -o requirements.txt
 
 clean:  ## remove .venv and everything the study made under data/
-	rm -rf .venv data/simulated data/crops data/runs
+	rm -rf .venv data/simulated data/landmarks data/crops data/runs
 
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,5 +1,9 @@
 """Small real inputs that several test files share."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,10 +11,13 @@ import pytest
 from vaaffect.afew_va import load_afew_va
 from vaaffect.corpus import Corpus
 from vaaffect.crops import Crops, build_crops
+from vaaffect.simulator.laboratory import LabWorld
+from vaaffect.simulator.recordings import write_semaine
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
 
 TINY = WildWorld(clips=20, subjects=10, frames=(3, 4), seed=3)
+TINY_LAB = LabWorld(sessions=6, subjects=3, seconds=(4, 6), seed=3)
 
 
 def pytest_collectstart(collector) -> None:
@@ -28,6 +35,14 @@ def tiny_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def lab_root(tmp_path_factory) -> Path:
+    """A tiny simulated laboratory on disk. Copy it before changing it."""
+    root = tmp_path_factory.mktemp("corpora") / "labo é è"
+    write_semaine(root, TINY_LAB)
+    return root
+
+
+@pytest.fixture(scope="session")
 def tiny_corpus(tiny_root) -> Corpus:
     return load_afew_va(tiny_root)
 
@@ -35,3 +50,29 @@ def tiny_corpus(tiny_root) -> Corpus:
 @pytest.fixture(scope="session")
 def tiny_crops(tiny_corpus, tmp_path_factory) -> Crops:
     return build_crops(tiny_corpus, 32, cache=tmp_path_factory.mktemp("crops"))
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that anybody may enter; pytest's own are for the user alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def without_rights(*paths: Path) -> Iterator[None]:
+    """Nobody may open these; as root, who may open everything, become nobody for the while."""
+    modes = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for path, mode in modes.items():
+            path.chmod(mode)

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import without_rights
 
 from vaaffect.afew_va import find_clips, load_afew_va
 from vaaffect.corpus import hashed_subject
@@ -74,9 +75,10 @@ def test_frames_are_sorted_by_number_whatever_the_order_in_the_file(root):
     "change, reason",
     [
         (lambda f: f.pop("valence"), "has no 'valence'"),
-        (lambda f: f.update(landmarks=f["landmarks"][:67]), "instead of 68 finite points"),
-        (lambda f: f.update(landmarks=[]), "instead of 68 finite points"),
-        (lambda f: f["landmarks"].__setitem__(3, [float("nan"), 1]), "instead of 68 finite"),
+        (lambda f: f.pop("landmarks"), "has no 'landmarks'"),
+        (lambda f: f.update(landmarks=f["landmarks"][:67]), "has 67 landmarks instead of 68"),
+        (lambda f: f.update(landmarks=[]), "has 0 landmarks instead of 68"),
+        (lambda f: f["landmarks"].__setitem__(3, [float("nan"), 1]), "a landmark is not a finite"),
         (lambda f: f.update(arousal=float("nan")), "not a finite number"),
         (lambda f: f.update(arousal="high"), "not numbers"),
     ],
@@ -94,38 +96,89 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
     (root / "01/001/00000.png").unlink()
     (root / "01/002/002.json").write_text('{"actor": "x", "frames": {')
     (root / "01/003/003.json").write_text("[]")
+    edit(root, lambda c: c.pop("actor"), clip="004")
+    edit(root, lambda c: c["frames"].pop("00002"), clip="005")
+    shutil.copytree(root / "01/006", root / "02/006")
     corpus = load_afew_va(root)
-    assert corpus.problems["reason"].tolist() == [
-        "picture 00000.png is missing",
-        "not readable as JSON (JSONDecodeError)",
-        'has no "frames"',
-    ]
-    gone = tiny_corpus.frames["clip"].isin(["002", "003"]).sum() + 1
+    assert dict(corpus.problems.itertuples(index=False)) == {
+        "01/001/001.json#00000": "picture 00000.png is missing",
+        "01/002/002.json": "not readable as JSON (JSONDecodeError)",
+        "01/003/003.json": 'has no "frames"',
+        "01/004/004.json": 'has no "actor", so it cannot be put into a fold by subject',
+        "01/005/00002.png": "picture without labels",
+        "02/006/006.json": "clip 006 was already read: 01/006/006.json",
+    }
+    gone = tiny_corpus.frames["clip"].isin(["002", "003", "004"]).sum() + 2
     assert len(corpus.frames) == len(tiny_corpus.frames) - gone
 
 
-def test_unusable_copies_are_refused_with_the_cure(root, tmp_path):
+def test_files_without_rights_are_named(tiny_root, public_folder, tiny_corpus):
+    root = shutil.copytree(tiny_root, public_folder / "wild")
+    with without_rights(root / "01/001/001.json", root / "01/002"):
+        corpus = load_afew_va(root)
+    assert dict(corpus.problems.itertuples(index=False)) == {
+        "01/001/001.json": "cannot be read (Permission denied)",
+        "01/002": "folder cannot be opened (Permission denied)",
+    }
+    assert set(tiny_corpus.frames["clip"]) - set(corpus.frames["clip"]) == {"001", "002"}
+
+
+def test_a_converted_copy_with_jpeg_pictures_is_read(root, tiny_corpus):
+    for path in root.glob("01/001/*.png"):
+        path.rename(path.with_suffix(".jpg"))
+    corpus = load_afew_va(root)
+    assert corpus.problems.empty and len(corpus.frames) == len(tiny_corpus.frames)
+    assert corpus.frames["source"].iloc[0] == "01/001/00000.jpg"
+
+
+def test_unusable_copies_are_refused_with_the_cure(root, tmp_path, lab_root):
     with pytest.raises(UserError, match="no such folder; set VAAFFECT_AFEW_VA"):
         load_afew_va(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no AFEW-VA clips found; expected folders like 01/001"):
+    with pytest.raises(UserError, match="no AFEW-VA found; expected folders like 01/001"):
         load_afew_va(tmp_path / "empty")
-    path = edit(root, lambda c: c.pop("actor"))
-    with pytest.raises(UserError, match='has no "actor"') as error:
+    (tmp_path / "empty/01.zip").touch()
+    with pytest.raises(UserError, match="holds archives only; unpack them side by side"):
+        load_afew_va(tmp_path / "empty")
+    with pytest.raises(UserError, match="holds SEMAINE, not AFEW-VA; set VAAFFECT_AFEW_VA"):
+        load_afew_va(lab_root)
+    for clip in find_clips(root):
+        edit(root, lambda c: c.pop("actor"), clip.stem)
+    with pytest.raises(UserError, match=r'none of its 20 clips is usable; first: 01/001.*"actor"'):
         load_afew_va(root)
-    assert str(path) in str(error.value)
 
 
-def test_labels_beyond_the_scale_are_refused(root):
-    edit(root, lambda c: c["frames"]["00001"].update(valence=11))
-    with pytest.raises(UserError, match=r"frame 00001 has a label of 11, beyond \[-10, 10\]"):
+def test_one_label_beyond_the_scale_is_a_slip_and_many_are_another_scale(root, tiny_corpus):
+    def spoil(share: float) -> None:
+        for clip in find_clips(root)[: round(share * 20)]:
+            edit(root, lambda c: c["frames"]["00001"].update(valence=11), clip.stem)
+
+    # 70 frames are too few for a share of one in a hundred, so one slip is planted in more of them.
+    for clip in find_clips(root):
+        for copy in range(3):
+            name = f"{100 * (copy + 1) + int(clip.stem)}"
+            shutil.copytree(clip.parent, root / f"0{copy + 2}" / name)
+            (root / f"0{copy + 2}" / name / clip.name).rename(
+                root / f"0{copy + 2}" / name / f"{name}.json"
+            )
+    spoil(0.05)
+    corpus = load_afew_va(root)
+    assert corpus.problems.to_dict("records") == [
+        {"path": "01/001/001.json#00001", "reason": "a label is 11, beyond [-10, 10]"}
+    ]
+    spoil(0.5)
+    with pytest.raises(UserError, match=r"001.json#00001: a label is 11.*not on AFEW-VA's scale"):
         load_afew_va(root)
 
 
-def test_a_corpus_without_one_usable_frame_is_refused(root):
-    for path in find_clips(root):
-        path.write_text("{")
-    with pytest.raises(UserError, match="none of its 20 clips is usable"):
+def test_labels_that_somebody_divided_by_ten_are_refused(root):
+    def divide(content: dict) -> None:
+        for frame in content["frames"].values():
+            frame["valence"], frame["arousal"] = frame["valence"] / 10, frame["arousal"] / 10
+
+    for clip in find_clips(root):
+        edit(root, divide, clip.stem)
+    with pytest.raises(UserError, match="somebody has divided them by 10 already"):
         load_afew_va(root)
 
 

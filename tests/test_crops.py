@@ -1,12 +1,55 @@
+import fcntl
+import os
 import shutil
+import threading
+from dataclasses import replace
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from vaaffect.afew_va import load_afew_va
+from vaaffect.corpus import Corpus
 from vaaffect.crops import build_crops, crop_face, face_box
 from vaaffect.errors import UserError
+from vaaffect.pictures import tasks
+
+NAMES = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
+
+
+@pytest.fixture
+def filmed(tiny_corpus, tmp_path) -> tuple[Corpus, list[np.ndarray]]:
+    """The tiny corpus as two videos, every second frame annotated, and the decoded frames."""
+    count = 24
+    sources = tiny_corpus.frames["source"].iloc[:count]
+    pictures = [cv2.imread(str(tiny_corpus.root / source)) for source in sources]
+    root = tmp_path / "filmed corpus é"
+    root.mkdir()
+    decoded = []
+    names = ("first part.avi", "séance 2.avi")
+    for k, name in enumerate(names):
+        height, width = pictures[0].shape[:2]
+        form = cv2.VideoWriter_fourcc(*"MJPG")
+        video = cv2.VideoWriter(str(root / name), form, 25, (width, height))
+        for picture in pictures[12 * k : 12 * k + 12]:
+            video.write(picture)
+        video.release()
+        capture = cv2.VideoCapture(str(root / name))
+        decoded += [capture.read()[1][:, :, ::-1] for _ in range(12)]
+    rows = np.arange(0, count, 2)
+    frames = tiny_corpus.frames.iloc[rows].reset_index(drop=True)
+    frames["source"] = np.repeat(names, 6)
+    frames["source_index"] = np.tile(np.arange(0, 12, 2), 2)
+    # In disorder, as a table may well be: videos are read in the order of time all the same.
+    mixed = np.random.default_rng(0).permutation(len(rows))
+    corpus = replace(
+        tiny_corpus,
+        root=root,
+        frames=frames.iloc[mixed].reset_index(drop=True),
+        landmarks=tiny_corpus.landmarks[rows[mixed]],
+    )
+    return corpus, [decoded[row] for row in rows[mixed]]
 
 
 def test_box_holds_every_landmark_and_a_little_scenery():
@@ -44,6 +87,9 @@ def test_boxes_beyond_the_picture_repeat_its_border():
     assert (crop == 7).all()
     with pytest.raises(ValueError, match="outside the picture"):
         crop_face(image, points + 500, 32)
+    points[0] = [1e6, 25]
+    with pytest.raises(ValueError, match="far beyond the picture"):
+        crop_face(image, points, 32)
 
 
 def test_crops_are_rgb_of_the_right_frames(tiny_corpus, tiny_crops):
@@ -57,9 +103,21 @@ def test_crops_are_rgb_of_the_right_frames(tiny_corpus, tiny_crops):
 
 
 def test_crops_do_not_depend_on_the_number_of_workers(tiny_corpus, tiny_crops, tmp_path):
-    one = build_crops(tiny_corpus, 32, cache=tmp_path, workers=1)
-    assert np.array_equal(one.images, tiny_crops.images)
-    assert one.key == tiny_crops.key
+    # More than one piece of still images, so that there is something to share out.
+    frames = pd.concat([tiny_corpus.frames] * 3, ignore_index=True)
+    corpus = replace(
+        tiny_corpus, frames=frames, landmarks=np.concatenate([tiny_corpus.landmarks] * 3)
+    )
+    assert len(tasks(frames)) > 1
+    one = build_crops(corpus, 32, cache=tmp_path / "1", workers=1)
+    two = build_crops(corpus, 32, cache=tmp_path / "2", workers=2)
+    assert one.key == two.key != tiny_crops.key
+    names = sorted(path.name for path in next((tmp_path / "1").iterdir()).iterdir())
+    assert names == sorted(["manifest.json", *NAMES])
+    for name in names:
+        same = [next((tmp_path / n).iterdir()) / name for n in "12"]
+        assert same[0].read_bytes() == same[1].read_bytes(), name
+    assert np.array_equal(one.images, np.concatenate([tiny_crops.images] * 3))
 
 
 def test_crops_are_built_once_and_again_when_their_inputs_change(tiny_root, tmp_path):
@@ -89,7 +147,10 @@ def test_undecodable_pictures_are_listed_and_left_out(tiny_root, tiny_crops, tmp
     (root / "01/001/00001.png").write_bytes((root / "01/001/00001.png").read_bytes()[:50])
     crops = build_crops(load_afew_va(root), 32, cache=tmp_path / "cache", workers=1)
     assert crops.problems.to_dict("records") == [
-        {"path": "01/001/00001.png", "reason": "picture cannot be decoded"}
+        {
+            "path": "01/001/00001.png",
+            "reason": "picture cannot be decoded (truncated or corrupt)",
+        }
     ]
     kept = np.delete(tiny_crops.images, 1, axis=0)
     assert np.array_equal(crops.images, kept)
@@ -111,3 +172,102 @@ def test_an_unwritable_cache_is_a_clear_error(tiny_corpus, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         build_crops(tiny_corpus, 16, cache=tmp_path / "file", workers=1)
+
+
+def test_a_memory_map_of_crops_never_reaches_the_file(tiny_corpus, tmp_path):
+    crops = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    before = (tmp_path / f"afew-va-16-{crops.key}" / "images.npy").read_bytes()
+    crops.images[:] = 0
+    assert (tmp_path / f"afew-va-16-{crops.key}" / "images.npy").read_bytes() == before
+
+
+def test_crops_of_videos_are_crops_of_their_decoded_frames(filmed, tmp_path):
+    corpus, decoded = filmed
+    crops = build_crops(corpus, 48, cache=tmp_path / "cache", workers=1)
+    assert crops.problems.empty and len(crops.frames) == len(decoded)
+    for row, picture in enumerate(decoded):
+        crop, points = crop_face(picture, corpus.landmarks[row], 48)
+        assert np.array_equal(crops.images[row], crop)
+        assert np.array_equal(crops.landmarks[row], points)
+    two = build_crops(corpus, 48, cache=tmp_path / "two", workers=2)
+    assert np.array_equal(two.images, crops.images)
+
+
+def test_a_truncated_video_keeps_its_sound_frames_and_lists_the_others(filmed, tmp_path):
+    corpus, decoded = filmed
+    whole = build_crops(corpus, 32, cache=tmp_path / "whole", workers=1)
+    path = corpus.root / "séance 2.avi"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    crops = build_crops(corpus, 32, cache=tmp_path / "cache", workers=1)
+    index = corpus.frames["source_index"]
+    second = corpus.frames["source"] == path.name
+    lost = corpus.frames[second & (index > 7)]
+    assert len(lost) == 2
+    assert crops.problems["path"].tolist() == [f"{path.name}#{i}" for i in lost["source_index"]]
+    assert crops.problems["reason"].str.contains("the video ends before its frame").all()
+    assert np.array_equal(crops.images, np.delete(whole.images, lost.index, axis=0))
+    assert len(crops.frames) == len(crops.landmarks) == len(decoded) - 2
+
+
+def test_landmarks_outside_the_picture_and_missing_files_are_listed(tiny_corpus, tmp_path):
+    frames, landmarks = tiny_corpus.frames.copy(), tiny_corpus.landmarks.copy()
+    landmarks[0] += 5000
+    frames.loc[1, "source"] = "01/001"  # a folder
+    corpus = replace(tiny_corpus, frames=frames, landmarks=landmarks)
+    crops = build_crops(corpus, 16, cache=tmp_path, workers=1)
+    assert crops.problems.to_dict("records") == [
+        {"path": frames["source"][0], "reason": "the landmarks lie outside the picture"},
+        {"path": "01/001", "reason": "cannot be read (Is a directory)"},
+    ]
+    assert len(crops.images) == len(frames) - 2
+
+
+def test_when_every_picture_fails_that_is_an_error_and_nothing_stays(tiny_corpus, tmp_path):
+    corpus = replace(tiny_corpus, landmarks=tiny_corpus.landmarks + 5000)
+    with pytest.raises(UserError, match="lie outside the picture, and so for every picture"):
+        build_crops(corpus, 16, cache=tmp_path, workers=1)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_key_depends_on_the_landmarks(tiny_corpus, tmp_path):
+    one = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    moved = replace(tiny_corpus, landmarks=tiny_corpus.landmarks + 3)
+    two = build_crops(moved, 16, cache=tmp_path, workers=1)
+    assert one.key != two.key
+    assert not np.array_equal(one.images, two.images)
+
+
+def test_what_a_killed_build_left_is_built_over(tiny_corpus, tmp_path):
+    crops = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    expected = np.array(crops.images)
+    folder = tmp_path / f"afew-va-16-{crops.key}"
+    (folder / "manifest.json").unlink()  # it is written last
+    (folder / "images.npy").write_bytes(b"half of it")
+    again = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    assert np.array_equal(again.images, expected)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["manifest.json", *NAMES])
+
+
+def test_two_builds_of_the_same_crops_do_not_meet(tiny_corpus, tmp_path):
+    crops = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    folder = tmp_path / f"afew-va-16-{crops.key}"
+    (folder / "manifest.json").rename(tmp_path / "kept.json")
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # another build is at work here
+    done: list[int] = []
+
+    def build() -> None:
+        build_crops(
+            tiny_corpus, 16, cache=tmp_path, workers=1, progress=lambda n, _: done.append(n)
+        )
+
+    second = threading.Thread(target=build)
+    second.start()
+    second.join(0.5)
+    assert second.is_alive() and not done
+    (tmp_path / "kept.json").rename(folder / "manifest.json")
+    os.close(handle)
+    second.join(20)
+    assert not second.is_alive() and not done  # it opened what the other one made

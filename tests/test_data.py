@@ -1,56 +1,81 @@
 import pytest
 
-from vaaffect import data
+from vaaffect import afew_va, data, semaine
 from vaaffect.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "SIMULATED", tmp_path)
-    monkeypatch.delenv(data.AFEW_VA_VARIABLE, raising=False)
+    monkeypatch.setattr(data, "SIMULATED", tmp_path / "simulated")
+    monkeypatch.setattr(data, "LANDMARKS", tmp_path / "landmarks")
+    for variable in (afew_va.VARIABLE, semaine.VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
 
 
-WORLD = {"clips": 2, "subjects": 2, "frames": [1, 2], "seed": 5}
+WILD = {"clips": 2, "subjects": 2, "frames": [1, 2], "seed": 5}
+LAB = {"sessions": 2, "subjects": 2, "seconds": [3, 3.5], "seed": 5}
+KINDS = [
+    (data.wild_corpus, WILD, "AFEW-VA", afew_va.VARIABLE),
+    (data.lab_corpus, LAB, "SEMAINE", semaine.VARIABLE),
+]
 
 
-def test_a_simulated_corpus_is_written_once_and_says_what_it_is(tmp_path):
-    first = data.wild_corpus("simulated", WORLD)
-    assert first.simulated and first.label == "AFEW-VA (simulated)"
-    (root,) = tmp_path.iterdir()
+@pytest.mark.parametrize("corpus, world, name, variable", KINDS)
+def test_a_simulated_corpus_is_written_once_and_says_what_it_is(
+    corpus, world, name, variable, tmp_path
+):
+    first = corpus("simulated", world)
+    assert first.simulated and first.label == f"{name} (simulated)"
+    assert first.landmarks.shape == (len(first.frames), 68, 2)
+    (root,) = (tmp_path / "simulated").iterdir()
     before = (root / "simulated.json").stat().st_mtime_ns
-    again = data.wild_corpus("simulated", WORLD)
+    again = corpus("simulated", world)
     assert (root / "simulated.json").stat().st_mtime_ns == before
     assert again.fingerprint() == first.fingerprint()
-    other = data.wild_corpus("simulated", WORLD | {"seed": 6})
-    assert other.fingerprint() != first.fingerprint()
 
 
-def test_the_real_corpus_is_never_replaced_by_a_simulated_one(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="VAAFFECT_AFEW_VA is not set; set it to the folder"):
-        data.wild_corpus("real", WORLD)
-    monkeypatch.setenv(data.AFEW_VA_VARIABLE, str(tmp_path / "nowhere"))
+def test_another_world_is_another_corpus():
+    one, other = (data.wild_corpus("simulated", WILD | {"seed": seed}) for seed in (5, 6))
+    assert one.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize("corpus, world, name, variable", KINDS)
+def test_the_real_corpus_is_never_replaced_by_a_simulated_one(
+    corpus, world, name, variable, tmp_path, monkeypatch
+):
+    with pytest.raises(UserError, match=f"{variable} is not set; set it to the folder"):
+        corpus("real", world)
+    monkeypatch.setenv(variable, str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="no such folder"):
-        data.wild_corpus("real", WORLD)
+        corpus("real", world)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_same_loader_reads_real_and_simulated(tiny_root, monkeypatch):
-    monkeypatch.setenv(data.AFEW_VA_VARIABLE, str(tiny_root))
-    corpus = data.wild_corpus("real", {})
-    assert corpus.simulated  # its marker says so, whatever the profile calls it
+def test_the_same_loaders_read_real_and_simulated(tiny_root, lab_root, monkeypatch):
+    monkeypatch.setenv(afew_va.VARIABLE, str(tiny_root))
+    monkeypatch.setenv(semaine.VARIABLE, str(lab_root))
+    assert data.wild_corpus("real", {}).simulated  # the marker says so, whatever the profile says
+    assert data.lab_corpus("real", {}).simulated
+    monkeypatch.setenv(semaine.VARIABLE, str(tiny_root))
+    with pytest.raises(UserError, match="holds AFEW-VA, not SEMAINE; set VAAFFECT_SEMAINE"):
+        data.lab_corpus("real", {})
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(UserError, match="unknown WORLD key 'people'; a world has: clips"):
-        data.wild_corpus("simulated", WORLD | {"people": 3})
+    with pytest.raises(UserError, match="unknown WILD key 'people'; such a world has: clips"):
+        data.wild_corpus("simulated", WILD | {"people": 3})
+    with pytest.raises(UserError, match="unknown LAB key 'clips'; such a world has: sessions"):
+        data.lab_corpus("simulated", LAB | {"clips": 3})
     with pytest.raises(UserError, match="DATA is 'fake'"):
-        data.wild_corpus("fake", WORLD)
+        data.wild_corpus("fake", WILD)
 
 
-def test_preparing_reports_progress_and_names_the_data():
+def test_preparing_makes_both_corpora_and_tells_how_far_it_is():
     steps = []
     hashes = data.prepare(
-        {"DATA": "simulated", "WORLD": WORLD}, lambda done, total: steps.append((done, total))
+        {"DATA": "simulated", "WILD": WILD, "LAB": LAB}, lambda *step: steps.append(step)
     )
-    assert list(hashes) == ["AFEW-VA (simulated)"]
-    assert steps[-1][0] == steps[-1][1]
+    assert list(hashes) == ["AFEW-VA (simulated)", "SEMAINE (simulated)"]
+    last = {what: (done, total) for what, done, total in steps}
+    assert list(last) == ["draw AFEW-VA", "draw SEMAINE", "landmarks of SEMAINE"]
+    assert all(done == total for done, total in last.values())

@@ -99,3 +99,35 @@ def test_summary_shows_the_spread_between_folds():
 def test_bad_predictions_are_refused_by_name(spoil, message):
     with pytest.raises(UserError, match=message):
         check_predictions(spoil(predictions()))
+
+
+def elsewhere(folds: int = 4) -> pd.DataFrame:
+    """Every fold's network predicts every frame of another corpus, with an error of its own."""
+    table = predictions(folds=1)
+    parts = []
+    for fold in range(folds):
+        noise = np.random.default_rng(fold).normal(0, 0.02, (len(table), 2))
+        pred = (table[["valence_pred", "arousal_pred"]] + noise).clip(-1, 1)
+        parts.append(table.assign(fold=fold, test_corpus="B").assign(**pred))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_on_another_corpus_every_fold_predicts_every_frame_once():
+    table = elsewhere()
+    check_predictions(table)
+    with pytest.raises(UserError, match="of B more than once"):
+        check_predictions(pd.concat([table, table.head(1)]))
+    with pytest.raises(UserError, match="of A more than once"):
+        check_predictions(table.assign(test_corpus="A"))
+
+
+def test_averaging_folds_on_the_same_people_does_not_narrow_the_interval():
+    results = evaluate(elsewhere(), 1, resamples=400)
+    width = {
+        fold: row["high"] - row["low"]
+        for fold in ("0", "mean")
+        for row in [value(results, fold, "valence", "CCC")]
+    }
+    # The people are the same in every fold, so averaging removes the folds' small noise only.
+    assert width["mean"] > 0.9 * width["0"]
+    assert value(results, "mean", "valence", "CCC")["n"] == len(predictions())

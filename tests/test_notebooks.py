@@ -24,7 +24,7 @@ def path(request):
 
 def test_the_notebooks_of_the_study_are_there():
     numbers = [source.name[:2] for source in SOURCES]
-    assert numbers == ["00", "01", "02", "03", "04", "99"]
+    assert numbers == ["00", "01", "02", "03", "04", "05", "99"]
 
 
 def test_format_kernel_and_no_outputs(path):

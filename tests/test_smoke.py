@@ -108,11 +108,13 @@ def test_notebooks_give_the_marked_outputs_again(report):
 
 
 def test_papermill_by_hand_works(tmp_path):
-    world = "{clips: 20, subjects: 12, frames: [2, 3], seed: 2}"
+    wild = "{clips: 20, subjects: 12, frames: [2, 3], seed: 2}"
+    lab = "{sessions: 2, subjects: 2, seconds: [3, 4], seed: 2}"
     source = ROOT / "notebooks" / f"{STEMS[3]}.ipynb"
     assert source.name.startswith("03")
     given = {"EPOCHS": 2, "SIZE": 32, "FOLDS": 3, "PROFILE": "by-hand", "OUT": tmp_path}
-    yaml = f"{{MODELS: [resnet10], WORLD: {world}, RECIPE: {{name: x, batch_size: 4, lr: 0.001}}}}"
+    recipe = "{name: x, batch_size: 4, lr: 0.001}"
+    yaml = f"{{MODELS: [resnet10], WILD: {wild}, LAB: {lab}, RECIPE: {recipe}}}"
     parameters = [word for name, value in given.items() for word in ("-p", name, str(value))]
     command = [sys.executable, "-m", "papermill", source, tmp_path / "out.ipynb"]
     done = subprocess.run(

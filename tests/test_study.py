@@ -325,11 +325,6 @@ def test_eta_scales_with_the_machine():
     assert eta([10], [20], 10, 5, [30]) == pytest.approx(15 + 60)
 
 
-def test_eta_follows_the_pace_of_the_running_step():
-    assert eta([], [], 10, 20, [], fraction_now=0.5) == pytest.approx(5, abs=3)
-    assert eta([], [], 100, 45, [], fraction_now=0.9) == pytest.approx(10, abs=1)
-
-
 def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():
     assert eta([], [], 10, 40, [10]) > 40
     assert eta([], [], 10, 40, []) > 0

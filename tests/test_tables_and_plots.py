@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from test_evaluation import predictions
+from test_evaluation import elsewhere, predictions
 
 from vaaffect import plots, tables
 from vaaffect.evaluation import evaluate, fold_summary
@@ -139,3 +139,41 @@ def test_families_keep_their_colour():
     assert plots.model_colour("vgg11_bn") == plots.model_colour("vgg_tiny_bn")
     assert plots.model_colour("resnet18") == plots.model_colour("resnet152")
     assert len({plots.model_colour(m) for m in ("vgg11_bn", "resnet18", "constant")}) == 3
+
+
+@pytest.fixture(scope="module")
+def transfer() -> pd.DataFrame:
+    """Trained on A and on B, tested on both; a model and the constant."""
+    parts = []
+    for train, other in (("A", "B"), ("B", "A")):
+        parts.append(predictions().assign(train_corpus=train, test_corpus=train))
+        parts.append(elsewhere().assign(train_corpus=train, test_corpus=other))
+    table = pd.concat(parts)
+    constant = table.assign(model="constant", valence_pred=0.1, arousal_pred=0.2)
+    return fold_summary(evaluate(pd.concat([table, constant]), 1, resamples=50))
+
+
+def test_the_transfer_table_sets_native_and_visitor_side_by_side(transfer):
+    table = tables.transfer_table(transfer)
+    assert len(table) == 2 * 2 * 2
+    assert table["tested on"].tolist() == ["A"] * 4 + ["B"] * 4
+    cell = transfer.query(
+        "model == 'm' and train_corpus == 'A' and test_corpus == 'B' and dimension == 'arousal'"
+    )
+    cell = cell[(cell["metric"] == "CCC")].iloc[0]
+    row = table[(table["tested on"] == "B") & (table["model"] == "m")].set_index("dimension")
+    assert row.loc["arousal", "CCC, trained elsewhere"] == (
+        f"{cell['mean']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
+    )
+    still = table[table["model"] == "constant (training mean)"]
+    assert set(still["CCC, trained there"]) == {tables.UNDEFINED}
+
+
+def test_the_transfer_matrix_has_a_number_in_each_cell(transfer, ax):
+    plots.transfer_matrix(transfer, "m", "valence", "CCC", ax)
+    texts = {text.get_text().split("\n")[0] for text in ax.texts}
+    cells = transfer.query("model == 'm' and dimension == 'valence' and metric == 'CCC'")
+    assert len(ax.texts) == 4 and texts == {f"{value:.2f}" for value in cells["mean"]}
+    assert ax.get_xlabel() == "tested on" and ax.get_ylabel() == "trained on"
+    assert plots.data_colour("AFEW-VA (simulated)") == plots.data_colour("AFEW-VA")
+    assert plots.data_colour("AFEW-VA") != plots.data_colour("SEMAINE")

@@ -66,6 +66,28 @@ def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
     assert done["best_epoch"] == history["epoch"][history["val_mse"].idxmin()]
 
 
+def test_another_corpus_is_predicted_whole_by_the_chosen_weights(tiny_crops, split, tmp_path):
+    other = dataclasses.replace(
+        tiny_crops,
+        label="other",
+        images=tiny_crops.images[::-1].copy(),
+        frames=tiny_crops.frames[::-1],
+    )
+    run = train("resnet10", RECIPE, tiny_crops, split, tmp_path, elsewhere=[other])
+    table = read(run)
+    check_predictions(table)
+    here, there = (table[table["test_corpus"] == c.label] for c in (tiny_crops, other))
+    assert len(here) == len(split.test) and len(there) == len(other.frames)
+    key = ["clip", "frame"]
+    both = here.merge(there, on=key, suffixes=("", "_there"))
+    assert len(both) == len(here)
+    # The same pictures under another name get the same answers.
+    assert np.allclose(both["valence_pred"], both["valence_pred_there"], atol=1e-5)
+    small = dataclasses.replace(other, images=other.images[:, :16, :16].copy())
+    with pytest.raises(UserError, match="crops of other have another size"):
+        train("resnet10", RECIPE, tiny_crops, split, tmp_path, elsewhere=[small])
+
+
 def test_the_same_seed_gives_the_same_predictions_and_another_does_not(tiny_crops, split, tmp_path):
     tables = [
         read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / name, seed=seed))

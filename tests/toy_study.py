@@ -89,12 +89,12 @@ class Toy:
         return len(path.read_text()) if path.exists() else 0
 
     def prepare(
-        self, parameters: dict[str, Any], progress: Callable[[int, int], None]
+        self, parameters: dict[str, Any], progress: Callable[[str, int, int], None]
     ) -> dict[str, str]:
         """Stands for the simulation."""
         self.prepared.append(parameters)
-        progress(1, 2)
-        progress(2, 2)
+        progress("draw", 1, 2)
+        progress("draw", 2, 2)
         return {"toy": "abc"}
 
     def run(self, **options: Any) -> Path:

@@ -7,7 +7,8 @@ needs is imported inside it, so that help and mistakes in arguments are answered
 import argparse
 import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__
@@ -44,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vaaffect {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_study, add_simulate, add_bench):
+    for add in (add_study, add_simulate, add_check, add_bench):
         add(commands)
     return parser
 
@@ -82,8 +83,12 @@ def add_simulate(commands: argparse._SubParsersAction) -> None:
         description="Write a corpus of drawn faces in the folder layout of a real corpus.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
-    parser.add_argument("--corpus", choices=["afew-va"], required=True, help="whose layout")
-    parser.add_argument("--clips", type=positive, required=True, help="number of clips")
+    parser.add_argument(
+        "--corpus", choices=["afew-va", "semaine"], required=True, help="whose layout"
+    )
+    parser.add_argument(
+        "--clips", type=positive, required=True, help="number of clips; of sessions for semaine"
+    )
     parser.add_argument("--seed", type=int, required=True, help="same seed, same corpus")
     parser.add_argument("--subjects", type=positive, help="number of people (half the clips)")
     parser.add_argument("--workers", type=positive, help="processes that draw")
@@ -92,20 +97,47 @@ def add_simulate(commands: argparse._SubParsersAction) -> None:
 
 def simulate(arguments: argparse.Namespace) -> None:
     """Write a simulated corpus with a progress bar."""
-    from tqdm import tqdm
-
+    from .simulator.laboratory import LabWorld
+    from .simulator.recordings import write_semaine
     from .simulator.worlds import WildWorld
     from .simulator.writers import write_afew_va
 
-    subjects = arguments.subjects or max(1, arguments.clips // 2)
-    world = WildWorld(clips=arguments.clips, subjects=subjects, seed=arguments.seed)
-    with tqdm(desc=f"drawing {arguments.corpus}", unit="frame") as bar:
+    count, seed = arguments.clips, arguments.seed
+    subjects = arguments.subjects or max(1, count // 2)
+    if arguments.corpus == "semaine":
+        world, write = LabWorld(sessions=count, subjects=subjects, seed=seed), write_semaine
+    else:
+        world, write = WildWorld(clips=count, subjects=subjects, seed=seed), write_afew_va
+    with bar(f"drawing {arguments.corpus}", "frame") as progress:
+        write(arguments.out, world, arguments.workers, progress)
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
 
-        write_afew_va(arguments.out, world, arguments.workers, progress)
+def add_check(commands: argparse._SubParsersAction) -> None:
+    """`check`: what a folder holds and what is wrong with it."""
+    parser = commands.add_parser(
+        "check",
+        help="say what a copy of AFEW-VA or SEMAINE holds, and what is wrong with it",
+        description="Recognize a corpus, decode every annotated picture, list what cannot be used.",
+    )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of AFEW-VA or of SEMAINE")
+    parser.add_argument("--quick", action="store_true", help="do not decode the pictures")
+    parser.add_argument("--all", action="store_true", help="list every problem, not the first few")
+    parser.add_argument("--workers", type=positive, help="processes that decode")
+    parser.set_defaults(command=check)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Print what was found; unusable corpora are errors."""
+    from .check import check_pictures, load_any, report
+
+    corpus = load_any(arguments.root.expanduser())
+    pictures = None
+    if not arguments.quick:
+        with bar("decoding", "picture") as progress:
+            pictures = check_pictures(corpus, arguments.workers, progress)
+    print("\n".join(report(corpus, pictures, arguments.all)))
+    if pictures is not None and len(pictures) == len(corpus.frames):
+        raise UserError(f"{corpus.root}: not one of its pictures can be used; restore the files.")
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
@@ -115,7 +147,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         help="measure side by side",
         description="Measure in one run, beside a named peer where there is one.",
     )
-    parser.add_argument("what", choices=["simulator"], help="what to measure")
+    parser.add_argument("what", choices=["simulator", "crops", "landmarks"], help="what to measure")
     parser.set_defaults(command=bench)
 
 
@@ -125,6 +157,20 @@ def bench(arguments: argparse.Namespace) -> None:
 
     for line in getattr(benchmarks, f"bench_{arguments.what}")():
         print(line)
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on the terminal, as a function of (done, total)."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=unit) as shown:
+
+        def progress(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield progress
 
 
 def positive(text: str) -> int:

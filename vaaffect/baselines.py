@@ -10,7 +10,9 @@ from .splits import Split, assert_subject_disjoint
 CONSTANT = "constant"  # how predictions and results call the constant predictor
 
 
-def constant_predictor(crops: Crops, splits: list[Split]) -> pd.DataFrame:
+def constant_predictor(
+    crops: Crops, splits: list[Split], elsewhere: Crops | None = None
+) -> pd.DataFrame:
     """Predict the mean training label for every test frame, fold by fold.
 
     The smallest squared error that is possible without looking at the face. Its RMSE is close to
@@ -19,6 +21,7 @@ def constant_predictor(crops: Crops, splits: list[Split]) -> pd.DataFrame:
     Args:
         crops: frames and labels.
         splits: the folds that the networks were trained on.
+        elsewhere: another corpus, of which every frame is predicted instead of the test folds.
 
     Returns:
         A prediction table as of `predictions.prediction_table`, model "constant".
@@ -27,11 +30,13 @@ def constant_predictor(crops: Crops, splits: list[Split]) -> pd.DataFrame:
     for split in splits:
         assert_subject_disjoint(split, crops.frames)
         mean = crops.va[split.train].astype(np.float64).mean(axis=0)
+        tested = elsewhere or crops
+        rows = split.test if elsewhere is None else np.arange(len(elsewhere.frames))
         tables.append(
             prediction_table(
-                np.tile(mean, (len(split.test), 1)),
-                crops,
-                split.test,
+                np.tile(mean, (len(rows), 1)),
+                tested,
+                rows,
                 model=CONSTANT,
                 recipe="training mean",
                 train_corpus=crops.label,

@@ -1,11 +1,15 @@
 """What every corpus becomes, whatever its form on disk: a table of annotated frames."""
 
 import hashlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from .errors import UserError
 
 FRAME_COLUMNS = [
     "subject",  # who is seen; a hash, never a name
@@ -17,7 +21,16 @@ FRAME_COLUMNS = [
     "valence",  # [-1, 1]
     "arousal",  # [-1, 1]
 ]
+# What a corpus with several raters per recording knows besides.
+RATER_COLUMNS = [
+    "valence_raters",  # how many rated this moment
+    "arousal_raters",
+    "valence_sd",  # standard deviation between them; nan for fewer than two
+    "arousal_sd",
+]
 PROBLEM_COLUMNS = ["path", "reason"]
+
+NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
 
 
 @dataclass(frozen=True)
@@ -25,11 +38,12 @@ class Corpus:
     """Annotated frames of one corpus.
 
     Attributes:
-        name: "afew-va".
+        name: one of NAMES.
         root: the folder that `source` is relative to.
         simulated: whether the simulator wrote it; shown wherever a number from it is shown.
         native_scale: the labels on disk are this factor times the ones here (AFEW-VA: 10).
-        frames: one row per frame, columns FRAME_COLUMNS; valence and arousal in [-1, 1].
+        frames: one row per frame, columns FRAME_COLUMNS, and RATER_COLUMNS where the corpus has
+            several raters; valence and arousal in [-1, 1].
         landmarks: (N, 68, 2) float32, iBUG order, in pixels of the native picture; or None.
         problems: what was left out, columns PROBLEM_COLUMNS.
     """
@@ -45,8 +59,7 @@ class Corpus:
     @property
     def label(self) -> str:
         """How tables and figures name this data; simulated data always says so."""
-        shown = {"afew-va": "AFEW-VA"}[self.name]
-        return f"{shown} (simulated)" if self.simulated else shown
+        return f"{NAMES[self.name]} (simulated)" if self.simulated else NAMES[self.name]
 
     @property
     def va(self) -> np.ndarray:
@@ -72,3 +85,61 @@ class Corpus:
 def hashed_subject(name: str) -> str:
     """A subject id that does not tell the name: "s" and eight hex digits of its SHA-256."""
     return "s" + hashlib.sha256(name.strip().lower().encode()).hexdigest()[:8]
+
+
+def looks_like(root: Path) -> str | None:
+    """Which corpus a folder seems to hold, from the first telling file name found in it.
+
+    Returns:
+        One of NAMES; "zip" for archives that are still packed; "avec-2012" for that challenge's
+        repackaging of SEMAINE; None for anything else.
+    """
+    packed = None
+    for _, folders, names in os.walk(root, followlinks=True):
+        folders.sort()
+        for name in names:
+            if name.lower() == "session.xml":
+                return "semaine"
+            if re.fullmatch(r"\d{3}\.json", name):
+                return "afew-va"
+            if name.lower().endswith(".zip"):
+                packed = "zip"
+        if any(re.fullmatch(r"(FC|WL).*_labels", folder) for folder in folders):
+            return "avec-2012"
+    return packed
+
+
+def refuse(root: Path, expected: str, variable: str) -> UserError:
+    """The error for a folder in which nothing of a corpus was found, with what it seems to be.
+
+    Args:
+        root: the folder.
+        expected: key of NAMES: what it was read as.
+        variable: the environment variable that points to this corpus.
+    """
+    name = NAMES[expected]
+    if not root.exists():
+        return UserError(
+            f"{root}: no such folder; set {variable} to your copy of {name} (data/README.md says "
+            "how to obtain it)."
+        )
+    if not root.is_dir():
+        return UserError(f"{root}: is a file; set {variable} to the folder of your copy of {name}.")
+    found = looks_like(root)
+    if found == "zip":
+        return UserError(
+            f"{root}: holds archives only; unpack them side by side first, for example: "
+            f'cd \'{root}\' && for part in *.zip; do unzip -q "$part" -d "${{part%.zip}}"; done'
+        )
+    if found == "avec-2012":
+        return UserError(
+            f"{root}: is the AVEC 2012 repackaging of SEMAINE, which names neither raters nor "
+            "subjects; use the original download, with Sessions/2/session.xml inside."
+        )
+    if found in NAMES:
+        return UserError(f"{root}: holds {NAMES[found]}, not {name}; set {variable} to {name}.")
+    inside = {
+        "afew-va": "01/001 with 001.json and 00000.png",
+        "semaine": "Sessions/2 with session.xml",
+    }[expected]
+    return UserError(f"{root}: no {name} found; expected folders like {inside} inside.")

@@ -1,16 +1,16 @@
 """Face crops: each picture is decoded once, cropped by its landmarks, and kept as raw bytes.
 
-A set of crops is a folder of plain files, found by a key made from its inputs. Training reads
-`images` as a memory map, so a corpus larger than memory is no problem.
+A set of crops is a folder of plain files, found by a key made from its inputs; its manifest is
+written last, so a folder without one is unfinished. Processes write into one file and training
+reads it as a memory map, so a corpus larger than memory is no problem.
 """
 
+import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,14 @@ import pandas as pd
 
 from .corpus import PROBLEM_COLUMNS, Corpus
 from .errors import UserError
-from .files import sha256_of
+from .files import read_manifest, sha256_of, write_atomically
+from .parallel import in_processes
 from .paths import CROPS
+from .pictures import name_of, read, tasks
 
-VERSION = 1  # change it when the same inputs would give other crops
+VERSION = 2  # change it when the same inputs would give other crops
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
-_CHUNK = 64  # frames per task: large enough to amortise sending it, small enough for progress
+_FARTHEST = 3  # a face box this many times the picture is a fault in the landmarks
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,20 @@ def crop_face(
         The crop (size, size, 3) uint8 and the landmarks (68, 2) float32 in its pixels.
 
     Raises:
-        ValueError: when the box does not touch the picture.
+        ValueError: the box does not touch the picture, or is far larger.
     """
     left, top, right, bottom = face_box(landmarks, margin)
     height, width = image.shape[:2]
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise ValueError("the landmarks lie outside the picture")
+    if right - left > _FARTHEST * width or bottom - top > _FARTHEST * height:
+        raise ValueError("the landmarks reach far beyond the picture")
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     outside = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if any(outside):
         inside = cv2.copyMakeBorder(inside, *outside, cv2.BORDER_REPLICATE)
-    shrinking = inside.shape[0] > size or inside.shape[1] > size
+    # Down to half the size, interpolation still reads every pixel, in a fifth of the time.
+    shrinking = max(inside.shape[:2]) > 2 * size
     how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     crop = cv2.resize(inside, (size, size), interpolation=how)
     # Pixel centres are at half-integers: the centre of the box must map to the centre of the crop.
@@ -137,137 +142,18 @@ def build_crops(
     settings = f"{corpus.fingerprint()} {size} {margin} {VERSION}"
     key = hashlib.sha256(settings.encode()).hexdigest()[:16]
     folder = cache / f"{corpus.name}-{size}-{key}"
-    if not (folder / "manifest.json").exists():
-        try:
-            _build(corpus, size, margin, folder, workers or os.cpu_count() or 1, progress)
-        except OSError as error:
-            raise UserError(
-                f"{folder}: cannot be written ({error.strerror or error}); free some space or make "
-                "the folder writable, then run again."
-            ) from error
-    return _open(corpus, folder, key)
-
-
-def _build(
-    corpus: Corpus,
-    size: int,
-    margin: float,
-    folder: Path,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    total = len(corpus.frames)
-    partial = folder.with_name(folder.name + f".partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shape = (total, size, size, 3)
-    images = np.lib.format.open_memmap(partial / "images.npy", "w+", np.uint8, shape)
-    points = np.zeros((total, 68, 2), np.float32)
-    failed: dict[int, str] = {}
-    done = 0
-    for start, crops, landmarks, reasons in _crop_chunks(corpus, size, margin, workers):
-        images[start : start + len(crops)] = crops
-        points[start : start + len(crops)] = landmarks
-        failed |= reasons
-        done += len(crops)
-        if progress is not None:
-            progress(done, total)
-    if len(failed) == total:
-        shutil.rmtree(partial)
-        path = corpus.root / corpus.frames["source"].iloc[0]
-        raise UserError(f"{path}: {failed[0]}, and so for every picture of {corpus.root}.")
-    sound = np.setdiff1d(np.arange(total), list(failed))
-    if failed:  # close the gaps in place, a row at a time: the crops may not fit in memory
-        for to, source in enumerate(sound):
-            images[to] = images[source]
-    images.flush()
-    del images
-    _shorten(partial / "images.npy", (len(sound), *shape[1:]))
-    np.save(partial / "landmarks.npy", points[sound])
-    corpus.frames.iloc[sound].reset_index(drop=True).to_parquet(partial / "frames.parquet")
-    problems = [(corpus.frames["source"].iloc[i], why) for i, why in sorted(failed.items())]
-    pd.DataFrame(problems, columns=PROBLEM_COLUMNS).to_csv(partial / "problems.csv", index=False)
-    files = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
-    manifest = {
-        "label": corpus.label,
-        "native_scale": corpus.native_scale,
-        "size": size,
-        "margin": margin,
-        "version": VERSION,
-        "sha256": {name: sha256_of(partial / name) for name in files},
-    }
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def _crop_chunks(
-    corpus: Corpus, size: int, margin: float, workers: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[int, str]]]:
-    """Crop in chunks, in any order: (first row, crops, landmarks, {row: reason})."""
-    sources = [str(corpus.root / source) for source in corpus.frames["source"]]
-    chunks = [
-        (start, sources[start : start + _CHUNK], corpus.landmarks[start : start + _CHUNK])
-        for start in range(0, len(sources), _CHUNK)
-    ]
-    if workers == 1 or len(chunks) == 1:
-        for chunk in chunks:
-            yield _crop_chunk(*chunk, size, margin)
-        return
-    # "spawn": forking a process that has started torch's threads can deadlock.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
-        futures = [pool.submit(_crop_chunk, *chunk, size, margin) for chunk in chunks]
-        for future in as_completed(futures):
-            yield future.result()
-
-
-def _crop_chunk(
-    start: int, sources: list[str], landmarks: np.ndarray, size: int, margin: float
-) -> tuple[int, np.ndarray, np.ndarray, dict[int, str]]:
-    cv2.setNumThreads(1)  # one process per core already
-    crops = np.zeros((len(sources), size, size, 3), np.uint8)
-    points = np.zeros((len(sources), 68, 2), np.float32)
-    reasons: dict[int, str] = {}
-    for i, source in enumerate(sources):
-        image = cv2.imread(source, cv2.IMREAD_COLOR)
-        if image is None:
-            reasons[start + i] = "picture cannot be decoded"
-            continue
-        try:
-            crop, points[i] = crop_face(image, landmarks[i], size, margin)
-        except ValueError as error:
-            reasons[start + i] = str(error)
-            continue
-        crops[i] = crop[:, :, ::-1]  # OpenCV decodes to BGR
-    return start, crops, points, reasons
-
-
-def _shorten(path: Path, shape: tuple[int, ...]) -> None:
-    """Rewrite the header of a .npy file for fewer rows and cut the rest off."""
-    with path.open("r+b") as file:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        header = file.tell()
-        file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-        )
-        if file.tell() != header:  # numpy pads the header so that fewer digits fit too
-            raise OSError(f"{path}: header changed its length")
-        file.truncate(header + int(np.prod(shape)))
-
-
-def _open(corpus: Corpus, folder: Path, key: str) -> Crops:
-    """Open a finished set; its files must still be the ones that were written."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name, expected in manifest["sha256"].items():
-        path = folder / name
-        if not path.exists() or sha256_of(path) != expected:
-            raise UserError(
-                f"{path}: is damaged (its hash is not the one it was written with); delete the "
-                f"folder {folder} and run again, it will be rebuilt."
-            )
+    try:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            with _held(folder):
+                manifest = read_manifest(folder)  # another process may have been faster
+                if manifest is None:
+                    manifest = _build(corpus, size, margin, folder, workers, progress)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror or error}); free some space or make "
+            "the folder writable, then run again."
+        ) from error
     return Crops(
         label=manifest["label"],
         native_scale=manifest["native_scale"],
@@ -280,3 +166,148 @@ def _open(corpus: Corpus, folder: Path, key: str) -> Crops:
         problems=pd.read_csv(folder / "problems.csv"),
         key=key,
     )
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it; whoever comes second waits. However a process ends, the system
+    lets go of what it held, so a folder that can be held and is unfinished is nobody's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _build(
+    corpus: Corpus,
+    size: int,
+    margin: float,
+    folder: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict:
+    """Fill a folder that holds nothing, or what a killed build left; returns its manifest."""
+    try:
+        points, reasons = _crop_all(corpus, size, margin, folder, workers, progress)
+        sources, indices = corpus.frames["source"], corpus.frames["source_index"]
+        if len(reasons) == len(points):
+            raise UserError(
+                f"{corpus.root / sources.iloc[0]}: {reasons[0]}, and so for every picture of "
+                f"{corpus.root}."
+            )
+        sound = np.setdiff1d(np.arange(len(points)), list(reasons))
+        _keep(folder / "images.npy", sound)
+        np.save(folder / "landmarks.npy", points[sound])
+        corpus.frames.iloc[sound].reset_index(drop=True).to_parquet(folder / "frames.parquet")
+        problems = [
+            (name_of(sources.iloc[i], indices.iloc[i]), why) for i, why in sorted(reasons.items())
+        ]
+        pd.DataFrame(problems, columns=PROBLEM_COLUMNS).to_csv(folder / "problems.csv", index=False)
+        files = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
+        manifest = {
+            "label": corpus.label,
+            "native_scale": corpus.native_scale,
+            "size": size,
+            "margin": margin,
+            "version": VERSION,
+            "sha256": {name: sha256_of(folder / name) for name in files},
+        }
+        write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1))
+    except BaseException:
+        for path in folder.iterdir():  # large, and of no use unfinished
+            path.unlink()
+        raise  # the folder itself stays: another process may be waiting to hold it
+    return manifest
+
+
+def _crop_all(
+    corpus: Corpus,
+    size: int,
+    margin: float,
+    folder: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Write `images.npy`, a row for every frame; (landmarks (N, 68, 2), {failed row: reason})."""
+    total = len(corpus.frames)
+    path = folder / "images.npy"
+    shape = (total, size, size, 3)
+    start = np.lib.format.open_memmap(path, "w+", np.uint8, shape).offset
+    with path.open("r+b") as file:  # so that a disk that is too small is found out at once
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    sources, indices = corpus.frames["source"].to_numpy(), corpus.frames["source_index"].to_numpy()
+    pieces = tasks(corpus.frames)
+    of = corpus.landmarks
+    arguments = [
+        (path, start, rows, corpus.root, list(sources[rows]), indices[rows], of[rows], size, margin)
+        for rows in pieces
+    ]
+    points = np.zeros((total, 68, 2), np.float32)
+    reasons: dict[int, str] = {}
+    done = 0
+    for number, (landmarks, why_not) in in_processes(_crop_piece, arguments, workers):
+        points[pieces[number]] = landmarks
+        reasons |= why_not
+        done += len(landmarks)
+        if progress is not None:
+            progress(done, total)
+    return points, reasons
+
+
+def _crop_piece(
+    path: Path,
+    start: int,
+    rows: np.ndarray,
+    root: Path,
+    sources: list[str],
+    indices: np.ndarray,
+    landmarks: np.ndarray,
+    size: int,
+    margin: float,
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Write some rows of `images.npy`, which begin at byte `start`.
+
+    Returns:
+        (landmarks (n, 68, 2) in pixels of the crops, {failed row: reason}).
+    """
+    points = np.zeros((len(rows), 68, 2), np.float32)
+    reasons: dict[int, str] = {}
+    # Not through a memory map: there a full disk would kill the process without a word.
+    with path.open("r+b") as file:
+        for i, image, reason in read(root, sources, indices):
+            try:
+                if image is None:
+                    raise ValueError(reason)
+                crop, points[i] = crop_face(image, landmarks[i], size, margin)
+            except ValueError as error:
+                reasons[int(rows[i])] = str(error)
+                continue
+            file.seek(start + int(rows[i]) * crop.nbytes)
+            file.write(crop)
+    return points, reasons
+
+
+def _keep(path: Path, rows: np.ndarray) -> None:
+    """Keep some rows of a .npy file, in place: the crops may not fit in memory or twice on disk."""
+    images = np.load(path, mmap_mode="r+")
+    if len(rows) == len(images):
+        return
+    for to, row in enumerate(rows):
+        images[to] = images[row]
+    shape = (len(rows), *images.shape[1:])
+    images.flush()
+    del images
+    with path.open("r+b") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        header = file.tell()
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        if file.tell() != header:  # numpy pads the header so that fewer digits fit too
+            raise OSError(f"{path}: header changed its length")
+        file.truncate(header + int(np.prod(shape)))

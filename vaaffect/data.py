@@ -1,72 +1,131 @@
-"""The data of a study, by name: what a notebook's DATA and WORLD parameters mean.
+"""The data of a study, by name: what a notebook's DATA, WILD and LAB parameters mean.
 
-"simulated" writes a corpus with the simulator (once) and reads it with the loader of the real one;
-"real" reads the licensed copy that VAAFFECT_AFEW_VA points to. There is no fallback between them.
+There are two kinds of corpora, in the wild (AFEW-VA) and in the laboratory (SEMAINE). "simulated"
+writes one with the simulator (once) and reads it with the loader of the real one; "real" reads the
+licensed copy that an environment variable points to. There is no fallback between them.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .afew_va import load_afew_va
-from .corpus import Corpus
+from . import afew_va, semaine
+from .corpus import NAMES, Corpus
 from .crops import Crops, build_crops
 from .errors import UserError
-from .paths import SIMULATED
+from .landmarks import landmark_corpus
+from .paths import LANDMARKS, SIMULATED
 from .progress import report_step
+from .simulator.laboratory import LabWorld
+from .simulator.recordings import write_semaine
 from .simulator.worlds import WildWorld
 from .simulator.writers import write_afew_va
 
-AFEW_VA_VARIABLE = "VAAFFECT_AFEW_VA"
+Progress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
 
-def wild_corpus(
-    data: str, world: dict, progress: Callable[[int, int], None] | None = None
-) -> Corpus:
-    """The in-the-wild corpus.
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of corpus is read, and how it is simulated."""
+
+    name: str  # key of corpus.NAMES
+    parameter: str  # the notebooks' parameter with the fields of `world`
+    variable: str  # the environment variable of the licensed copy
+    load: Callable[[Path], Corpus]
+    world: type
+    write: Callable[..., dict]
+
+
+_WILD = _Kind("afew-va", "WILD", afew_va.VARIABLE, afew_va.load_afew_va, WildWorld, write_afew_va)
+_LAB = _Kind("semaine", "LAB", semaine.VARIABLE, semaine.load_semaine, LabWorld, write_semaine)
+
+
+def wild_corpus(data: str, world: dict, progress: Progress = report_step) -> Corpus:
+    """The corpus in the wild: AFEW-VA, or a simulated one.
 
     Args:
         data: "simulated" or "real".
         world: fields of simulator.worlds.WildWorld; used when simulated.
-        progress: called with (frames written, frames in all) while simulating.
+        progress: called while simulating.
 
     Raises:
         UserError: unknown `data` or `world` key, no path to the real corpus, an unusable corpus.
     """
-    if data == "real":
-        path = os.environ.get(AFEW_VA_VARIABLE)
-        if not path:
-            raise UserError(
-                f"{AFEW_VA_VARIABLE} is not set; set it to the folder of your AFEW-VA copy "
-                "(data/README.md says how to obtain it), or use DATA simulated."
-            )
-        return load_afew_va(Path(path).expanduser())
-    if data != "simulated":
-        raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
-    unknown = set(world) - set(WildWorld.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(WildWorld.__dataclass_fields__)
-        raise UserError(f"unknown WORLD key {sorted(unknown)[0]!r}; a world has: {known}.")
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in world.items()}
-    chosen = WildWorld(**fields)
-    digest = hashlib.sha256(json.dumps(asdict(chosen), sort_keys=True).encode()).hexdigest()[:8]
-    root = SIMULATED / f"wild-{chosen.clips}-clips-{digest}"
-    write_afew_va(root, chosen, progress=progress)
-    return load_afew_va(root)
+    return _corpus(_WILD, data, world, progress)
+
+
+def lab_corpus(data: str, world: dict, progress: Progress = report_step) -> Corpus:
+    """The corpus of the laboratory: SEMAINE, or a simulated one; landmarks found by dlib.
+
+    Args:
+        data: "simulated" or "real".
+        world: fields of simulator.laboratory.LabWorld; used when simulated.
+        progress: called while simulating and while landmarks are found.
+
+    Raises:
+        UserError: as `wild_corpus`; or landmarks are needed and dlib is not installed.
+    """
+    return _corpus(_LAB, data, world, progress)
 
 
 def wild_crops(data: str, world: dict, size: int) -> Crops:
-    """Crops of the in-the-wild corpus at `size` pixels, made once and kept."""
-    corpus = wild_corpus(data, world, lambda done, total: report_step("simulate", done, total))
-    return build_crops(
-        corpus, size, progress=lambda done, total: report_step("crop faces", done, total)
+    """Crops of the corpus in the wild at `size` pixels, made once and kept."""
+    return _crops(wild_corpus(data, world), size)
+
+
+def lab_crops(data: str, world: dict, size: int) -> Crops:
+    """Crops of the laboratory corpus at `size` pixels, made once and kept."""
+    return _crops(lab_corpus(data, world), size)
+
+
+def prepare(parameters: dict, progress: Progress) -> dict[str, str]:
+    """Make the data of a study before its first notebook; returns {name: fingerprint}."""
+    corpora = [
+        wild_corpus(parameters["DATA"], parameters["WILD"], progress),
+        lab_corpus(parameters["DATA"], parameters["LAB"], progress),
+    ]
+    return {corpus.label: corpus.fingerprint() for corpus in corpora}
+
+
+def _corpus(kind: _Kind, data: str, world: dict, progress: Progress) -> Corpus:
+    name = NAMES[kind.name]
+    if data == "real":
+        path = os.environ.get(kind.variable)
+        if not path:
+            raise UserError(
+                f"{kind.variable} is not set; set it to the folder of your {name} copy "
+                "(data/README.md says how to obtain it), or use DATA simulated."
+            )
+        root = Path(path).expanduser()
+    elif data == "simulated":
+        root = _simulated(kind, world, lambda done, total: progress(f"draw {name}", done, total))
+    else:
+        raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
+    corpus = kind.load(root)
+    return landmark_corpus(
+        corpus,
+        cache=LANDMARKS,
+        progress=lambda done, total: progress(f"landmarks of {name}", done, total),
     )
 
 
-def prepare(parameters: dict, progress: Callable[[int, int], None]) -> dict[str, str]:
-    """Make the data of a study before its first notebook; returns {name: fingerprint}."""
-    corpus = wild_corpus(parameters["DATA"], parameters["WORLD"], progress)
-    return {corpus.label: corpus.fingerprint()}
+def _simulated(kind: _Kind, world: dict, progress: Callable[[int, int], None]) -> Path:
+    unknown = set(world) - set(kind.world.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(kind.world.__dataclass_fields__)
+        raise UserError(
+            f"unknown {kind.parameter} key {sorted(unknown)[0]!r}; such a world has: {known}."
+        )
+    chosen = kind.world(**world)
+    digest = hashlib.sha256(json.dumps(asdict(chosen), sort_keys=True).encode()).hexdigest()[:8]
+    root = SIMULATED / f"{kind.parameter.lower()}-{digest}"
+    kind.write(root, chosen, progress=progress)
+    return root
+
+
+def _crops(corpus: Corpus, size: int) -> Crops:
+    what = f"crop faces of {NAMES[corpus.name]}"
+    return build_crops(corpus, size, progress=lambda done, total: report_step(what, done, total))

@@ -27,7 +27,7 @@ def evaluate(
 
     Args:
         predictions: a row per frame, columns predictions.COLUMNS.
-        native_scale: RMSE is given on the [-1, 1] scale and, times this, on the corpus's own.
+        native_scale: of the tested corpus; RMSE is given on [-1, 1] and, times this, on its own.
         resamples: of the bootstrap; 0 leaves the intervals out (nan).
         level: of the percentile intervals.
         seed: of the bootstrap.
@@ -40,14 +40,14 @@ def evaluate(
     tail = [(1 - level) / 2, (1 + level) / 2]
     rows = []
     for group, of_model in predictions.groupby(GROUP, sort=False):
+        folds = {str(k): d for k, d in of_model.groupby("fold")}
+        weights_of = _draws(folds, resamples, seed)
+        frames = len(of_model.drop_duplicates(["clip", "frame"]))
         for dimension in DIMENSIONS:
-            folds = {str(k): d for k, d in of_model.groupby("fold")}
             samples, values, sizes = {}, {}, {}
             for fold, of_fold in folds.items():
-                clips, owners = clip_moments(of_fold, dimension)
-                # The same draws for every model and dimension: they see the same frames.
-                rng = np.random.default_rng([seed, int(fold)])
-                weights = clip_weights(owners, resamples, rng)
+                clips, _ = clip_moments(of_fold, dimension)
+                weights = weights_of[fold]
                 with np.errstate(invalid="ignore", divide="ignore"):
                     for name, of in metrics.FROM_MOMENTS.items():
                         values[name, fold] = float(of(clips.sum(axis=0)))
@@ -56,7 +56,7 @@ def evaluate(
             for name in metrics.FROM_MOMENTS:
                 values[name, "mean"] = np.mean([values[name, fold] for fold in folds])
                 samples[name, "mean"] = np.mean([samples[name, fold] for fold in folds], axis=0)
-            sizes["mean"] = sum(sizes.values())
+            sizes["mean"] = frames
             for (name, fold), value in values.items():
                 low, high = _quantiles(samples[name, fold], tail)
                 scales = [(UNIT_SCALE, 1.0)]
@@ -66,6 +66,23 @@ def evaluate(
                     cells = (fold, dimension, name, scale, value * by, low * by, high * by)
                     rows.append((*group, *cells, sizes[fold]))
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+
+
+def _draws(folds: dict[str, pd.DataFrame], resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Bootstrap weights (resamples, clips) of each fold, the same for every model and dimension.
+
+    Folds that test the same clips, as on another corpus, share their draws: to their mean, a person
+    counts as drawn in all of them or in none.
+    """
+    drawn: dict[tuple, np.ndarray] = {}
+    weights = {}
+    for fold, of_fold in folds.items():
+        clips = tuple(of_fold.groupby(["subject", "clip"], sort=True).indices)
+        if clips not in drawn:
+            rng = np.random.default_rng([seed, int(fold)])
+            drawn[clips] = clip_weights(np.array([subject for subject, _ in clips]), resamples, rng)
+        weights[fold] = drawn[clips]
+    return weights
 
 
 def clip_moments(predictions: pd.DataFrame, dimension: str) -> tuple[np.ndarray, np.ndarray]:

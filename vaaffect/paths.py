@@ -9,6 +9,7 @@ PROFILES = NOTEBOOKS / "profiles"  # one YAML file per profile
 REPORTS = ROOT / "reports"  # executed notebooks, pages, tables and figures, one folder per profile
 DATA = ROOT / "data"
 SIMULATED = DATA / "simulated"  # corpora written by the simulator
+LANDMARKS = DATA / "landmarks"  # cached landmarks of corpora that come without
 CROPS = DATA / "crops"  # cached face crops
 RUNS = DATA / "runs"  # trainings, one folder per profile
 

@@ -13,14 +13,16 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .corpus import NAMES
 from .paths import report_folder
 from .predictions import DIMENSIONS
 from .simulator.circumplex import EMOTIONS
-from .tables import model_name
+from .tables import model_name, number
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
 _GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7"}
+_CORPORA = {NAMES["afew-va"]: "#E69F00", NAMES["semaine"]: "#56B4E9"}
 MAX_POINTS = 2000  # more would only be ink
 
 
@@ -55,6 +57,11 @@ def save_figure(figure: Figure, out: str, name: str) -> Path:
 def model_colour(model: str) -> str:
     """The colour of a model's family; grey for the constant predictor."""
     return next((c for family, c in _FAMILIES.items() if model.startswith(family)), _GREY)
+
+
+def data_colour(label: str) -> str:
+    """The colour of a corpus, from the label that tables name it by."""
+    return next((c for name, c in _CORPORA.items() if label.startswith(name)), _GREY)
 
 
 def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
@@ -245,4 +252,41 @@ def error_arrows(
         start, end = true[rows].mean(axis=0), pred[rows].mean(axis=0)
         ax.plot(*start, "o", ms=3 + np.log10(rows.sum()), color=_GREY)
         ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "black", "lw": 1.3})
+    return ax
+
+
+def transfer_matrix(
+    summary: pd.DataFrame, model: str, dimension: str, metric: str = "CCC", ax: Axes | None = None
+) -> Axes:
+    """A cell per pair of corpora, trained on (row) and tested on (column), with its interval.
+
+    Args:
+        summary: as of `evaluation.fold_summary`, several training and test corpora.
+        model: name of the model.
+        dimension: "valence" or "arousal".
+        metric: one that lies in [-1, 1], on the [-1, 1] scale.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    chosen = summary[
+        (summary["model"] == model)
+        & (summary["dimension"] == dimension)
+        & (summary["metric"] == metric)
+        & (summary["scale"] == "[-1, 1]")
+    ].set_index(["train_corpus", "test_corpus"])
+    corpora = list(dict.fromkeys(chosen.index.get_level_values(0)))
+    values = chosen["mean"].unstack().reindex(index=corpora, columns=corpora)
+    ax.imshow(values.clip(0, 1), cmap="cividis", vmin=0, vmax=1)
+    for i, train in enumerate(corpora):
+        for j, test in enumerate(corpora):
+            cell = chosen.loc[(train, test)]
+            text = f"{number(cell['mean'])}\n[{number(cell['low'])}, {number(cell['high'])}]"
+            ax.text(j, i, text, ha="center", va="center",
+                    color="white" if cell["mean"] < 0.5 else "black")  # fmt: skip
+    lines = [name.replace(" (", "\n(") for name in corpora]
+    ax.set_xticks(range(len(corpora)), lines, fontsize="small")
+    ax.set_yticks(range(len(corpora)), lines, fontsize="small")
+    ax.set(xlabel="tested on", ylabel="trained on")
+    ax.set_title(f"{model_name(model)}, {dimension} {metric}", fontsize="small")
+    ax.grid(False)
     return ax

@@ -62,7 +62,8 @@ def check_predictions(predictions: pd.DataFrame) -> None:
 
     Raises:
         UserError: a missing column, no rows, a value that is not a finite number, or the same frame
-            predicted twice by one model.
+            predicted twice by one model (within one fold where it was trained on another corpus:
+            there, the network of every fold predicts every frame).
     """
     missing = [name for name in COLUMNS if name not in predictions]
     if missing:
@@ -77,13 +78,17 @@ def check_predictions(predictions: pd.DataFrame) -> None:
                 f"{name} of {row['model']}, fold {row['fold']}, clip {row['clip']}, frame "
                 f"{row['frame']} is not a finite number ({bad.sum()} such rows); train it again."
             )
-    twice = predictions.duplicated([*GROUP, "clip", "frame"])
-    if twice.any():
-        row = predictions.loc[twice].iloc[0]
-        raise UserError(
-            f"{row['model']} predicts clip {row['clip']}, frame {row['frame']} more than once; "
-            "each frame belongs to the test part of exactly one fold."
-        )
+    within = predictions["train_corpus"] == predictions["test_corpus"]
+    frame = [*GROUP, "clip", "frame"]
+    for rows, key in ((predictions[within], frame), (predictions[~within], [*frame, "fold"])):
+        twice = rows.duplicated(key)
+        if twice.any():
+            row = rows.loc[twice].iloc[0]
+            raise UserError(
+                f"{row['model']} predicts clip {row['clip']}, frame {row['frame']} of "
+                f"{row['test_corpus']} more than once; each frame belongs to the test part of "
+                "exactly one fold."
+            )
 
 
 def read_predictions(runs: list[Path]) -> pd.DataFrame:

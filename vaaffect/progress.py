@@ -71,7 +71,6 @@ def eta(
     expected_now: float,
     elapsed_now: float,
     expected_later: Sequence[float],
-    fraction_now: float | None = None,
 ) -> float:
     """Seconds that remain, from what was expected and how long it took so far.
 
@@ -84,13 +83,9 @@ def eta(
         expected_now: expected seconds of the step that is running.
         elapsed_now: seconds it has run.
         expected_later: expected seconds of each step still to come.
-        fraction_now: the share of the running step that is done, in [0, 1], where it is known.
     """
     ratio = sum(seconds_done) / sum(expected_done) if sum(expected_done) > 0 else 1.0
     total_now = expected_now * ratio
-    if fraction_now:
-        # The step's own pace counts for more the further it has come.
-        total_now += fraction_now * (elapsed_now / fraction_now - total_now)
     if elapsed_now > total_now:
         # Late: the steps to come will be late as well, and this one is not about to end at once.
         total_now = 1.1 * elapsed_now
@@ -119,7 +114,6 @@ class Display:
         self.now: str | None = None
         self.now_started = 0.0
         self.event: dict = {}
-        self.fraction: float | None = None
         self._last_line = 0.0
         self._lock = threading.Lock()
 
@@ -132,7 +126,7 @@ class Display:
         """Begin a step."""
         with self._lock:
             self.now, self.now_started = step, time.monotonic()
-            self.event, self.fraction, self._last_line = {}, None, time.monotonic()
+            self.event, self._last_line = {}, time.monotonic()
         if not self.live:
             self.say(f"{self._label(step)}  starts")
 
@@ -151,10 +145,9 @@ class Display:
         clear = "\r\x1b[2K" if self.live else ""
         print(f"{clear}{text}", file=self.stream, flush=True)
 
-    def show(self, event: dict, fraction: float | None = None) -> None:
+    def show(self, event: dict) -> None:
         """Take note of an event, and draw."""
         self.event = event
-        self.fraction = self.fraction if fraction is None else fraction
         self.draw()
 
     def elapsed(self) -> float:
@@ -173,7 +166,6 @@ class Display:
             self.expected.get(self.now, 0.0),
             time.monotonic() - self.now_started if self.now else 0.0,
             [self.expected[step] for step in later if step != self.now],
-            self.fraction,
         )
 
     def draw(self) -> None:

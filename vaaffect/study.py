@@ -29,7 +29,7 @@ from .progress import VARIABLE, Display, Tail, clock
 
 __all__ = ["notebook_sources", "run_study"]
 
-Prepare = Callable[[dict[str, Any], Callable[[int, int], None]], dict[str, str]]
+Prepare = Callable[[dict[str, Any], Callable[[str, int, int], None]], dict[str, str]]
 UNKNOWN_SECONDS = 60.0  # expected of a step about which nothing is known
 
 
@@ -56,8 +56,8 @@ def run_study(
         notebooks_dir: where the notebooks are.
         profiles_dir: where the profiles are; `profiles` beside the notebooks by default.
         runs_dir: trainings go to a folder in here.
-        prepare: makes the data from all parameters and a progress function (done, total), and
-            returns their hashes; `data.prepare` by default.
+        prepare: makes the data from all parameters and a progress function (what, done,
+            total), and returns their hashes; `data.prepare` by default.
         stream: where progress goes; standard output by default.
         live: redraw one progress line (default: where the stream is a terminal).
 
@@ -179,8 +179,8 @@ class _Study:
             raise
 
     def _prepare(self, prepare: Prepare, union: dict[str, Any]) -> None:
-        def progress(done: int, total: int) -> None:
-            self.display.show({"done": done, "total": total}, done / max(total, 1))
+        def progress(what: str, done: int, total: int) -> None:
+            self.display.show({"what": what, "done": done, "total": total})
 
         self.display.start("data")
         self.manifest["data"] = dict(prepare(union, progress))
@@ -292,7 +292,7 @@ class _Study:
 
 
 def _default_prepare(
-    parameters: dict[str, Any], progress: Callable[[int, int], None]
+    parameters: dict[str, Any], progress: Callable[[str, int, int], None]
 ) -> dict[str, str]:
     from . import data  # draws faces: OpenCV and numpy are not needed before
 

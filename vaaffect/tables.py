@@ -118,6 +118,36 @@ def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) 
     return pd.DataFrame(rows)
 
 
+def transfer_table(
+    summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")
+) -> pd.DataFrame:
+    """A row per test corpus, dimension and model: trained there, beside trained elsewhere.
+
+    Each cell reads `mean [interval of the mean]`. Only numbers of one row, or of rows with the same
+    test corpus and dimension, may be compared.
+
+    Args:
+        summary: as of `evaluation.fold_summary`, two training and two test corpora.
+        metrics: which ones; RMSE on the [-1, 1] scale.
+    """
+    chosen = summary[summary["scale"] == "[-1, 1]"]
+    rows = []
+    for (test, dimension, model), cells in chosen.groupby(
+        ["test_corpus", "dimension", "model"], sort=False
+    ):
+        row = {"tested on": test, "dimension": dimension, "model": model_name(model)}
+        for metric in metrics:
+            of = cells[cells["metric"] == metric].set_index("train_corpus")
+            (elsewhere,) = set(of.index) - {test}
+            row[f"{metric}, trained there"] = _mean_and_interval(of.loc[test])
+            row[f"{metric}, trained elsewhere"] = _mean_and_interval(of.loc[elsewhere])
+        rows.append(row | {"frames": cells["n"].iloc[0]})
+    order = {model: i for i, model in enumerate(dict.fromkeys(row["model"] for row in rows))}
+    rows.sort(key=lambda row: (row["tested on"], DIMENSIONS.index(row["dimension"]),
+                               order[row["model"]]))  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def _mean_and_interval(row: pd.Series) -> str:
     if not np.isfinite(row["mean"]):
         return UNDEFINED

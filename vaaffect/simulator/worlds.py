@@ -15,7 +15,8 @@ from .circumplex import ACTION_UNITS, action_units
 CLIPS_PER_PART = 50
 MOST_CLIPS = 600  # twelve parts, as in AFEW-VA
 
-# Streams of random numbers: the second number of each seed says what it is for.
+# Streams of random numbers: the second number of each seed says what it is for. The laboratory
+# has numbers of its own.
 _SUBJECT, _ORDER, _CLIP = 1, 2, 3
 
 # Kinds of clips: share, where the affect lies (valence, arousal), and how far clips spread around
@@ -63,14 +64,26 @@ class WildWorld:
             wrong = f"subjects must be at least 1, not {self.subjects}"
         elif len(self.frames) != 2 or not 1 <= self.frames[0] <= self.frames[1] <= 99999:
             wrong = f"frames must be (least, greatest) with 1 <= least <= greatest: {self.frames}"
-        elif not 0 <= self.difficulty <= 1:
-            wrong = f"difficulty must be 0 to 1, not {self.difficulty}"
-        elif len(self.size) != 2 or min(self.size) < 64:
-            wrong = f"size must be (width, height) of at least 64 pixels, not {self.size}"
-        elif self.fps <= 0 or self.frame_step < 1 or self.seed < 0:
-            wrong = "fps and frame_step must be positive, seed must not be negative"
-        if wrong:
-            raise UserError(f"Impossible simulated world: {wrong}.")
+        elif self.frame_step < 1:
+            wrong = f"frame_step must be at least 1, not {self.frame_step}"
+        refuse(wrong or what_is_wrong(self.difficulty, self.size, self.fps, self.seed))
+
+
+def what_is_wrong(difficulty: float, size: tuple, fps: float, seed: int) -> str | None:
+    """What is impossible about the numbers that every kind of world has, or None."""
+    if not 0 <= difficulty <= 1:
+        return f"difficulty must be 0 to 1, not {difficulty}"
+    if len(size) != 2 or min(size) < 64:
+        return f"size must be (width, height) of at least 64 pixels, not {size}"
+    if fps <= 0:
+        return f"fps must be positive, not {fps}"
+    return f"seed must not be negative: {seed}" if seed < 0 else None
+
+
+def refuse(wrong: str | None) -> None:
+    """Raises UserError when something is wrong with a world."""
+    if wrong:
+        raise UserError(f"Impossible simulated world: {wrong}.")
 
 
 @dataclass(frozen=True)
@@ -99,24 +112,42 @@ class ClipPlan:
 def subject(world: WildWorld, number: int) -> Subject:
     """Person `number` (0 .. subjects - 1) of a world."""
     rng = np.random.default_rng([world.seed, _SUBJECT, number])
-    identity = sample_identity(rng, world.difficulty)
-    spread = 0.05 + 0.40 * world.difficulty
+    return sample_subject(rng, number, world.difficulty)
+
+
+def sample_subject(rng: np.random.Generator, number: int, difficulty: float) -> Subject:
+    """A random person, to be known as `number`."""
+    identity = sample_identity(rng, difficulty)
+    spread = 0.05 + 0.40 * difficulty
     gain = float(np.clip(np.exp(rng.normal(0.05, spread)), 0.5, 1.7))
     return Subject(number, f"Actor {number + 1:03d}", identity, gain)
 
 
 def subject_of(world: WildWorld, index: int) -> int:
     """Who is in clip `index`: everyone once, in a random order, before anyone appears again."""
-    round_, place = divmod(index, world.subjects)
-    order = np.random.default_rng([world.seed, _ORDER, round_]).permutation(world.subjects)
-    return int(order[place])
+    return in_turn([world.seed, _ORDER], index, world.subjects)
 
 
-def _smooth(rng: np.random.Generator, time: np.ndarray, columns: int) -> np.ndarray:
-    """Slow random movement (T, columns) with a standard deviation of about 1; time in seconds."""
-    rates = rng.uniform(0.15, 0.7, (3, columns))
+def in_turn(stream: list[int], index: int, count: int) -> int:
+    """Which of `count` things is number `index` of a row that holds all of them in random order,
+    then all of them in another, and so on; `stream` says which random numbers are used."""
+    round_, place = divmod(index, count)
+    return int(np.random.default_rng([*stream, round_]).permutation(count)[place])
+
+
+def sway(
+    rng: np.random.Generator,
+    time: np.ndarray,
+    columns: int,
+    rates: tuple[float, float] = (0.15, 0.7),
+) -> np.ndarray:
+    """Slow random movement (T, columns) with a standard deviation of about 1.
+
+    `time` (T,) is in seconds, `rates` are the slowest and the fastest movement in Hz.
+    """
+    rate = rng.uniform(*rates, (3, columns))
     phases = rng.uniform(0, 2 * np.pi, (3, columns))
-    waves = np.sin(2 * np.pi * rates * time[:, None, None] + phases)
+    waves = np.sin(2 * np.pi * rate * time[:, None, None] + phases)
     return waves.sum(axis=1) * np.sqrt(2 / 3)
 
 
@@ -133,11 +164,11 @@ def _affect(rng: np.random.Generator, time: np.ndarray) -> tuple[np.ndarray, np.
     onset = onset * onset * (3 - 2 * onset)
     onset = 1 - onset if rng.random() < 0.35 else onset
     strength = milder + (1 - milder) * onset
-    sway = _smooth(rng, time, 2) * rng.uniform(0.02, 0.09)
+    wander = sway(rng, time, 2) * rng.uniform(0.02, 0.09)
     still = rng.random(2) < np.array([0.22, 0.12])
     if kind == 0 or rng.random() < 0.06:
         still[:] = True
-    path = peak * strength[:, None] + sway * (kind != 0)
+    path = peak * strength[:, None] + wander * (kind != 0)
     path = np.where(still, peak, path)
     # Pleasant and calm at once is what films hardly show.
     calm = (path[:, 0] > 0.03) & (path[:, 1] < 0)
@@ -162,7 +193,7 @@ def _expression(
 ) -> np.ndarray:
     """Action units (T, n_aus): the affect as this person shows it, with speech and blinks."""
     units = action_units(affect) * person.expressiveness
-    units = units + 0.045 * world.difficulty * _smooth(rng, time, units.shape[1])
+    units = units + 0.045 * world.difficulty * sway(rng, time, units.shape[1])
     at = {name: i for i, name in enumerate(ACTION_UNITS)}
     if rng.random() < 0.6 * world.difficulty:
         speech = np.abs(rng.normal(0, 1, len(time))) * rng.uniform(0.3, 1.0)
@@ -176,9 +207,9 @@ def _expression(
 def _takes(rng: np.random.Generator, world: WildWorld, time: np.ndarray) -> tuple[Scene, ...]:
     """The scene of every frame: one take whose pose and gaze drift and whose noise is renewed."""
     scene = sample_scene(rng, world.difficulty)
-    angles = _smooth(rng, time, 3) * np.array([5, 2.5, 2.5]) * (0.25 + world.difficulty)
-    gaze = _smooth(rng, time, 2) * 0.16 * world.difficulty
-    drift = _smooth(rng, time, 3) * np.array([0.008, 0.006, 0.004])
+    angles = sway(rng, time, 3) * np.array([5, 2.5, 2.5]) * (0.25 + world.difficulty)
+    gaze = sway(rng, time, 2) * 0.16 * world.difficulty
+    drift = sway(rng, time, 3) * np.array([0.008, 0.006, 0.004])
     phases = rng.integers(0, 2**16, len(time))
     return tuple(
         replace(

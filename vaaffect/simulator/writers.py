@@ -1,14 +1,17 @@
-"""Writes a simulated corpus to disk, in the layout of the real one, and marks it as simulated."""
+"""Writes a simulated corpus to disk, whole or to be gone on with, and marks it as simulated.
+
+Here is what all corpora share, and the wild world in the layout of AFEW-VA; `recordings` writes the
+laboratory.
+"""
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,13 +19,14 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import write_atomically
+from ..parallel import in_processes
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 
 VERSION = 1  # of the simulator: to be raised whenever the same world gives other bytes
 MARKER = "simulated.json"  # written last: the corpus is whole
 PARTIAL_MARKER = "simulating.json"  # there while the corpus is being written
-_WORKSHOP = ".simulating"  # clips are written here and moved when they are whole
+_WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +43,7 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):
 
 
 def read_marker(root: Path) -> dict | None:
-    """What `write_afew_va` noted about a corpus, or None if the corpus is not simulated.
+    """What `write_corpus` noted about a corpus, or None if the corpus is not simulated.
 
     Raises UserError when the marker is damaged.
     """
@@ -59,10 +63,54 @@ def write_afew_va(
 
     Raises UserError when `out` holds something else, when the disk is full, or when a process dies.
     """
-    out = Path(out)
-    wanted = _describe(world)
+    pieces = [
+        Piece(_clip_folder(i), frame_count(world, i), subject_of(world, i))
+        for i in range(world.clips)
+    ]
+    wanted = describe(world, "AFEW-VA layout", "wild", VERSION)
+    draw = partial(write_clip, Path(out), world)
+    return write_corpus(out, wanted, "clips", pieces, draw, workers, progress)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a corpus that is drawn in one go: its folder (below the corpus), frames, person."""
+
+    folder: Path
+    frames: int
+    subject: int
+
+
+def describe(world: object, layout: str, name: str, version: int) -> dict:
+    """The marker without counts: what makes two corpora the same."""
+    described = {
+        "simulated": True,
+        "note": "Drawn by vaaffect.simulator: these are not pictures of people.",
+        "corpus": layout,
+        "world": name,
+        "simulator_version": version,
+        "parameters": asdict(world),
+    }
+    return json.loads(json.dumps(described))
+
+
+def write_corpus(
+    out: Path,
+    wanted: dict,
+    what: str,
+    pieces: Sequence[Piece],
+    draw: Callable[[int], int],
+    workers: int | None,
+    progress: Progress | None,
+) -> dict:
+    """Draws the pieces of a corpus that are missing, marks it as whole, and returns its marker.
+
+    `draw(index)` draws piece `index` into its folder, in another process if need be, and returns
+    its number of frames. `wanted` comes from `describe`; `what` is what the marker calls the
+    pieces. Raises UserError as `write_afew_va` does.
+    """
     _refuse_to_overwrite(out, wanted)
-    missing = [i for i in range(world.clips) if not _clip_folder(out, i).is_dir()]
+    missing = [i for i, piece in enumerate(pieces) if not (out / piece.folder).is_dir()]
     marker = read_marker(out)
     if marker is not None and not missing:
         return marker
@@ -71,21 +119,22 @@ def write_afew_va(
         write_atomically(out / PARTIAL_MARKER, json.dumps(wanted))
         (out / MARKER).unlink(missing_ok=True)
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
-        _draw(out, world, missing, workers or os.cpu_count() or 1, progress)
+        total = sum(piece.frames for piece in pieces)
+        done = total - sum(pieces[i].frames for i in missing)
+        report = progress or (lambda done, total: None)
+        report(done, total)
+        for _, drawn in in_processes(draw, [(index,) for index in missing], workers):
+            done += drawn
+            report(done, total)
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
         counts = {
-            "clips": world.clips,
-            "subjects": len({subject_of(world, i) for i in range(world.clips)}),
-            "frames": sum(frame_count(world, i) for i in range(world.clips)),
+            what: len(pieces),
+            "subjects": len({piece.subject for piece in pieces}),
+            "frames": sum(piece.frames for piece in pieces),
         }
         marker = wanted | {"counts": counts}
         write_atomically(out / MARKER, json.dumps(marker))
         (out / PARTIAL_MARKER).unlink(missing_ok=True)
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"A process that drew into {out} was ended, perhaps for lack of memory: run again with "
-            "fewer workers, it goes on from there."
-        ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(
@@ -97,19 +146,6 @@ def write_afew_va(
             "this one writable."
         ) from error
     return marker
-
-
-def _describe(world: WildWorld) -> dict:
-    """The marker without counts: what makes two corpora the same."""
-    described = {
-        "simulated": True,
-        "note": "Drawn by vaaffect.simulator: these are not pictures of people.",
-        "corpus": "AFEW-VA layout",
-        "world": "wild",
-        "simulator_version": VERSION,
-        "parameters": asdict(world),
-    }
-    return json.loads(json.dumps(described))
 
 
 def _refuse_to_overwrite(out: Path, wanted: dict) -> None:
@@ -133,46 +169,30 @@ def _refuse_to_overwrite(out: Path, wanted: dict) -> None:
         )
 
 
-def _clip_folder(out: Path, index: int) -> Path:
-    return out / f"{index // CLIPS_PER_PART + 1:02d}" / f"{index + 1:03d}"
+@contextmanager
+def whole_folder(out: Path, folder: Path) -> Iterator[Path]:
+    """An empty folder to draw into, which becomes `out / folder` at the end of the block.
 
-
-def _draw(
-    out: Path, world: WildWorld, missing: list[int], workers: int, progress: Progress | None
-) -> None:
-    total = sum(frame_count(world, i) for i in range(world.clips))
-    done = total - sum(frame_count(world, i) for i in missing)
-    report = progress or (lambda done, total: None)
-    report(done, total)
-    if workers <= 1 or len(missing) <= 1:
-        for index in missing:
-            done += write_clip(out, world, index)
-            report(done, total)
-        return
-    # "spawn": forking a process that has threads (torch, OpenCV, Jupyter) can hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(missing)), mp_context=context)
+    After an error nothing is there. OpenCV uses one thread in the block: the processes share the
+    CPUs already.
+    """
+    draft = out / _WORKSHOP / f"{folder.name}-{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     try:
-        waiting = {pool.submit(write_clip, out, world, index) for index in missing}
-        while waiting:
-            finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
-            if finished:
-                done += sum(future.result() for future in finished)
-                report(done, total)
+        yield draft
+        (out / folder).parent.mkdir(exist_ok=True)
+        draft.rename(out / folder)
     finally:
-        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
 
 
 def write_clip(out: Path, world: WildWorld, index: int) -> int:
     """Draws one clip into its folder, which appears whole or not at all; the number of frames."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the processes share the CPUs already
-    try:
-        plan = clip_plan(world, index)
-        folder = out / plan.part / plan.clip
-        draft = out / _WORKSHOP / f"{plan.clip}-{os.getpid()}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+    plan = clip_plan(world, index)
+    with whole_folder(out, _clip_folder(index)) as draft:
         shared = build_set(plan.scenes[0], world.size)
         frames = {}
         for i, (units, scene) in enumerate(zip(plan.units, plan.scenes, strict=True)):
@@ -188,11 +208,11 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
             }
         content = {"actor": plan.subject.actor, "frames": frames, "video_id": plan.clip}
         write_atomically(draft / f"{plan.clip}.json", json.dumps(content))
-        folder.parent.mkdir(exist_ok=True)
-        draft.rename(folder)
-        return len(frames)
-    finally:
-        cv2.setNumThreads(threads)
+    return len(frames)
+
+
+def _clip_folder(index: int) -> Path:
+    return Path(f"{index // CLIPS_PER_PART + 1:02d}") / f"{index + 1:03d}"
 
 
 def _read_json(path: Path) -> dict | None:

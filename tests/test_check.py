@@ -1,0 +1,108 @@
+"""`python -m vaaffect check`: damage a corpus by hand, and read what it says."""
+
+import json
+import re
+import shutil
+
+import pytest
+from conftest import TINY, TINY_LAB
+
+from vaaffect.__main__ import main
+from vaaffect.semaine import load_semaine
+
+
+@pytest.fixture
+def wild(tiny_root, tmp_path):
+    return shutil.copytree(tiny_root, tmp_path / "wild corpus é")
+
+
+@pytest.fixture
+def lab(lab_root, tmp_path):
+    return shutil.copytree(lab_root, tmp_path / "lab")
+
+
+def check(capsys, *arguments: object) -> tuple[int, str, str]:
+    code = main(["check", "--workers", "1", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_sound_corpus_in_the_wild_is_recognized(capsys, tiny_root, tiny_corpus):
+    code, out, _ = check(capsys, tiny_root)
+    assert code == 0
+    assert f"{tiny_root}: AFEW-VA (simulated)" in out
+    count = len(tiny_corpus.frames)
+    assert f"{TINY.clips} clips, {count} annotated frames, {TINY.subjects} subjects" in out
+    low, high = (10 * f(tiny_corpus.frames["valence"]) for f in (min, max))
+    assert f"valence on [-10, 10]: {low:.2f} to {high:.2f}, mean" in out
+    assert f"pictures: {count} of {count} can be used" in out
+    assert "nothing was left out" in out
+
+
+def test_a_sound_laboratory_is_recognized(capsys, lab_root):
+    code, out, _ = check(capsys, lab_root)
+    assert code == 0
+    assert f"{lab_root}: SEMAINE (simulated)" in out
+    assert f"{TINY_LAB.sessions} clips" in out and f"{TINY_LAB.subjects} subjects" in out
+    assert "valence raters per frame: " in out and "mean disagreement" in out
+    assert out.count("frames of 352 x 288 at 12.5 per second") == TINY_LAB.sessions
+
+
+def test_damage_by_hand_is_reported_exactly(capsys, wild):
+    (wild / "01/001/00000.png").unlink()
+    picture = wild / "01/002/00001.png"
+    picture.write_bytes(picture.read_bytes()[:-3000])
+    corrupt = bytearray((wild / "01/003/00002.png").read_bytes())
+    corrupt[5000:5100] = bytes(100)
+    (wild / "01/003/00002.png").write_bytes(corrupt)
+    path = wild / "01/004/004.json"
+    content = json.loads(path.read_text())
+    content["frames"]["00000"]["landmarks"] = [
+        [x + 5000, y] for x, y in content["frames"]["00000"]["landmarks"]
+    ]
+    path.write_text(json.dumps(content))
+    (wild / "01/005/005.json").write_text("{")
+    code, out, _ = check(capsys, wild)
+    assert code == 0
+    text = " ".join(out.split())
+    assert "1 x picture 00000.png is missing 01/001/001.json#00000" in text
+    assert "1 x not readable as JSON (JSONDecodeError) 01/005/005.json" in text
+    assert (
+        "2 x picture cannot be decoded (truncated or corrupt) 01/002/00001.png 01/003/00002.png"
+        in text
+    )
+    assert "1 x the landmarks lie outside the picture 01/004/00000.png" in text
+    assert "5 problems:" in text
+    quick = check(capsys, wild, "--quick")[1]
+    assert "2 problems:" in quick and "pictures: not decoded" in quick
+
+
+def test_a_truncated_video_is_reported_frame_by_frame(capsys, lab):
+    video = next((lab / "Sessions/1").glob("*.avi"))
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    code, out, _ = check(capsys, lab, "--all")
+    assert code == 0
+    name = video.relative_to(lab).as_posix()
+    end = int(re.search(r"the video ends before its frame (\d+)", out)[1])
+    frames = load_semaine(lab).frames.query("clip == '1'")["frame"]
+    assert 0 < end < frames.max()
+    listed = [int(n) for n in re.findall(re.escape(name) + r"#(\d+)", out)]
+    assert listed == [frame for frame in frames if frame >= end]
+
+
+def test_what_is_unusable_ends_with_exit_code_1(capsys, wild, tmp_path):
+    assert check(capsys, tmp_path / "nowhere")[0] == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").touch()
+    code, _, err = check(capsys, tmp_path / "other")
+    assert code == 1 and "holds neither AFEW-VA" in err
+    for path in wild.rglob("*.png"):
+        path.write_bytes(b"")
+    code, out, err = check(capsys, wild)
+    assert code == 1 and "not one of its pictures can be used" in err
+    assert "picture cannot be decoded" in out and "more (--all lists them)" in out
+    for path in wild.rglob("*.json"):
+        path.write_text("{")
+    (wild / "simulated.json").unlink()
+    code, _, err = check(capsys, wild)
+    assert code == 1 and "none of its 20 clips is usable" in err

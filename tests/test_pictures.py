@@ -1,0 +1,163 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from vaaffect.pictures import name_of, probe_video, read, read_image, tasks
+
+FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory, tiny_root) -> Path:
+    """A short video that is not intra-coded, of pictures that differ from frame to frame."""
+    path = tmp_path_factory.mktemp("films") / "une séance à deux.avi"
+    picture = cv2.imread(str(tiny_root / "01/001/00000.png"))[100:420:2, 100:420:2]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"XVID"), 25, (160, 160))
+    for i in range(FRAMES):
+        video.write(np.roll(picture, 5 * i, axis=1))
+    video.release()
+    return path
+
+
+def decode(path: Path) -> list[np.ndarray]:
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (got := capture.read())[0]:
+        frames.append(got[1][:, :, ::-1])
+    return frames
+
+
+def test_a_still_image_is_read_as_rgb_under_any_name(tiny_root, tmp_path):
+    source = tiny_root / "01/001/00000.png"
+    expected = cv2.imread(str(source))[:, :, ::-1]
+    latin = os.fsdecode("né en été.png".encode("latin-1"))  # OpenCV crashes on such a name
+    for name in ("plain.png", "with a space, ä and 日.png", latin):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        image, reason = read_image(tmp_path / name)
+        assert reason is None
+        assert np.array_equal(image, expected)
+
+
+@pytest.mark.parametrize("keep", [0, 50, 0.5, -4])
+def test_a_truncated_image_is_not_half_an_image(tiny_root, tmp_path, keep):
+    data = (tiny_root / "01/001/00000.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: int(keep * len(data)) if keep == 0.5 else keep])
+    assert read_image(tmp_path / "cut.png") == (
+        None,
+        "picture cannot be decoded (truncated or corrupt)",
+    )
+
+
+def test_a_corrupt_image_is_not_a_wrong_image(tiny_root, tmp_path):
+    data = bytearray((tiny_root / "01/001/00000.png").read_bytes())
+    data[len(data) // 2] ^= 0x55
+    (tmp_path / "corrupt.png").write_bytes(data)
+    assert read_image(tmp_path / "corrupt.png")[0] is None
+
+
+def test_a_missing_file_says_so(tmp_path):
+    for name in ("none.png", "none.avi"):
+        ((position, image, reason),) = read(tmp_path, [name], [0])
+        assert (position, image) == (0, None)
+        assert reason == "cannot be read (No such file or directory)"
+
+
+def test_chosen_frames_of_a_video_are_those_of_a_full_decode(film):
+    expected = decode(film)
+    assert len(expected) == FRAMES
+    chosen = [0, 3, 3, 4, 17, 29]
+    got = list(read(film.parent, [film.name] * len(chosen), chosen))
+    assert [position for position, _, _ in got] == list(range(len(chosen)))
+    for (_, image, reason), index in zip(got, chosen, strict=True):
+        assert reason is None
+        assert np.array_equal(image, expected[index])
+        others = np.delete(np.arange(FRAMES), index)
+        assert not any(np.array_equal(image, expected[other]) for other in others)
+
+
+def test_a_truncated_video_gives_its_sound_frames(film, tmp_path):
+    whole = decode(film)
+    data = film.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    got = list(read(tmp_path, ["cut.avi"] * FRAMES, range(FRAMES)))
+    sound = [position for position, image, _ in got if image is not None]
+    assert FRAMES // 4 < len(sound) < FRAMES
+    assert sound == list(range(len(sound)))
+    assert all(np.array_equal(got[i][1], whole[i]) for i in sound)
+    assert {reason for _, image, reason in got if image is None} == {
+        f"the video ends before its frame {len(sound)} is whole"
+    }
+
+
+def test_the_frame_in_which_a_video_breaks_off_is_not_sound(tiny_root, tmp_path):
+    picture = cv2.imread(str(tiny_root / "01/001/00000.png"))
+    height, width = picture.shape[:2]
+    form = cv2.VideoWriter_fourcc(*"MJPG")
+    video = cv2.VideoWriter(str(tmp_path / "v.avi"), form, 25, (width, height))
+    for _ in range(10):
+        video.write(picture)
+    video.release()
+    whole = decode(tmp_path / "v.avi")
+    data = (tmp_path / "v.avi").read_bytes()
+    damaged = 0
+    for share in (0.45, 0.5, 0.55):
+        (tmp_path / "v.avi").write_bytes(data[: int(share * len(data))])
+        cut = decode(tmp_path / "v.avi")  # OpenCV does not notice that the last one is not whole
+        damaged += not np.array_equal(cut[-1], whole[len(cut) - 1])
+        for chosen in (list(range(10)), list(range(0, 10, 2)), [1, 1, 3, 3, 4, 4, 5, 5]):
+            got = [image for _, image, _ in read(tmp_path, ["v.avi"] * len(chosen), chosen)]
+            sound = [(i, image) for i, image in zip(chosen, got, strict=True) if image is not None]
+            assert len(sound) >= len(chosen) // 3
+            assert all(np.array_equal(image, whole[i]) for i, image in sound)
+    assert damaged
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    (tmp_path / "text.avi").write_text("not a video")
+    ((_, image, reason),) = read(tmp_path, ["text.avi"], [0])
+    assert image is None and "does not open" in reason
+    with pytest.raises(ValueError, match="does not open"):
+        probe_video(tmp_path / "text.avi")
+    latin = os.fsdecode("né.avi".encode("latin-1"))
+    (tmp_path / latin).write_text("not a video")
+    with pytest.raises(ValueError, match="rename it"):
+        probe_video(tmp_path / latin)
+    with pytest.raises(FileNotFoundError):
+        probe_video(tmp_path / "none.avi")
+
+
+def test_a_video_tells_its_length_speed_and_size(film):
+    video = probe_video(film)
+    assert (video.frames, video.fps, video.size) == (FRAMES, 25, (160, 160))
+
+
+def test_tasks_cover_every_row_once_and_videos_in_the_order_of_time():
+    rng = np.random.default_rng(0)
+    sources = [f"{i}.png" for i in range(150)] + ["a.AVI"] * 40 + ["b.mp4"] * 7
+    indices = [0] * 150 + list(range(40)) + list(range(0, 70, 10))
+    frames = pd.DataFrame({"source": sources, "source_index": indices})
+    frames = frames.iloc[rng.permutation(len(frames))].reset_index(drop=True)
+    pieces = tasks(frames)
+    assert sorted(np.concatenate(pieces)) == list(range(len(frames)))
+    videos = 0
+    for rows in pieces:
+        piece = frames.iloc[rows]
+        if piece["source"].iloc[0].endswith(".png"):
+            assert piece["source"].str.endswith(".png").all()
+            assert len(piece) <= 64
+        else:
+            videos += 1
+            assert piece["source"].nunique() == 1
+            assert piece["source_index"].is_monotonic_increasing
+            assert len(piece) == (frames["source"] == piece["source"].iloc[0]).sum()
+    assert videos == 2
+    assert tasks(frames.iloc[:0]) == []
+
+
+def test_problems_name_the_frame_of_a_video():
+    assert name_of("a/b.avi", 30) == "a/b.avi#30"
+    assert name_of("a/00003.png", 0) == "a/00003.png"

@@ -1,0 +1,175 @@
+"""Pictures of a corpus, whether they lie on disk as image files or as frames of a video."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".webm")
+# A damaged video makes FFmpeg print a line per block; what is wrong is in the lists of problems.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+_STILLS = 64  # images per task: enough to amortise sending it, few enough for progress
+
+
+@dataclass(frozen=True)
+class Video:
+    """What a video file says about itself.
+
+    Attributes:
+        frames: their number; a truncated file has fewer than it says.
+        fps: frames per second.
+        size: (width, height) in pixels.
+    """
+
+    frames: int
+    fps: float
+    size: tuple[int, int]
+
+
+def is_video(path: Path | str) -> bool:
+    """Whether a file's ending is that of a video."""
+    return Path(path).suffix.lower() in VIDEO_ENDINGS
+
+
+def probe_video(path: Path) -> Video:
+    """Open a video and read its length, speed and size.
+
+    Raises:
+        OSError: it is missing or may not be read.
+        ValueError: it is no video, has no frame, or does not know its speed.
+    """
+    capture = _open_video(path)
+    try:
+        if not capture.grab():
+            raise ValueError("the video has no frame")
+        frames, fps, width, height = (
+            capture.get(key)
+            for key in (
+                cv2.CAP_PROP_FRAME_COUNT,
+                cv2.CAP_PROP_FPS,
+                cv2.CAP_PROP_FRAME_WIDTH,
+                cv2.CAP_PROP_FRAME_HEIGHT,
+            )
+        )
+    finally:
+        capture.release()
+    if frames < 1 or not 1 <= fps <= 1000:
+        raise ValueError(f"the video says it has {frames:.0f} frames at {fps:g} per second")
+    return Video(int(frames), float(fps), (int(width), int(height)))
+
+
+def tasks(frames: pd.DataFrame) -> list[np.ndarray]:
+    """Rows of a corpus in pieces that one process reads at a time.
+
+    A video is one piece, because it is read from its beginning; image files go by the dozen.
+
+    Args:
+        frames: columns `source` and `source_index`.
+
+    Returns:
+        Arrays of row numbers; every row is in exactly one, videos' rows in the order of time.
+    """
+    moving = frames["source"].map(is_video).to_numpy(bool)
+    stills = np.flatnonzero(~moving)
+    pieces = [stills[i : i + _STILLS] for i in range(0, len(stills), _STILLS)]
+    rows = np.flatnonzero(moving)
+    for _, of_video in frames.iloc[rows].groupby("source", sort=False).indices.items():
+        chosen = rows[of_video]
+        pieces.append(chosen[np.argsort(frames["source_index"].to_numpy()[chosen], kind="stable")])
+    return pieces
+
+
+def name_of(source: str, index: int) -> str:
+    """How lists of problems name a picture: its path, for a video with `#` and the frame."""
+    return f"{source}#{index}" if is_video(source) else source
+
+
+def read(
+    root: Path, sources: Sequence[str], indices: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
+    """Decode the pictures of one piece, see `tasks`.
+
+    Args:
+        root: what `sources` are relative to.
+        sources: files; all image files, or all the same video.
+        indices: which frame of the video, not descending; 0 for image files.
+
+    Yields:
+        (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
+    """
+    if len(sources) and is_video(sources[0]):
+        yield from _read_video(Path(root) / sources[0], indices)
+        return
+    for i, source in enumerate(sources):
+        yield i, *read_image(Path(root) / source)
+
+
+def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
+    """One image file: ((H, W, 3) uint8 RGB or None, why not or None)."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) if _is_utf8(path) else None
+    if image is None:  # imread does not say why; this does, and takes every path
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError as error:
+            return None, f"cannot be read ({error.strerror})"
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
+    if image is None:
+        return None, "picture cannot be decoded (truncated or corrupt)"
+    return image, None
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether OpenCV can take a path: it crashes on names that are not valid UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_video(
+    path: Path, indices: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
+    try:
+        capture = _open_video(path)
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        yield from ((i, None, why) for i in range(len(indices)))
+        return
+    said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    # Frame by frame: seeking lands on the wrong frame in many files that are not intra-coded.
+    at, end = -1, None  # the frame that was grabbed last; where the video breaks off
+    shown, image = -1, None
+    try:
+        for i, index in enumerate(indices):
+            while at < index and end is None:
+                at, end = (at + 1, None) if capture.grab() else (at, max(at, 0))
+            if index != shown and end is None:
+                shown, image = index, capture.retrieve()[1]
+                # The last frame of a truncated video decodes, with its lower half grey: a frame is
+                # sound if there is another one behind it, or if it is the last one of all.
+                if index + 1 < said:
+                    at, end = (at + 1, None) if capture.grab() else (at, at)
+            if end is not None and index >= end:
+                yield i, None, f"the video ends before its frame {end} is whole"
+            elif image is None:
+                yield i, None, f"frame {index} of the video cannot be decoded"
+            else:
+                yield i, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None
+    finally:
+        capture.release()
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    with path.open("rb"):  # OpenCV does not say why it cannot open a file; this does
+        pass
+    if not _is_utf8(path):
+        raise ValueError("the video's name is not valid UTF-8; rename it")
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise ValueError("the video does not open (truncated, corrupt, or no video)")
+    return capture

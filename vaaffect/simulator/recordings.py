@@ -1,0 +1,114 @@
+"""Writes the laboratory to disk in the layout of SEMAINE: videos, session.xml, traces."""
+
+import errno
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+
+from ..files import write_atomically
+from .face import build_set, render
+from .laboratory import LabWorld, SessionPlan, Trace, frame_count, session_plan, subject_of
+from .writers import Piece, Progress, describe, whole_folder, write_corpus
+
+VERSION = 1  # of the laboratory: to be raised whenever the same world gives other bytes
+
+
+def write_semaine(
+    out: Path, world: LabWorld, workers: int | None = None, progress: Progress | None = None
+) -> dict:
+    """Writes a world as a corpus in SEMAINE's layout and returns its marker.
+
+    `OUT/Sessions/1/session.xml` beside a video of the user and a text file per rater and dimension:
+    `R5S1TUCPoDV.txt` is what rater 5 wrote about the valence of the user who talked to Poppy in
+    recording 1, "seconds value" 50 times a second with values in [-1, 1].
+
+    Workers, progress, what is promised and what is refused are those of `writers.write_afew_va`.
+    """
+    pieces = [
+        Piece(_session_folder(i), frame_count(world, i), subject_of(world, i))
+        for i in range(world.sessions)
+    ]
+    wanted = describe(world, "SEMAINE layout", "laboratory", VERSION)
+    draw = partial(write_session, Path(out), world)
+    return write_corpus(out, wanted, "sessions", pieces, draw, workers, progress)
+
+
+def write_session(out: Path, world: LabWorld, index: int) -> int:
+    """Draws one session into its folder, which appears whole or not at all; the video's frames."""
+    plan = session_plan(world, index)
+    with whole_folder(out, _session_folder(index)) as draft:
+        for trace in plan.traces:
+            write_atomically(draft / trace_name(plan, trace), _lines(trace))
+        write_atomically(draft / "session.xml", _xml(plan))
+        _write_video(draft / video_name(plan), plan, world)
+    return len(plan.scenes)
+
+
+def video_name(plan: SessionPlan) -> str:
+    """Name of the user's video."""
+    return f"{plan.stamp}_User_AV_lowQ_{plan.character}.avi"
+
+
+def trace_name(plan: SessionPlan, trace: Trace) -> str:
+    """Name of a rater's file about the user."""
+    return f"R{trace.rater}S{plan.recording}TUC{plan.character[:2]}D{trace.code}.txt"
+
+
+def _session_folder(index: int) -> Path:
+    return Path("Sessions") / str(index + 1)
+
+
+def _lines(trace: Trace) -> str:
+    lines = [f"{time:.2f} {value:.4f}" for time, value in trace.rows]
+    for place, line in reversed(trace.flaws):
+        lines.insert(place, line)
+    return "\n".join(lines) + "\n"
+
+
+def _xml(plan: SessionPlan) -> str:
+    about = {"recording": str(plan.recording), "character": plan.character}
+    session = ElementTree.Element("session", {"sessionId": str(plan.number)} | about)
+    people = {"User": plan.subject.number + 1, "Operator": plan.operator}
+    for role, number in people.items():
+        ElementTree.SubElement(session, "subject", {"role": role, "id": str(number)})
+    track = {"type": "AV", "filename": video_name(plan)}
+    track = ElementTree.SubElement(session, "track", track)
+    for trace in plan.traces:
+        known = {"type": "FeelTrace", "filename": trace_name(plan, trace)}
+        ElementTree.SubElement(track, "annotation", known)
+    ElementTree.indent(session)
+    return ElementTree.tostring(session, encoding="unicode") + "\n"
+
+
+def _write_video(path: Path, plan: SessionPlan, world: LabWorld) -> None:
+    wall = np.empty((world.size[1], world.size[0], 3), np.uint8)
+    wall[:] = plan.wall
+    shared = replace(build_set(plan.scenes[0], world.size), backdrop=wall)
+    # OpenCV's own writer of MJPG rounds the speed to whole frames per second; FFmpeg's does not.
+    form = cv2.VideoWriter_fourcc(*"MJPG")
+    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, form, world.fps, world.size)
+    for units, scene in zip(plan.units, plan.scenes, strict=True):
+        picture, _ = render(plan.subject.identity, units, scene, world.size, shared)
+        video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    video.release()
+    if not _is_whole(path, len(plan.scenes)):
+        # OpenCV tells nobody why it could not write.
+        full = shutil.disk_usage(path.parent).free < 2**20
+        raise OSError(errno.ENOSPC if full else errno.EIO, f"OpenCV could not write {path.name}")
+
+
+def _is_whole(path: Path, frames: int) -> bool:
+    """Whether a video has all its frames and ends where its header says."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8)[4:], "little")  # of the RIFF form, without these 8 bytes
+    if size + 8 != path.stat().st_size:
+        return False
+    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    return round(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
