@@ -63,6 +63,7 @@ def test_flat_nested_and_littered_copies_load_the_same(tiny_corpus, root, tmp_pa
         corpus = load_afew_va(place)
         columns = ["subject", "clip", "frame", "valence", "arousal"]
         assert corpus.frames[columns].equals(tiny_corpus.frames[columns])
+    assert corpus.label == load_afew_va(nested / "01").label == "AFEW-VA (simulated)"
 
 
 def test_frames_are_sorted_by_number_whatever_the_order_in_the_file(root):

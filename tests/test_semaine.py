@@ -122,6 +122,10 @@ def test_any_depth_and_another_place_give_the_same_corpus(root, whole, tmp_path)
     corpus = load_semaine(nested.parent)
     columns = ["subject", "clip", "frame", "valence", "arousal"]
     assert corpus.frames[columns].equals(whole.frames[columns])
+    # It stays a simulated one, seen from above and from within.
+    assert corpus.label == load_semaine(nested / "Sessions").label == "SEMAINE (simulated)"
+    (nested / "simulated.json").unlink()
+    assert load_semaine(nested).label == "SEMAINE"
 
 
 def test_a_copy_inside_the_copy_is_read_once_and_said(root, whole):

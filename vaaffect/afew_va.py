@@ -14,7 +14,7 @@ import pandas as pd
 from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus, hashed_subject, refuse
 from .errors import UserError
 from .files import find_files
-from .simulator.writers import read_marker
+from .simulator.writers import is_simulated
 
 VARIABLE = "VAAFFECT_AFEW_VA"  # the environment variable that points to the licensed copy
 NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
@@ -73,7 +73,7 @@ def load_afew_va(root: Path) -> Corpus:
     return Corpus(
         name="afew-va",
         root=root,
-        simulated=read_marker(root) is not None,
+        simulated=is_simulated(clips),
         native_scale=NATIVE_SCALE,
         frames=frames,
         landmarks=np.stack(landmarks),

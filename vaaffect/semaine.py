@@ -17,7 +17,7 @@ from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, RATER_COLUMNS, Corpus, hashe
 from .errors import UserError
 from .files import find_files
 from .pictures import VIDEO_ENDINGS, Video, probe_video
-from .simulator.writers import read_marker
+from .simulator.writers import is_simulated
 
 VARIABLE = "VAAFFECT_SEMAINE"  # the environment variable that points to the licensed copy
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
@@ -101,7 +101,7 @@ def load_semaine(root: Path, every: int = EVERY) -> Corpus:
     return Corpus(
         name="semaine",
         root=root,
-        simulated=read_marker(root) is not None,
+        simulated=is_simulated(session.path for session in sessions),
         native_scale=1.0,
         frames=frames,
         landmarks=None,

@@ -110,9 +110,7 @@ def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) 
     for model, cells in chosen.groupby("model", sort=False):
         row = {"model": model_name(model)}
         for dimension in DIMENSIONS:
-            row |= {
-                f"{dimension} {m}": _mean_and_interval(cells.loc[dimension, m]) for m in metrics
-            }
+            row |= {f"{dimension} {m}": mean_and_interval(cells.loc[dimension, m]) for m in metrics}
         first = cells.iloc[0]
         rows.append(row | {"frames": first["n"], "data": first["test_corpus"]})
     return pd.DataFrame(rows)
@@ -139,8 +137,8 @@ def transfer_table(
         for metric in metrics:
             of = cells[cells["metric"] == metric].set_index("train_corpus")
             (elsewhere,) = set(of.index) - {test}
-            row[f"{metric}, trained there"] = _mean_and_interval(of.loc[test])
-            row[f"{metric}, trained elsewhere"] = _mean_and_interval(of.loc[elsewhere])
+            row[f"{metric}, trained there"] = mean_and_interval(of.loc[test])
+            row[f"{metric}, trained elsewhere"] = mean_and_interval(of.loc[elsewhere])
         rows.append(row | {"frames": cells["n"].iloc[0]})
     order = {model: i for i, model in enumerate(dict.fromkeys(row["model"] for row in rows))}
     rows.sort(key=lambda row: (row["tested on"], DIMENSIONS.index(row["dimension"]),
@@ -148,7 +146,8 @@ def transfer_table(
     return pd.DataFrame(rows)
 
 
-def _mean_and_interval(row: pd.Series) -> str:
+def mean_and_interval(row: pd.Series) -> str:
+    """`mean [low, high]` of a row of `evaluation.fold_summary`."""
     if not np.isfinite(row["mean"]):
         return UNDEFINED
     return f"{number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"

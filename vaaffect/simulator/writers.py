@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -48,6 +48,15 @@ def read_marker(root: Path) -> dict | None:
     Raises UserError when the marker is damaged.
     """
     return _read_json(Path(root) / MARKER)
+
+
+def is_simulated(files: Iterable[Path]) -> bool:
+    """Whether any of these files lies in a simulated corpus, however that is nested or cut up.
+
+    Raises UserError when a marker is damaged.
+    """
+    folders = {folder for file in files for folder in file.absolute().parents}
+    return any(read_marker(folder) is not None for folder in folders)
 
 
 def write_afew_va(
