@@ -22,7 +22,16 @@ from .painting import Canvas, beard, brow, canvas, eye, folds, glasses, mouth, n
 from .scenery import Set, build_set, occlude, photograph
 from .strokes import curve, fill, line
 
-__all__ = ["Identity", "Scene", "Set", "build_set", "render", "sample_identity", "sample_scene"]
+__all__ = [
+    "Identity",
+    "Scene",
+    "Set",
+    "build_set",
+    "landmarks_of",
+    "render",
+    "sample_identity",
+    "sample_scene",
+]
 
 
 def render(
@@ -58,6 +67,16 @@ def render(
     points = landmarks(whole, identity, shape, mood, parts)
     occlude(picture, scene, whole, np.asarray(identity.skin), np.asarray(identity.hair))
     return photograph(picture, scene, shared), points.astype(np.float32)
+
+
+def landmarks_of(
+    identity: Identity, units: np.ndarray, scene: Scene, size: tuple[int, int] = (720, 576)
+) -> np.ndarray:
+    """The landmarks that `render` returns for the same face, (68, 2), without drawing it."""
+    mood = named(np.clip(units, 0, 1))
+    shape = head(identity)
+    parts = features(identity, shape, mood, scene.gaze)
+    return landmarks(camera(scene, size), identity, shape, mood, parts).astype(np.float32)
 
 
 def _patch(view: Camera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from vaaffect.errors import UserError
+from vaaffect.predictions import COLUMNS, check_predictions
+from vaaffect.raters import rater_predictions
+from vaaffect.semaine import load_semaine, read_sessions
+
+
+@pytest.fixture(scope="module")
+def lab(lab_root):
+    return load_semaine(lab_root)
+
+
+def test_each_rater_stands_beside_the_mean_of_the_others(lab):
+    table = rater_predictions(lab)
+    check_predictions(table)
+    assert list(table) == COLUMNS
+    row = table.iloc[7]
+    (session,) = [s for s in read_sessions(lab.root)[0] if s.number == row["clip"]]
+    frame = lab.frames.set_index(["clip", "frame"]).loc[(row["clip"], row["frame"])]
+    at = np.array([frame["time_s"]])
+    said = {int(t.rater): t.at(at)[0] for t in session.traces["arousal"]}
+    assert row["arousal_pred"] == pytest.approx(said.pop(row["seed"]))
+    assert row["arousal_true"] == pytest.approx(np.nanmean(list(said.values())))
+    # The mean of everybody is the corpus's label; the mean of the others is near it, not equal.
+    assert row["arousal_true"] != pytest.approx(frame["arousal"], abs=1e-6)
+    assert row["arousal_true"] == pytest.approx(frame["arousal"], abs=0.15)
+
+
+def test_silent_raters_are_left_out(lab):
+    table = rater_predictions(lab)
+    frames = lab.frames.set_index(["clip", "frame"])
+    count = table.groupby(["clip", "frame"]).size()
+    fewest = np.minimum(frames["valence_raters"], frames["arousal_raters"])
+    assert (count <= fewest.loc[count.index]).all() and count.max() >= 4
+
+
+def test_a_corpus_with_one_rater_has_no_such_table(tiny_corpus):
+    with pytest.raises(UserError, match="does not say who rated what"):
+        rater_predictions(tiny_corpus)

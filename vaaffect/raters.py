@@ -1,0 +1,58 @@
+"""One rater against the others, in the form of predictions: a yardstick for models.
+
+A model is asked to agree with the mean of several raters. How well one of them agrees with the mean
+of the others can be measured with the same metrics, on the same frames and with the same intervals,
+if what one rater says is taken for a prediction.
+"""
+
+import numpy as np
+import pandas as pd
+
+from .corpus import Corpus
+from .errors import UserError
+from .predictions import COLUMNS, DIMENSIONS
+from .semaine import read_sessions
+
+RATER = "rater"  # how tables of predictions call a rater
+
+
+def rater_predictions(corpus: Corpus) -> pd.DataFrame:
+    """What each rater said, beside the mean of the others, at the frames of a corpus.
+
+    Args:
+        corpus: SEMAINE, as of `semaine.load_semaine`.
+
+    Returns:
+        Columns predictions.COLUMNS: `*_pred` is one rater, `*_true` the mean of the others there;
+        model RATER, `seed` the rater's number, one fold. Frames at which the rater or all others
+        are silent in one of the dimensions are left out.
+
+    Raises:
+        UserError: a corpus without several raters.
+    """
+    if "valence_raters" not in corpus.frames:
+        raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")
+    tables = []
+    for session in read_sessions(corpus.root)[0]:
+        frames = corpus.frames[corpus.frames["clip"] == session.number]
+        times = frames["time_s"].to_numpy()
+        said = {d: {t.rater: t.at(times) for t in session.traces[d]} for d in DIMENSIONS}
+        for rater in sorted(set(said["valence"]) & set(said["arousal"])):
+            table = frames[["subject", "clip", "frame"]].assign(seed=int(rater))
+            for dimension, by_rater in said.items():
+                others = np.stack([v for name, v in by_rater.items() if name != rater])
+                heard = np.isfinite(others).any(axis=0)
+                mean = np.full(len(frames), np.nan)
+                mean[heard] = np.nanmean(others[:, heard], axis=0)
+                table[f"{dimension}_true"] = mean
+                table[f"{dimension}_pred"] = by_rater[rater]
+            tables.append(table.dropna())
+    table = pd.concat(tables, ignore_index=True).assign(
+        model=RATER,
+        recipe="one against the mean of the others",
+        train_corpus=corpus.label,
+        test_corpus=corpus.label,
+        split="subject",
+        fold=0,
+    )
+    return table[COLUMNS]
