@@ -147,7 +147,9 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         help="measure side by side",
         description="Measure in one run, beside a named peer where there is one.",
     )
-    parser.add_argument("what", choices=["simulator", "crops", "landmarks"], help="what to measure")
+    parser.add_argument(
+        "what", choices=["simulator", "crops", "landmarks", "bootstrap"], help="what to measure"
+    )
     parser.set_defaults(command=bench)
 
 

@@ -1,13 +1,20 @@
-"""Agreement between true and predicted values: RMSE, PCC, ICC, CCC, SAGR.
+"""Agreement between true and predicted values: RMSE, PCC, three ICCs, CCC, SAGR.
 
-All five are functions of six sums over the frames (`moments`). That makes them exact on pooled
-predictions however the frames are grouped, and it makes a bootstrap over clips cheap: resampling
-clips is a weighted sum of their moments (`evaluation.py`).
+Each is a formula over a few statistics of the frames (`Statistics`), and those come by two ways.
+`rmse`, `ccc` and so on centre two arrays first, and are exact for any offset. `FROM_MOMENTS` starts
+from sums that may be added up and weighted (`moments`), which makes a bootstrap cheap: drawing a
+person twice is counting that person's sums twice (`evaluation.py`).
 
 None of them may be averaged over batches: only RMSE's square decomposes at all.
+
+Variances and covariances divide by n, as Lin (1989) does. Libraries that divide by n - 1 and leave
+the squared difference of the means as it is (torchmetrics does) give a CCC that is larger by a
+share of the order 1/n. Of the ICCs, 5.3 and ICC(3,1) are the same number and do not depend on that
+choice; ICC(2,1) tends to CCC for many frames, since the only difference is of the order 1/n.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +24,23 @@ N, T, P, TT, PP, TP, AGREE = range(7)
 # A variance below this fraction of the mean square counts as zero: a constant whose mean is not a
 # binary fraction has a rounding-error variance, not a real one.
 _CONSTANT = 1e-13
+
+
+class Statistics(NamedTuple):
+    """What the metrics are formulas of; numbers, or arrays of one shape.
+
+    n: frames. gap: mean true - mean predicted. var_t, var_p, cov: population variances and
+    covariance (divided by n); a variance is nan where the vector is constant. mse: mean squared
+    error. agree: frames of equal sign.
+    """
+
+    n: np.ndarray
+    gap: np.ndarray
+    var_t: np.ndarray
+    var_p: np.ndarray
+    cov: np.ndarray
+    mse: np.ndarray
+    agree: np.ndarray
 
 
 def moments(true: np.ndarray, pred: np.ndarray, shift: float = 0.0) -> np.ndarray:
@@ -34,99 +58,205 @@ def moments(true: np.ndarray, pred: np.ndarray, shift: float = 0.0) -> np.ndarra
     Raises:
         ValueError: when the two do not have the same one-dimensional shape.
     """
-    true, pred = np.asarray(true, np.float64), np.asarray(pred, np.float64)
-    if true.shape != pred.shape or true.ndim != 1:
-        raise ValueError(f"true {true.shape} and pred {pred.shape} must be equal and 1-D")
+    true, pred = _vectors(true, pred)
     t, p = true - shift, pred - shift
-    agree = np.count_nonzero(np.sign(true) == np.sign(pred))
-    return np.array([t.size, t.sum(), p.sum(), t @ t, p @ p, t @ p, agree])
+    return np.array([t.size, t.sum(), p.sum(), t @ t, p @ p, t @ p, _agree(true, pred)])
 
 
-def _spread(m: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Means, population variances and covariance; nan variances where a vector is constant."""
+def from_moments(m: np.ndarray) -> Statistics:
+    """Statistics of moments (..., 7) that share one shift; nan where there are no frames.
+
+    Good to about eight digits while the two means are less than a thousand standard deviations
+    apart; values and predictions in [-1, 1] are.
+    """
     n = np.where(m[..., N] > 0, m[..., N], np.nan)
     mean_t, mean_p = m[..., T] / n, m[..., P] / n
     var_t = m[..., TT] / n - mean_t**2
     var_p = m[..., PP] / n - mean_p**2
     var_t = np.where(var_t > _CONSTANT * m[..., TT] / n, var_t, np.nan)
     var_p = np.where(var_p > _CONSTANT * m[..., PP] / n, var_p, np.nan)
-    return mean_t, mean_p, var_t, var_p, m[..., TP] / n - mean_t * mean_p
+    cov = m[..., TP] / n - mean_t * mean_p
+    mse = np.maximum(m[..., TT] - 2 * m[..., TP] + m[..., PP], 0) / n
+    return Statistics(n, mean_t - mean_p, var_t, var_p, cov, mse, m[..., AGREE])
 
 
-def rmse_from(m: np.ndarray) -> np.ndarray:
-    """Root-mean-square error (thesis, equation 5.1). m: (..., 7). In the unit of the labels."""
-    n = np.where(m[..., N] > 0, m[..., N], np.nan)
-    return np.sqrt(np.maximum(m[..., TT] - 2 * m[..., TP] + m[..., PP], 0) / n)
+def from_arrays(true: np.ndarray, pred: np.ndarray) -> Statistics:
+    """Statistics of two (n,) arrays, each centred on its own mean; nan when empty.
 
-
-def pcc_from(m: np.ndarray) -> np.ndarray:
-    """Pearson's correlation coefficient (thesis, 5.2). In [-1, 1]; blind to offset and gain."""
-    _, _, var_t, var_p, cov = _spread(m)
-    return np.clip(cov / np.sqrt(var_t * var_p), -1, 1)
-
-
-def icc_from(m: np.ndarray) -> np.ndarray:
-    """Intra-class correlation as the thesis writes it (5.3): 2 cov / (var_t + var_p).
-
-    In [-1, 1]. It has no term for a difference of the means, so it cannot see a constant bias.
+    Raises:
+        ValueError: when the two do not have the same one-dimensional shape.
     """
-    _, _, var_t, var_p, cov = _spread(m)
-    return 2 * cov / (var_t + var_p)
+    true, pred = _vectors(true, pred)
+    if not true.size:
+        return Statistics(*np.full(7, np.nan))
+    n = np.float64(true.size)
+    t, p = true - true.mean(), pred - pred.mean()
+    # Twice, because the mean itself is rounded: without it, an offset of 1e8 leaves its mark.
+    t, p = t - t.mean(), p - p.mean()
+    error = true - pred
+    return Statistics(
+        n,
+        error.mean(),
+        t @ t / n if np.ptp(true) > 0 else np.float64("nan"),
+        p @ p / n if np.ptp(pred) > 0 else np.float64("nan"),
+        t @ p / n,
+        error @ error / n,
+        np.float64(_agree(true, pred)),
+    )
 
 
-def ccc_from(m: np.ndarray) -> np.ndarray:
-    """Concordance correlation coefficient (Lin 1989). In [-1, 1]; punishes offset and gain too.
+def _vectors(true: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    true, pred = np.asarray(true, np.float64), np.asarray(pred, np.float64)
+    if true.shape != pred.shape or true.ndim != 1:
+        raise ValueError(f"true {true.shape} and pred {pred.shape} must be equal and 1-D")
+    return true, pred
 
-    Equal to `icc_from` when the means agree, smaller in magnitude otherwise.
+
+def _agree(true: np.ndarray, pred: np.ndarray) -> int:
+    return np.count_nonzero(np.sign(true) == np.sign(pred))
+
+
+def _rmse(s: Statistics) -> np.ndarray:
+    return np.sqrt(s.mse)
+
+
+def _pcc(s: Statistics) -> np.ndarray:
+    return np.clip(s.cov / np.sqrt(s.var_t * s.var_p), -1, 1)
+
+
+def _icc(s: Statistics) -> np.ndarray:
+    return 2 * s.cov / (s.var_t + s.var_p)
+
+
+def _ccc(s: Statistics) -> np.ndarray:
+    return 2 * s.cov / (s.var_t + s.var_p + s.gap**2)
+
+
+def _sagr(s: Statistics) -> np.ndarray:
+    return s.agree / s.n
+
+
+def _mean_squares(s: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares of the two-way table frames x (label, prediction).
+
+    Shrout & Fleiss (1979), table 1, for k = 2 judges: between frames (n - 1 degrees of freedom),
+    between judges (1), and residual (n - 1).
     """
-    mean_t, mean_p, var_t, var_p, cov = _spread(m)
-    return 2 * cov / (var_t + var_p + (mean_t - mean_p) ** 2)
+    unbiased = s.n / (s.n - 1)
+    between_frames = unbiased * (s.var_t + s.var_p + 2 * s.cov) / 2
+    between_judges = s.n * s.gap**2 / 2
+    residual = unbiased * (s.var_t + s.var_p - 2 * s.cov) / 2
+    return between_frames, between_judges, residual
 
 
-def sagr_from(m: np.ndarray) -> np.ndarray:
-    """Sign agreement (Nicolaou et al. 2011): share of frames with equal sign, zero being its own.
-
-    In [0, 1]. A frame annotated exactly 0 agrees only with a prediction of exactly 0.
-    """
-    return m[..., AGREE] / np.where(m[..., N] > 0, m[..., N], np.nan)
+def _icc_2_1(s: Statistics) -> np.ndarray:
+    frames, judges, residual = _mean_squares(s)
+    below = frames + residual + 2 * (judges - residual) / s.n
+    return (frames - residual) / np.where(below > 0, below, np.nan)
 
 
-FROM_MOMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "RMSE": rmse_from,
-    "PCC": pcc_from,
-    "ICC": icc_from,
-    "CCC": ccc_from,
-    "SAGR": sagr_from,
+def _icc_3_1(s: Statistics) -> np.ndarray:
+    frames, _, residual = _mean_squares(s)
+    return (frames - residual) / (frames + residual)
+
+
+_FORMULAS: dict[str, Callable[[Statistics], np.ndarray]] = {
+    "RMSE": _rmse,
+    "PCC": _pcc,
+    "ICC": _icc,
+    "CCC": _ccc,
+    "SAGR": _sagr,
+    "ICC(2,1)": _icc_2_1,
+    "ICC(3,1)": _icc_3_1,
 }
+# What the study's tables hold. ICC(3,1) is ICC again, ICC(2,1) is CCC for many frames.
+REPORTED = ("RMSE", "PCC", "ICC", "CCC", "SAGR")
+
+
+def _on_moments(
+    formula: Callable[[Statistics], np.ndarray],
+) -> Callable[[np.ndarray], np.ndarray]:
+    def of(m: np.ndarray) -> np.ndarray:
+        # Undefined is nan and no accident: constant clips are common.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return formula(from_moments(m))
+
+    return of
+
+
+# Every metric as a function of moments (..., 7), giving values (...).
+FROM_MOMENTS = {name: _on_moments(formula) for name, formula in _FORMULAS.items()}
+pcc_from = FROM_MOMENTS["PCC"]
+icc_from = FROM_MOMENTS["ICC"]
+ccc_from = FROM_MOMENTS["CCC"]
+rmse_from = FROM_MOMENTS["RMSE"]
+sagr_from = FROM_MOMENTS["SAGR"]
 
 
 def _of_arrays(name: str, true: np.ndarray, pred: np.ndarray) -> float:
-    true = np.asarray(true, np.float64)
-    shift = float(true.mean()) if true.size else 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        return float(FROM_MOMENTS[name](moments(true, pred, shift)))
+        return float(_FORMULAS[name](from_arrays(true, pred)))
 
 
 def rmse(true: np.ndarray, pred: np.ndarray) -> float:
-    """Root-mean-square error of two (n,) arrays, in their unit; nan when empty."""
+    """Root-mean-square error of two (n,) arrays (thesis, equation 5.1), in their unit, from 0 up.
+
+    nan when empty; ValueError for arrays that are not equally long and one-dimensional, here and
+    in all the others.
+    """
     return _of_arrays("RMSE", true, pred)
 
 
 def pcc(true: np.ndarray, pred: np.ndarray) -> float:
-    """Pearson's correlation of two (n,) arrays; nan where one of them is constant."""
+    """Pearson's correlation of two (n,) arrays (thesis, 5.2), in [-1, 1].
+
+    Blind to offset and gain; nan where one of the arrays is constant.
+    """
     return _of_arrays("PCC", true, pred)
 
 
 def icc(true: np.ndarray, pred: np.ndarray) -> float:
-    """The thesis's ICC (5.3) of two (n,) arrays; nan where one of them is constant."""
+    """The thesis's intra-class correlation (5.3) of two (n,) arrays: 2 cov / (var_t + var_p).
+
+    In [-1, 1]. It has no term for a difference of the means, so it cannot see a constant bias. With
+    the mean squares between frames F and residual E, F - E is proportional to 2 cov and F + E to
+    var_t + var_p by the same factor: it is exactly Shrout & Fleiss's ICC(3,1) of two judges. nan
+    where one of the arrays is constant.
+    """
     return _of_arrays("ICC", true, pred)
 
 
+def icc_3_1(true: np.ndarray, pred: np.ndarray) -> float:
+    """Shrout & Fleiss's (1979) ICC(3,1), consistency of two fixed judges, label and prediction.
+
+    (F - E) / (F + E) of the mean squares between frames and residual; in [-1, 1]. Equal to `icc`.
+    nan where one of the arrays is constant.
+    """
+    return _of_arrays("ICC(3,1)", true, pred)
+
+
+def icc_2_1(true: np.ndarray, pred: np.ndarray) -> float:
+    """Shrout & Fleiss's (1979) ICC(2,1), absolute agreement of two judges, label and prediction.
+
+    (F - E) / (F + E + 2 (J - E) / n) of the mean squares between frames, between judges and
+    residual: it does see an offset. At most 1; below -1 only for a handful of frames. nan where one
+    of the arrays is constant, and where all mean squares vanish.
+    """
+    return _of_arrays("ICC(2,1)", true, pred)
+
+
 def ccc(true: np.ndarray, pred: np.ndarray) -> float:
-    """Lin's concordance of two (n,) arrays; nan where one of them is constant."""
+    """Lin's (1989) concordance of two (n,) arrays, in [-1, 1]; punishes offset and gain too.
+
+    2 cov / (var_t + var_p + (mean_t - mean_p)^2). Equal to `icc` when the means agree, smaller in
+    magnitude otherwise; nan where one of the arrays is constant.
+    """
     return _of_arrays("CCC", true, pred)
 
 
 def sagr(true: np.ndarray, pred: np.ndarray) -> float:
-    """Sign agreement of two (n,) arrays, in [0, 1]; nan when empty."""
+    """Sign agreement (Nicolaou et al. 2011) of two (n,) arrays, in [0, 1]; nan when empty.
+
+    Zero is a sign of its own: a frame annotated exactly 0 agrees only with exactly 0.
+    """
     return _of_arrays("SAGR", true, pred)
