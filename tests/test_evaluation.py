@@ -1,11 +1,22 @@
+import coverage_study
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from vaaffect import metrics
+from vaaffect.bootstrap import interval
 from vaaffect.errors import UserError
-from vaaffect.evaluation import clip_weights, evaluate, fold_summary
-from vaaffect.predictions import COLUMNS, check_predictions
+from vaaffect.evaluation import (
+    clip_summary,
+    clip_weights,
+    differences,
+    evaluate,
+    fold_summary,
+    paired_difference,
+    per_clip,
+)
+from vaaffect.predictions import COLUMNS
 
 
 def predictions(seed: int = 0, subjects: int = 20, folds: int = 4) -> pd.DataFrame:
@@ -59,16 +70,21 @@ def test_intervals_are_seeded_contain_the_value_and_widen_with_fewer_subjects():
     assert small["high"] - small["low"] > 1.3 * (row["high"] - row["low"])
 
 
-def test_bootstrap_draws_whole_subjects():
+def test_bootstrap_draws_whole_subjects_one_fewer_than_there_are():
     owners = np.array(["a", "a", "a", "b", "c", "c"])
     weights = clip_weights(owners, 4000, np.random.default_rng(0))
-    size = {"a": 3, "b": 1, "c": 2}
-    for subject, clips in size.items():
-        drawn = weights[:, owners == subject].sum(axis=1)
-        assert set(drawn % clips) == {0}  # a subject comes with all its draws or not at all
-        assert (drawn / clips).mean() == pytest.approx(1, abs=0.05)
-    times = sum(weights[:, owners == s].sum(axis=1) / n for s, n in size.items())
-    assert (times == 3).all()
+    first = [np.flatnonzero(owners == subject)[0] for subject in "abc"]
+    assert (weights == weights[:, np.repeat(first, [3, 1, 2])]).all()  # all clips or none
+    assert (weights[:, first].sum(axis=1) == 2).all()
+    assert weights[:, first].mean(axis=0) == pytest.approx([2 / 3] * 3, abs=0.05)
+
+
+def test_the_spread_of_the_draws_is_that_of_a_mean_over_subjects():
+    """Rao and Wu: the bootstrap's variance is the unbiased one, also for four subjects."""
+    values = np.array([0.1, 0.5, -0.3, 0.9])
+    weights = clip_weights(np.arange(4), 40_000, np.random.default_rng(0))
+    means = weights @ values / weights.sum(axis=1)
+    assert means.var() == pytest.approx(values.var(ddof=1) / 4, rel=0.03)
 
 
 def test_the_constant_predictor_has_an_error_and_no_correlation():
@@ -84,21 +100,8 @@ def test_summary_shows_the_spread_between_folds():
     row = fold_summary(results).query("dimension == 'arousal' and metric == 'PCC'").iloc[0]
     folds = [value(results, str(k), "arousal", "PCC")["value"] for k in range(4)]
     assert row["sd"] == pytest.approx(np.std(folds, ddof=1))
-    assert row["folds"] == 4
-
-
-@pytest.mark.parametrize(
-    "spoil, message",
-    [
-        (lambda t: t.drop(columns="clip"), "no column 'clip'"),
-        (lambda t: t.iloc[:0], "no predictions"),
-        (lambda t: t.assign(valence_pred=t["valence_pred"].mask(t.index == 7)), "is not a finite"),
-        (lambda t: pd.concat([t, t.iloc[[5]]]), "more than once"),
-    ],
-)
-def test_bad_predictions_are_refused_by_name(spoil, message):
-    with pytest.raises(UserError, match=message):
-        check_predictions(spoil(predictions()))
+    assert (row["folds"], row["seed"], row["seeds"]) == (4, 0, 1)
+    assert np.isnan(row["seed_sd"])
 
 
 def elsewhere(folds: int = 4) -> pd.DataFrame:
@@ -112,15 +115,6 @@ def elsewhere(folds: int = 4) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def test_on_another_corpus_every_fold_predicts_every_frame_once():
-    table = elsewhere()
-    check_predictions(table)
-    with pytest.raises(UserError, match="of B more than once"):
-        check_predictions(pd.concat([table, table.head(1)]))
-    with pytest.raises(UserError, match="of A more than once"):
-        check_predictions(table.assign(test_corpus="A"))
-
-
 def test_averaging_folds_on_the_same_people_does_not_narrow_the_interval():
     results = evaluate(elsewhere(), 1, resamples=400)
     width = {
@@ -131,3 +125,271 @@ def test_averaging_folds_on_the_same_people_does_not_narrow_the_interval():
     # The people are the same in every fold, so averaging removes the folds' small noise only.
     assert width["mean"] > 0.9 * width["0"]
     assert value(results, "mean", "valence", "CCC")["n"] == len(predictions())
+
+
+def test_other_metrics_can_be_asked_for():
+    results = evaluate(predictions(), 1, names=["ICC(3,1)", "ICC", "ICC(2,1)"], resamples=20)
+    assert results["metric"].unique().tolist() == ["ICC(3,1)", "ICC", "ICC(2,1)"]
+    values = {name: of["value"].to_numpy() for name, of in results.groupby("metric")}
+    assert values["ICC(3,1)"] == pytest.approx(values["ICC"])
+    assert (values["ICC(2,1)"] < values["ICC"]).any()
+
+
+@pytest.fixture(scope="module")
+def truth() -> pd.Series:
+    return coverage_study.expectation(40, coverage_study.EVEN, 250, seed=0)
+
+
+def keeps_its_promise(found: pd.DataFrame) -> pd.Series:
+    """Whether each count of intervals that hold the truth is one that the promise makes plausible.
+
+    95 % for the mean over folds; for a single fold of few people, whose intervals may also be too
+    wide, no fewer than 92 %.
+    """
+    held = (found["held"] * found["count"]).round().astype(int)
+    plausible = {}
+    for (metric, of), k in held.items():
+        count = int(found.loc[(metric, of), "count"])
+        promise = (0.95, "two-sided") if of == "mean" else (0.92, "less")
+        plausible[metric, of] = stats.binomtest(k, count, *promise).pvalue > 1e-3
+    return pd.Series(plausible)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(truth):
+    found = coverage_study.coverage(
+        coverage_study.in_use, 40, coverage_study.EVEN, 150, truth, seed=0
+    )
+    assert len(found) == 6 and (found["count"] == 300).all()
+    assert keeps_its_promise(found).all(), found
+
+
+@pytest.mark.parametrize("people, clips", [(20, "EVEN"), (60, "UNEVEN")])
+def test_so_they_do_for_few_people_and_for_people_with_many_clips(people, clips):
+    clips = getattr(coverage_study, clips)
+    truth = coverage_study.expectation(people, clips, 150, seed=1)
+    found = coverage_study.coverage(coverage_study.in_use, people, clips, 60, truth, seed=1)
+    assert keeps_its_promise(found).all(), found
+
+
+def test_resampling_frames_does_not_hold_it(truth):
+    found = coverage_study.coverage(
+        coverage_study.frames_resampled, 40, coverage_study.EVEN, 40, truth, seed=0
+    )
+    assert not keeps_its_promise(found).any(), found
+    assert (found["held"] < 0.8).all(), found
+
+
+def test_percentiles_of_few_people_do_not_hold_it():
+    """What this study did before, and why it no longer does."""
+    truth = coverage_study.expectation(20, coverage_study.EVEN, 150, seed=0)
+    found = coverage_study.coverage(
+        coverage_study.two_stage_percentiles, 20, coverage_study.EVEN, 120, truth, seed=0
+    )
+    assert not keeps_its_promise(found)["RMSE", "one fold"], found
+    ccc = found.loc[("CCC", "mean")]
+    assert ccc["below"] > 10 * ccc["above"], found  # it sits too low
+
+
+def test_an_interval_stays_within_the_bounds_of_its_metric():
+    samples = np.random.default_rng(0).normal(0, 0.3, 500)
+    for name, value, least, most in [
+        ("CCC", 0.9, -1, 1), ("PCC", -0.95, -1, 1), ("SAGR", 0.98, 0, 1), ("RMSE", 0.1, 0, np.inf),
+        ("PCC", 1.0, -1, 1), ("RMSE", 0.0, 0, np.inf),
+    ]:  # fmt: skip
+        low, high = interval(value, samples, 20, name)
+        assert least <= low <= value <= high <= most and low < high, name
+    low, high = interval(0.9, samples, 20)  # a difference has none
+    half = stats.t.ppf(0.975, 20) * samples.std(ddof=1)
+    assert (low, high) == pytest.approx((0.9 - half, 0.9 + half))
+    assert np.isnan(interval(0.9, samples[:1], 20)).all()
+    assert np.isnan(interval(np.nan, samples, 20)).all()
+    mostly = np.where(np.arange(500) < 300, np.nan, samples)
+    assert np.isnan(interval(0.9, mostly, 20)).all()
+    assert interval(0.9, samples, 3, "CCC")[0] < interval(0.9, samples, 30, "CCC")[0]
+
+
+def two_models(noise: float = 0.02, better: float = 0.0) -> pd.DataFrame:
+    """Model "a", and "b" that errs like it, but for a little noise and an offset taken away."""
+    a = predictions(subjects=40).assign(model="a")
+    rng = np.random.default_rng(5)
+    b = a.assign(model="b")
+    for name in ("valence_pred", "arousal_pred"):
+        b[name] = (1 - better) * b[name] + better * b[name.replace("pred", "true")]
+        b[name] += noise * rng.normal(size=len(b))
+    return pd.concat([a, b], ignore_index=True)
+
+
+def test_a_paired_difference_is_the_difference_of_the_means_and_narrower_than_either():
+    table = two_models()
+    results = evaluate(table, 1, resamples=300)
+    rows = {m: value(results[results["model"] == m], "mean", "valence", "CCC") for m in "ab"}
+    found = paired_difference(table, {"model": "b"}, {"model": "a"}, resamples=300)
+    assert found.value == pytest.approx(rows["b"]["value"] - rows["a"]["value"], abs=1e-12)
+    assert (found.first, found.second) == pytest.approx([rows["b"]["value"], rows["a"]["value"]])
+    assert found.low < found.value < found.high
+    assert found.high - found.low < 0.4 * (rows["a"]["high"] - rows["a"]["low"])
+    assert (found.folds, found.subjects, found.n) == (4, 40, 600)
+    assert paired_difference(table, {"model": "b"}, {"model": "a"}, resamples=300) == found
+    back = paired_difference(table, {"model": "a"}, {"model": "b"}, resamples=300)
+    assert (back.value, back.low, back.high) == pytest.approx(
+        (-found.value, -found.high, -found.low)
+    )
+
+
+def test_pairing_decides_what_two_overlapping_intervals_cannot():
+    table = two_models(better=0.1)
+    results = evaluate(table, 1, resamples=300)
+    a, b = (value(results[results["model"] == m], "mean", "valence", "CCC") for m in "ab")
+    assert a["high"] > b["low"]
+    assert paired_difference(table, {"model": "b"}, {"model": "a"}, resamples=300).decided
+    rmse = paired_difference(table, {"model": "b"}, {"model": "a"}, metric="RMSE", resamples=300)
+    assert rmse.decided and rmse.high < 0
+
+
+def test_the_interval_of_a_difference_between_equals_holds_0_as_often_as_it_says():
+    held = 0
+    for i in range(60):
+        table = predictions(i)
+        rng = np.random.default_rng([i, 1])
+        subject = table["subject"].str[1:].astype(int)
+        both = []
+        for model in "ab":  # each has habits of its own with people, of the same size
+            habit = 0.15 * rng.normal(size=(20, 2))[subject]
+            pred = table[["valence_pred", "arousal_pred"]] + habit
+            both.append(table.assign(model=model, **pred))
+        both = pd.concat(both)
+        for dimension in ("valence", "arousal"):
+            found = paired_difference(
+                both, {"model": "a"}, {"model": "b"}, dimension=dimension, resamples=200
+            )
+            held += found.low <= 0 <= found.high
+    assert stats.binomtest(held, 120, 0.95).pvalue > 1e-3, held
+
+
+def test_a_constant_has_no_difference_in_correlation_but_one_in_error():
+    table = two_models()
+    of_b = table["model"] == "b"
+    table.loc[of_b, ["valence_pred", "arousal_pred"]] = [0.1, 0.0]
+    ccc = paired_difference(table, {"model": "a"}, {"model": "b"}, resamples=50)
+    assert np.isnan([ccc.value, ccc.low, ccc.high]).all() and not ccc.decided
+    assert paired_difference(
+        table, {"model": "a"}, {"model": "b"}, metric="RMSE", resamples=50
+    ).decided
+
+
+def test_differences_are_refused_where_frames_do_not_match_or_a_model_is_unclear():
+    table = two_models()
+    of_b = table["model"] == "b"
+    one = {"first": {"model": "a"}, "second": {"model": "b"}, "resamples": 10}
+    for spoilt in (
+        table.drop(table[of_b].index[7]),
+        table.assign(fold=table["fold"].where(~of_b, 3 - table["fold"])),
+    ):
+        with pytest.raises(UserError, match="not tested on the same frames"):
+            paired_difference(spoilt, **one)
+    with pytest.raises(UserError, match="0 models are model 'c'"):
+        paired_difference(table, {"model": "c"}, {"model": "b"})
+    with pytest.raises(UserError, match="2 models are recipe 'r'; say which model"):
+        paired_difference(table, {"recipe": "r"}, {"model": "b"})
+    with pytest.raises(UserError, match="not by 'fold'"):
+        paired_difference(table, {"fold": 0}, {"model": "b"})
+    with pytest.raises(UserError, match="no predictions of model 'c'"):
+        differences(table, "c")
+
+
+def test_the_table_of_differences_holds_what_single_comparisons_say():
+    table = two_models(better=0.1)
+    third = table[table["model"] == "a"].assign(model="c", valence_pred=0.1)
+    table = pd.concat([table, third])
+    rows = differences(table, "a", metrics=("CCC", "RMSE"), resamples=100)
+    assert rows[["model", "dimension", "metric"]].to_numpy().tolist() == [
+        [model, dimension, metric]
+        for model in "bc"
+        for dimension in ("valence", "arousal")
+        for metric in ("CCC", "RMSE")
+    ]
+    single = paired_difference(
+        table, {"model": "b"}, {"model": "a"}, metric="RMSE", dimension="arousal", resamples=100
+    )
+    row = rows.query("model == 'b' and metric == 'RMSE' and dimension == 'arousal'").iloc[0]
+    assert (row["difference"], row["low"], row["high"]) == (single.value, single.low, single.high)
+    assert (row["value"], row["reference_value"]) == (single.first, single.second)
+    assert row["decided"] == single.decided and row["reference"] == "a"
+    every = differences(table, resamples=20, metrics=("CCC",))
+    pairs = every[["model", "reference"]].drop_duplicates().to_numpy().tolist()
+    assert pairs == [["b", "a"], ["c", "a"], ["c", "b"]]
+
+
+def test_a_visitor_is_compared_with_a_native_on_the_frames_of_the_same_folds():
+    native = predictions(folds=4).assign(train_corpus="B", test_corpus="B")
+    visitor = elsewhere()
+    assert len(visitor) == 4 * len(native)
+    chosen = visitor.merge(native[["clip", "frame", "fold"]], on=["clip", "frame", "fold"])
+    found = paired_difference(
+        pd.concat([native, visitor]), {"train_corpus": "A"}, {"train_corpus": "B"}, resamples=50
+    )
+    of_folds = [metrics.ccc(d["valence_true"], d["valence_pred"]) for _, d in
+                chosen.groupby("fold")]  # fmt: skip
+    assert found.first == pytest.approx(np.mean(of_folds))
+    assert (found.n, found.folds) == (len(native), 4)
+    rows = differences(pd.concat([native, visitor]), {"train_corpus": "B"}, resamples=50)
+    assert rows["reference_train_corpus"].unique().tolist() == ["B"]
+    assert rows.query("metric == 'CCC'")["value"].iloc[0] == found.first
+
+
+def three_seeds() -> pd.DataFrame:
+    rng = np.random.default_rng(9)
+    parts = []
+    for seed in range(3):
+        part = predictions().assign(seed=seed)
+        for name in ("valence_pred", "arousal_pred"):
+            part[name] += 0.05 * rng.normal(size=len(part)) + 0.1 * seed
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_seeds_are_averaged_and_their_spread_is_shown():
+    results = evaluate(three_seeds(), 10, resamples=50)
+    summary = fold_summary(results)
+    assert len(summary) == 2 * 6  # five metrics, RMSE on both scales
+    row = summary.query("dimension == 'valence' and metric == 'CCC'").iloc[0]
+    of_seeds = [value(results[results["seed"] == s], "mean", "valence", "CCC") for s in range(3)]
+    means = [r["value"] for r in of_seeds]
+    assert row["mean"] == pytest.approx(np.mean(means))
+    assert row["seed_sd"] == pytest.approx(np.std(means, ddof=1))
+    assert row["low"] == pytest.approx(np.mean([r["low"] for r in of_seeds]))
+    assert (row["seeds"], row["seed"], row["folds"]) == (3, 0, 4)
+    cells = results.query("dimension == 'valence' and metric == 'CCC' and fold != 'mean'")
+    folds = cells.groupby("fold")["value"].mean()
+    assert row["sd"] == pytest.approx(folds.std())
+    short = results.drop(results.query("seed == 1 and fold == '2'").index)
+    with pytest.raises(UserError, match="seeds of m do not have the same folds"):
+        fold_summary(short)
+
+
+def test_a_difference_averages_over_seeds():
+    table = pd.concat([three_seeds(), predictions().assign(model="one")])
+    found = paired_difference(table, {"model": "m"}, {"model": "one"}, resamples=50)
+    single = [paired_difference(table, {"model": "m", "seed": s}, {"model": "one"}, resamples=50)
+              for s in range(3)]  # fmt: skip
+    assert found.value == pytest.approx(np.mean([d.value for d in single]))
+    assert found.high - found.low <= np.mean([d.high - d.low for d in single]) + 1e-12
+
+
+def test_clips_are_measured_one_by_one_and_the_undefined_are_counted():
+    table = predictions()
+    still = table["clip"].isin(["0-0", "3-2"])
+    table.loc[still, "valence_true"] = 0.3
+    clips = per_clip(table, ["PCC", "RMSE"])
+    assert len(clips) == 60 * 2 * 2 and (clips["n"] == 5).all()
+    mine = table[table["clip"] == "7-1"]
+    row = clips.query("clip == '7-1' and dimension == 'arousal' and metric == 'PCC'").iloc[0]
+    assert row["value"] == pytest.approx(metrics.pcc(mine["arousal_true"], mine["arousal_pred"]))
+    assert (row["subject"], row["fold"]) == ("s7", 3)
+    summary = clip_summary(clips).set_index(["dimension", "metric"])
+    assert summary["undefined"].to_dict() == {
+        ("valence", "PCC"): 2, ("valence", "RMSE"): 0, ("arousal", "PCC"): 0, ("arousal", "RMSE"): 0
+    }  # fmt: skip
+    assert (summary["clips"] == 60).all()
+    defined = clips.query("dimension == 'valence' and metric == 'PCC'")["value"].dropna()
+    assert summary.loc[("valence", "PCC"), "mean"] == pytest.approx(defined.mean())

@@ -1,0 +1,108 @@
+import numpy as np
+import pandas as pd
+import pytest
+from test_evaluation import elsewhere, predictions
+
+from vaaffect.errors import UserError
+from vaaffect.evaluation import differences, evaluate, per_clip
+from vaaffect.predictions import check_against, check_predictions
+
+
+def test_good_predictions_pass():
+    check_predictions(predictions())
+    check_predictions(elsewhere())
+    check_predictions(pd.concat([predictions(), predictions().assign(seed=1)]))
+
+
+def planted(column: str, value: object, row: int = 7):
+    return lambda t: t.assign(**{column: t[column].mask(t.index == row, value)})
+
+
+BAD = {
+    "no column": (lambda t: t.drop(columns="clip"), "no column 'clip'"),
+    "no rows": (lambda t: t.iloc[:0], "no predictions"),
+    "nan": (planted("valence_pred", np.nan), "valence_pred of m, fold 0, .* is not a finite"),
+    "infinite": (planted("arousal_true", np.inf), "arousal_true of m, .* is not a finite"),
+    "no subject": (planted("subject", None), "rows without subject"),
+    "a row twice": (lambda t: pd.concat([t, t.iloc[[5]]]), "frame 0 of A more than once"),
+    "a frame in two folds": (
+        lambda t: pd.concat([t, t.iloc[[5]].assign(fold=3)]),
+        "frame 0 of A more than once",
+    ),
+    "two labels": (
+        lambda t: pd.concat([t, planted("valence_true", 0.123)(t).assign(model="n")]),
+        "clip 0-1, frame 2 of A has two labels or two subjects",
+    ),
+    "two subjects": (
+        lambda t: pd.concat([t, planted("subject", "s4")(t).assign(model="n")]),
+        "clip 0-1, frame 2 of A has two labels or two subjects",
+    ),
+    "a missing fold": (lambda t: t[t["fold"] != 1], "folds 0, 2, 3, so fold 1 is missing"),
+    "folds from 1": (lambda t: t.assign(fold=t["fold"] + 1), "so fold 0 is missing"),
+    "other folds": (
+        lambda t: pd.concat([t, t[t["fold"] < 3].assign(model="n")]),
+        r"n \(r, seed 0\) on A has folds 0, 1, 2 where m .* has 0, 1, 2, 3",
+    ),
+    "fewer subjects than folds": (
+        lambda t: t.assign(subject=t["fold"].clip(upper=2).astype(str)),
+        "3 subjects in 4 folds; use fewer folds",
+    ),
+    "one subject in a fold": (
+        lambda t: t[(t["fold"] != 2) | (t["subject"] == "s6")],
+        "fold 2 of m .* tests a single subject",
+    ),
+    "a subject in two folds": (
+        lambda t: t.assign(fold=t["fold"].mask(t["clip"] == "0-1", 1)),
+        "subject s0 is tested in two folds of m",
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil, message", BAD.values(), ids=BAD)
+def test_bad_predictions_are_refused_by_name(spoil, message):
+    for use in (check_predictions, lambda t: evaluate(t, 1), per_clip, differences):
+        with pytest.raises(UserError, match=message):
+            use(spoil(predictions()))
+
+
+def test_folds_that_do_not_keep_subjects_apart_may_share_them():
+    """Such folds price the leak, and say so in the column `split`."""
+    table = predictions()
+    table = table.assign(fold=table["fold"].mask(table["clip"] == "0-1", 1), split="clip")
+    check_predictions(table)
+
+
+def test_on_another_corpus_every_fold_predicts_every_frame_once():
+    table = elsewhere()
+    with pytest.raises(UserError, match="of B more than once"):
+        check_predictions(pd.concat([table, table.head(1)]))
+    with pytest.raises(UserError, match="of A more than once"):
+        check_predictions(table.assign(test_corpus="A"))
+
+
+def corpus(table: pd.DataFrame) -> pd.DataFrame:
+    """The frames of which `predictions` or `elsewhere` are made, in another order."""
+    frames = table.drop_duplicates(["clip", "frame"]).sample(frac=1, random_state=0)
+    names = {"valence_true": "valence", "arousal_true": "arousal"}
+    return frames.rename(columns=names)[["subject", "clip", "frame", "valence", "arousal"]]
+
+
+@pytest.mark.parametrize("made", [predictions, elsewhere])
+def test_predictions_are_compared_with_the_frames_of_their_corpus(made):
+    table = made()
+    frames = corpus(table)
+    check_against(table, frames)
+    check_against(table, frames.astype({"valence": np.float32, "arousal": np.float32}))
+    for spoilt, message in [
+        (frames[frames["clip"] != "3-1"], "clip 3-1, frame 0 was predicted by m .* is not in it"),
+        (frames.assign(arousal=frames["arousal"] + 0.1 * (frames["clip"] == "3-1")),
+         "clip 3-1, frame 0 was predicted .* has another label there"),
+        (frames.assign(subject=frames["subject"].replace("s3", "s4")),
+         "clip 3-0, frame 0 was predicted .* is of another subject there"),
+        (pd.concat([frames, frames.head(1).assign(frame=99)]),
+         r"m \(r, seed 0\) .* did not predict clip .*, frame 99 of . \(1 such frames\)"),
+    ]:  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            check_against(table, spoilt)
+    with pytest.raises(UserError, match="on A, B; compare one corpus at a time"):
+        check_against(pd.concat([predictions(), elsewhere()]), frames)
