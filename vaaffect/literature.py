@@ -82,6 +82,29 @@ PUBLISHED = (
 )  # fmt: skip
 
 
+def published_frame() -> pd.DataFrame:
+    """Every published figure in a row: table, system, source, train, test, scale, dimension,
+    metric, value; figures that were not given are left out."""
+    rows = [
+        {
+            "table": row.table,
+            "system": row.system,
+            "source": row.source,
+            "train": row.train,
+            "test": row.test,
+            "scale": row.scale,
+            "dimension": dimension,
+            "metric": metric,
+            "value": value,
+        }
+        for row in PUBLISHED
+        for dimension in DIMENSIONS
+        for metric, value in zip(METRICS, getattr(row, dimension), strict=True)
+        if np.isfinite(value)
+    ]
+    return pd.DataFrame(rows)
+
+
 def thesis_table(table: int, summary: pd.DataFrame, wild: str, lab: str) -> pd.DataFrame:
     """A table of the thesis: first what was measured here, then what was published.
 

@@ -291,3 +291,26 @@ def transfer_matrix(
     ax.set_title(f"{model_name(model)}, {dimension} {metric}", fontsize="small")
     ax.grid(False)
     return ax
+
+
+def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """CCC of each model by what its folds keep apart: a row per model, a mark per kind of fold.
+
+    Args:
+        price: a row per model of one dimension; columns model, subject, clip, frame.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    rows = np.arange(len(price))
+    kinds = (("subject", "o", "black"), ("clip", "D", "#E69F00"), ("frame", "X", "#D55E00"))
+    ax.hlines(rows, price[["subject", "clip", "frame"]].min(axis=1),
+              price[["subject", "clip", "frame"]].max(axis=1), color="0.8", zorder=1)  # fmt: skip
+    for kind, marker, colour in kinds:
+        ax.scatter(price[kind], rows, marker=marker, color=colour, s=45, zorder=2,
+                   label=f"by {kind}" + (" (honest)" if kind == "subject" else ""))  # fmt: skip
+    ax.set_yticks(rows, price["model"])
+    ax.set(xlabel="CCC", xlim=(min(0, ax.get_xlim()[0]), 1))
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    ax.legend(title="folds", fontsize="x-small", title_fontsize="x-small", loc="lower right")
+    return ax

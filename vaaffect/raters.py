@@ -25,7 +25,8 @@ def rater_predictions(corpus: Corpus) -> pd.DataFrame:
     Returns:
         Columns predictions.COLUMNS: `*_pred` is one rater, `*_true` the mean of the others there;
         model RATER, `seed` the rater's number, one fold. Frames at which the rater or all others
-        are silent in one of the dimensions are left out.
+        are silent in one of the dimensions are left out. Every rater has another mean to agree
+        with, so evaluate them one by one.
 
     Raises:
         UserError: a corpus without several raters.

@@ -1,0 +1,264 @@
+"""The thesis's claims, each decided by code from an effect with its interval.
+
+A claim is a comparison whose effect is positive where the claim holds. Above zero with its whole
+interval: supported; below zero: not supported; otherwise, or where the comparison cannot be made:
+undecided. A verdict holds for the data that it names, and for nothing else.
+
+Where several differences are averaged (both dimensions, several networks) they were measured on the
+same people. The half-width of the average is then at most the average of the half-widths, and that
+is what is used: such an interval is never too narrow.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from .decomposition import neutral_bias
+from .evaluation import Difference, paired_difference
+from .predictions import DIMENSIONS
+
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the table of claims.
+
+    Attributes:
+        claim: "H1" to "H6".
+        statement: what the thesis says.
+        comparison: what was compared; a positive effect speaks for the statement.
+        effect, low, high: the effect and its 95 % interval; nan where it could not be measured.
+        verdict: SUPPORTED, NOT_SUPPORTED or UNDECIDED.
+        data: on which data.
+    """
+
+    claim: str
+    statement: str
+    comparison: str
+    effect: float
+    low: float
+    high: float
+    verdict: str
+    data: str
+
+
+def verdict(low: float, high: float) -> str:
+    """What the interval of an effect says about a claim that expects it to be positive."""
+    if low > 0:
+        return SUPPORTED
+    return NOT_SUPPORTED if high < 0 else UNDECIDED  # nan is undecided too
+
+
+def networks_reach_the_state_of_the_art(
+    predictions: pd.DataFrame, networks: Sequence[str], classical: Sequence[str], wild: str, **draw
+) -> Claim:
+    """H1: networks do at least as well as the best methods before them.
+
+    Args:
+        predictions: a row per frame, of networks and of the methods of the thesis's reference [7]
+            on the same folds.
+        networks, classical: names of models.
+        wild: label of the corpus in the wild.
+        draw: resamples and seed, as of `evaluation.paired_difference`.
+    """
+
+    def mean_pcc(model: str) -> float:
+        pair = {"model": model, "train_corpus": wild, "test_corpus": wild}
+        found = _differences(predictions, pair, pair, "PCC", resamples=0)
+        return float(np.mean([difference.first for difference in found]))
+
+    best, rival = (max(names, key=mean_pcc) for names in (networks, classical))
+    here = {"train_corpus": wild, "test_corpus": wild}
+    found = _differences(
+        predictions, {"model": best} | here, {"model": rival} | here, "PCC", **draw
+    )
+    return _claim(
+        "H1",
+        "Finetuned networks reach the state of the art in the wild (tables 1 and 2)",
+        f"PCC of the best network ({best}) - PCC of the best method of [7] ({rival}), same folds, "
+        "mean of both dimensions",
+        *_average(found),
+        wild,
+    )
+
+
+def the_wild_generalizes_better(
+    predictions: pd.DataFrame, networks: Sequence[str], wild: str, lab: str, **draw
+) -> Claim:
+    """H2: less is lost from the wild to the laboratory than from the laboratory to the wild.
+
+    What a network loses abroad is measured against one that was trained there, on the same frames;
+    CCC of different corpora would not be comparable.
+
+    Args:
+        predictions: a row per frame; both corpora, each tested on both.
+        networks: names of models.
+        wild, lab: labels of the two corpora.
+        draw: resamples and seed, as of `evaluation.paired_difference`.
+    """
+    gains = {}
+    for home, away in ((wild, lab), (lab, wild)):
+        found = [
+            difference
+            for name in networks
+            for difference in _differences(
+                predictions,
+                {"model": name, "train_corpus": home, "test_corpus": away},
+                {"model": name, "train_corpus": away, "test_corpus": away},
+                "CCC",
+                **draw,
+            )
+        ]
+        gains[home] = _average(found)
+    (outward, half), (back, other_half) = gains[wild], gains[lab]
+    # Different people in the two corpora: independent.
+    return _claim(
+        "H2",
+        "Training in the wild generalizes better to the laboratory than the reverse (table 4)",
+        "what CCC changes against a native, wild to laboratory, minus the same from laboratory to "
+        "wild, mean of networks and dimensions",
+        outward - back,
+        float(np.hypot(half, other_half)),
+        f"{wild} and {lab}",
+    )
+
+
+def expected_ranges() -> Claim:
+    """H3: the live system answers neutral, happy and angry within the expected ranges."""
+    return _claim(
+        "H3",
+        "The live system answers neutral, happy and angry within the expected ranges (section 5.2)",
+        "not measured: it takes a camera or a recorded clip",
+        float("nan"),
+        float("nan"),
+        "none",
+    )
+
+
+def resnet_against_vgg(
+    predictions: pd.DataFrame, resnet: str, vgg: str, wild: str, lab: str, **draw
+) -> list[Claim]:
+    """H4: ResNet is the better one in the wild, VGG in the laboratory; a row for each.
+
+    Args:
+        predictions: a row per frame.
+        resnet, vgg: names of the two models.
+        wild, lab: labels of the two corpora.
+        draw: resamples and seed, as of `evaluation.paired_difference`.
+    """
+    claims = []
+    for corpus, first, second, where in (
+        (wild, resnet, vgg, "in the wild (table 2)"),
+        (lab, vgg, resnet, "in the laboratory (table 3)"),
+    ):
+        here = {"train_corpus": corpus, "test_corpus": corpus}
+        found = _differences(
+            predictions, {"model": first} | here, {"model": second} | here, "CCC", **draw
+        )
+        statement = {resnet: "ResNet beats VGG", vgg: "VGG beats ResNet"}[first]
+        claims.append(
+            _claim(
+                "H4",
+                f"{statement} {where}",
+                f"CCC of {first} - CCC of {second}, same folds, mean of both dimensions",
+                *_average(found),
+                corpus,
+            )
+        )
+    return claims
+
+
+def transfer_beats_scratch(
+    predictions: pd.DataFrame,
+    pairs: Sequence[tuple[Mapping[str, object], Mapping[str, object]]],
+    data: str,
+    **draw,
+) -> Claim:
+    """H5: networks that start from other pictures' weights beat networks that start at random.
+
+    Args:
+        predictions: a row per frame.
+        pairs: for each network, what selects it with transfer and from scratch, see
+            `evaluation.paired_difference`; empty where no weights to start from were at hand.
+        data: label of the corpus.
+        draw: resamples and seed, as of `evaluation.paired_difference`.
+    """
+    statement = "Transfer learning beats training from scratch"
+    if not pairs:
+        why = "not measured: every network of this study was trained from the same kind of start"
+        return _claim("H5", statement, why, float("nan"), float("nan"), "none")
+    found = [d for pair in pairs for d in _differences(predictions, *pair, "CCC", **draw)]
+    what = "CCC with transfer - CCC from scratch, same folds, mean of networks and dimensions"
+    return _claim("H5", statement, what, *_average(found), data)
+
+
+def labels_explain_neutral(
+    predictions: pd.DataFrame, networks: Sequence[str], wild: str, **draw
+) -> Claim:
+    """H6: neutral faces are misread in the direction in which the training labels lean.
+
+    The effect is the mean answer for neutral frames, projected on the direction of the mean
+    training label: positive where both point the same way.
+
+    Args:
+        predictions: a row per frame.
+        networks: names of models.
+        wild: label of the corpus in the wild.
+        draw: resamples and seed, as of `evaluation.paired_difference`.
+    """
+    chosen = predictions[
+        predictions["model"].isin(networks)
+        & (predictions["train_corpus"] == wild)
+        & (predictions["test_corpus"] == wild)
+    ]
+    bias = neutral_bias(chosen, **draw)
+    effects, halves = [], []
+    for _, of in bias.groupby("model", sort=False):
+        direction = of["mean_label"].to_numpy()
+        direction = direction / np.linalg.norm(direction)
+        effects.append(float(direction @ of["observed"].to_numpy()))
+        half = (of["high"] - of["low"]).to_numpy() / 2
+        halves.append(float(np.abs(direction) @ half))
+    return _claim(
+        "H6",
+        "The distribution of the labels explains the biased answer to a neutral face",
+        "mean answer for frames labelled (0, 0), projected on the direction of the mean training "
+        "label, mean of networks",
+        float(np.mean(effects)),
+        float(np.mean(halves)),
+        wild,
+    )
+
+
+def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """A row per claim, columns as of `Claim`."""
+    return pd.DataFrame([asdict(claim) for claim in claims])
+
+
+def _differences(
+    predictions: pd.DataFrame,
+    first: Mapping[str, object],
+    second: Mapping[str, object],
+    metric: str,
+    **draw,
+) -> list[Difference]:
+    return [
+        paired_difference(predictions, first, second, metric=metric, dimension=dimension, **draw)
+        for dimension in DIMENSIONS
+    ]
+
+
+def _average(differences: Sequence[Difference]) -> tuple[float, float]:
+    """(mean of the differences, half-width of its interval)."""
+    value = float(np.mean([d.value for d in differences]))
+    return value, float(np.mean([(d.high - d.low) / 2 for d in differences]))
+
+
+def _claim(
+    key: str, statement: str, comparison: str, effect: float, half: float, data: str
+) -> Claim:
+    low, high = effect - half, effect + half
+    return Claim(key, statement, comparison, effect, low, high, verdict(low, high), data)
