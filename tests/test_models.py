@@ -16,16 +16,22 @@ def test_every_model_gives_two_outputs_and_all_weights_learn(name):
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_thesis_architectures_are_torchvisions_with_another_head():
-    for name, factory in [("vgg11_bn", zoo.vgg11_bn), ("resnet152", zoo.resnet152)]:
+def test_architectures_of_the_literature_are_torchvisions_with_another_head():
+    compared = [
+        ("alexnet", zoo.alexnet),
+        ("vgg11_bn", zoo.vgg11_bn),
+        ("resnet152", zoo.resnet152),
+    ]
+    for name, factory in compared:
         theirs, ours = factory(), build_model(name)
         shapes = {k: v.shape for k, v in ours.state_dict().items()}
         different = {k for k, v in theirs.state_dict().items() if shapes[k] != v.shape}
         assert different == (
-            {"classifier.6.weight", "classifier.6.bias"}
-            if name == "vgg11_bn"
-            else {"fc.weight", "fc.bias"}
+            {"fc.weight", "fc.bias"}
+            if name == "resnet152"
+            else {"classifier.6.weight", "classifier.6.bias"}
         )
+    assert count_parameters(build_model("alexnet")) == 57_012_034
     assert count_parameters(build_model("vgg11_bn")) == 128_780_034
     assert count_parameters(build_model("resnet152")) == 58_147_906
 
@@ -57,6 +63,12 @@ def test_unknown_names_and_weights_are_refused():
         build_model("resnet18", "vggface")
     with pytest.raises(UserError, match="no ImageNet weights for resnet10"):
         build_model("resnet10", "imagenet")
+
+
+@pytest.mark.parametrize("weights", [None, "imagenet"])
+def test_alexnet_says_how_large_its_pictures_must_be(weights):
+    with pytest.raises(UserError, match="alexnet needs pictures of at least 64 pixels, these have"):
+        build_model("alexnet", weights, image_size=63)
 
 
 def test_missing_imagenet_weights_are_a_clear_error(monkeypatch, tmp_path):

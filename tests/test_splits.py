@@ -4,8 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vaaffect.corpus import hashed_subject
 from vaaffect.errors import UserError
-from vaaffect.splits import assert_subject_disjoint, label_strata, split_table, subject_folds
+from vaaffect.splits import (
+    PARTS,
+    Split,
+    assert_disjoint,
+    assert_subject_disjoint,
+    label_strata,
+    leaking_folds,
+    split_manifest,
+    split_table,
+    subject_folds,
+)
 
 
 def frames(subjects: int = 30, clips: int = 3, length: int = 8, seed: int = 0) -> pd.DataFrame:
@@ -17,7 +28,9 @@ def frames(subjects: int = 30, clips: int = 3, length: int = 8, seed: int = 0) -
         for mood in [rng.uniform(-0.8, 0.8, 2)]
         for _ in range(length)
     ]
-    return pd.DataFrame(rows, columns=["subject", "clip", "valence", "arousal"])
+    table = pd.DataFrame(rows, columns=["subject", "clip", "valence", "arousal"])
+    table["subject"] = table["subject"].map(hashed_subject)
+    return table.assign(frame=table.groupby("clip").cumcount())
 
 
 def test_no_subject_is_in_two_parts_and_every_frame_is_tested_once():
@@ -58,6 +71,82 @@ def test_too_few_subjects_are_refused():
     with pytest.raises(UserError, match="8 subjects are too few for 5 subject-disjoint folds"):
         subject_folds(frames(subjects=8))
     assert len(subject_folds(frames(subjects=9))) == 5
+    with pytest.raises(UserError, match="folds >= 2"):
+        subject_folds(frames(), folds=1)
+    few = frames(subjects=2, clips=2, length=2)
+    with pytest.raises(UserError, match="4 clips are too few for 5 clip-disjoint folds"):
+        leaking_folds(few, "clip")
+    with pytest.raises(UserError, match="8 frames are too few"):
+        leaking_folds(few, "frame")
+
+
+@pytest.mark.parametrize("by", ["clip", "frame"])
+def test_leaking_folds_leak_what_they_say_and_no_more(by):
+    table = frames()
+    splits = leaking_folds(table, by, folds=5, seed=1)
+    assert len(splits) == 5 and {split.by for split in splits} == {by}
+    for split in splits:
+        parts = [table.iloc[getattr(split, part)] for part in PARTS]
+        train, val, test = (set(part["subject"]) for part in parts)
+        assert len(train & test) > 5 and len(train & val) > 5
+        clips = set(parts[0]["clip"]) & set(parts[2]["clip"])
+        assert bool(clips) == (by == "frame")
+        assert len(parts[1]) == pytest.approx(0.2 * (len(table) - len(parts[2])), rel=0.3)
+    tested = np.concatenate([split.test for split in splits])
+    assert sorted(tested) == list(range(len(table)))
+    again = leaking_folds(table, by, folds=5, seed=1)
+    assert [s.fingerprint() for s in splits] == [s.fingerprint() for s in again]
+    means = [table.iloc[s.test][["valence", "arousal"]].mean() for s in splits]
+    assert np.ptp(np.stack(means), axis=0).max() < 0.35
+
+
+def test_a_leaking_split_is_refused_under_an_honest_name():
+    table = frames()
+    for by in ("clip", "frame"):
+        split = leaking_folds(table, by)[0]
+        assert_disjoint(split, table)
+        with pytest.raises(AssertionError, match=r"subject s\w+ is in \w+ and in"):
+            assert_disjoint(dataclasses.replace(split, by="subject"), table)
+    with pytest.raises(AssertionError, match=r"clip \S+ is in train and in"):
+        assert_disjoint(dataclasses.replace(split, by="clip"), table)
+    twice = dataclasses.replace(split, train=np.append(split.train, split.val[0]))
+    with pytest.raises(AssertionError, match=r"row \d+ is in train and in val"):
+        assert_disjoint(twice, table)
+
+
+def test_kinds_of_splits_are_checked():
+    with pytest.raises(UserError, match="not by 'actor'"):
+        Split(0, *(np.arange(2) for _ in PARTS), by="actor")
+    with pytest.raises(UserError, match="use subject_folds"):
+        leaking_folds(frames(), "subject")
+
+
+@pytest.mark.parametrize("by", ["subject", "clip", "frame"])
+def test_the_manifest_accounts_for_every_frame_and_names_nobody(by):
+    table = frames(subjects=12)
+    splits = subject_folds(table, 3) if by == "subject" else leaking_folds(table, by, 3)
+    manifest = split_manifest(splits, table)
+    assert list(manifest) == ["split", "fold", "part", "subject", "clip", "frames", "fingerprint"]
+    assert set(manifest["split"]) == {by}
+    tested = manifest[manifest["part"] == "test"].groupby("clip")["frames"].sum()
+    assert tested.to_dict() == table.groupby("clip").size().to_dict()
+    for split in splits:
+        mine = manifest[manifest["fold"] == split.fold]
+        assert mine["frames"].sum() == len(table)
+        assert set(mine["fingerprint"]) == {split.fingerprint()}
+        # What the auditor does: nobody is in two parts of a fold, if the folds are honest.
+        parts = mine.groupby("subject")["part"].nunique()
+        assert (parts == 1).all() == (by == "subject")
+    assert manifest["subject"].str.fullmatch("s[0-9a-f]{8}").all()
+
+
+def test_a_manifest_with_names_is_refused():
+    table = frames()
+    splits = subject_folds(table)
+    table.loc[0, "subject"] = "Ada Lovelace"
+    with pytest.raises(UserError, match="1 subjects are not hashes") as error:
+        split_manifest(splits, table)
+    assert "Ada" not in str(error.value)
 
 
 def test_split_table_counts():

@@ -17,7 +17,7 @@ from vaaffect.errors import UserError
 from vaaffect.models import build_model
 from vaaffect.predictions import check_predictions
 from vaaffect.runs import is_finished, load_checkpoint, load_model, save_checkpoint
-from vaaffect.splits import subject_folds
+from vaaffect.splits import leaking_folds, subject_folds
 from vaaffect.training import Recipe, recipe_for, train
 
 RECIPE = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
@@ -189,6 +189,19 @@ def test_test_rows_do_not_influence_training(tiny_crops, split, tmp_path):
     histories = [pd.read_csv(run / "history.csv")[columns] for run in (seen, unseen)]
     pd.testing.assert_frame_equal(*histories)
     assert not np.allclose(read(seen)["valence_pred"], read(unseen)["valence_pred"])
+
+
+def test_a_training_says_what_its_folds_keep_apart(tiny_crops, split, tmp_path):
+    leaking = leaking_folds(tiny_crops.frames, "frame", folds=2)[0]
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    with pytest.raises(AssertionError, match=r"subject s\w+ is in \w+ and in"):
+        honest = dataclasses.replace(leaking, by="subject")
+        train("resnet10", recipe, tiny_crops, honest, tmp_path)
+    assert not list(tmp_path.iterdir())
+    run = train("resnet10", recipe, tiny_crops, leaking, tmp_path)
+    assert set(read(run)["split"]) == {"frame"}
+    assert json.loads((run / "config.json").read_text())["by"] == "frame"
+    assert set(read(train("resnet10", recipe, tiny_crops, split, tmp_path))["split"]) == {"subject"}
 
 
 def test_a_network_can_learn_one_batch_by_heart(tiny_crops):

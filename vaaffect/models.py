@@ -1,6 +1,7 @@
 """The two families the study compares, each with a head of two outputs: (valence, arousal).
 
-VGG: Simonyan & Zisserman 2015, with batch normalisation. ResNet: He et al. 2016. Both are
+VGG: Simonyan & Zisserman 2015, with batch normalisation. ResNet: He et al. 2016. Beside them
+AlexNet (Krizhevsky 2014), which the authors of AFEW-VA finetuned (Kossaifi et al. 2017). All are
 torchvision's own, so that its ImageNet weights fit.
 """
 
@@ -12,6 +13,7 @@ from .errors import UserError
 
 # Display name of each model, and its family: the colour of a family is the same in every figure.
 NAMES = {
+    "alexnet": "AlexNet",
     "vgg_tiny_bn": "VGG-tiny-bn",
     "vgg11_bn": "VGG11-bn",
     "resnet10": "ResNet10",
@@ -19,7 +21,8 @@ NAMES = {
     "resnet50": "ResNet50",
     "resnet152": "ResNet152",
 }
-WITH_IMAGENET = ("vgg11_bn", "resnet18", "resnet50", "resnet152")
+WITH_IMAGENET = ("alexnet", "vgg11_bn", "resnet18", "resnet50", "resnet152")
+ALEXNET_SMALLEST = 64  # pixels; much less and nothing is left for AlexNet's last pooling
 
 
 def build_model(name: str, weights: str | None = None, image_size: int = 224) -> nn.Module:
@@ -34,10 +37,16 @@ def build_model(name: str, weights: str | None = None, image_size: int = 224) ->
             same functions with fewer copies of each weight. At 224 nothing is changed.
 
     Raises:
-        UserError: unknown name; weights that do not exist, or cannot be had without a network.
+        UserError: unknown name; pictures too small for AlexNet; weights that do not exist, or
+            cannot be had without a network.
     """
     if name not in NAMES:
         raise UserError(f"unknown model {name!r}; choose one of {', '.join(NAMES)}.")
+    if name == "alexnet" and image_size < ALEXNET_SMALLEST:
+        raise UserError(
+            f"alexnet needs pictures of at least {ALEXNET_SMALLEST} pixels, these have "
+            f"{image_size}; use SIZE {ALEXNET_SMALLEST}, or resnet18 or vgg11_bn."
+        )
     if weights not in (None, "imagenet"):
         raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
     if weights == "imagenet":
@@ -88,7 +97,7 @@ def _pretrained(name: str) -> nn.Module:
 
 def _with_two_outputs(model: nn.Module) -> nn.Module:
     """Replace the last linear layer by a new one with two outputs (thesis, section 4.1)."""
-    if isinstance(model, zoo.VGG):
+    if isinstance(model, zoo.VGG | zoo.AlexNet):
         model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, 2)
     else:
         model.fc = nn.Linear(model.fc.in_features, 2)

@@ -39,7 +39,7 @@ def prediction_table(
         train_corpus: label of the data it was trained on.
         fold: number of the fold.
         seed: of the training.
-        split: what the folds keep apart: "subject".
+        split: what the folds keep apart, as of splits.KINDS.
     """
     frames = crops.frames.iloc[rows].reset_index(drop=True)
     table = frames[["subject", "clip", "frame"]].assign(

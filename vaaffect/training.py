@@ -24,9 +24,9 @@ from .models import build_model
 from .predictions import prediction_table
 from .progress import report_epoch
 from .runs import finish_run, is_finished, load_checkpoint, run_name, save_checkpoint
-from .splits import Split, assert_subject_disjoint
+from .splits import Split, assert_disjoint
 
-VERSION = 2  # change it when the same configuration would train differently
+VERSION = 3  # change it when the same configuration would train differently
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,7 @@ def run_config(
         "crops": crops.key,
         "image_size": int(crops.images.shape[1]),
         "fold": split.fold,
+        "by": split.by,
         "split": split.fingerprint(),
         "elsewhere": [other.key for other in elsewhere],
         "seed": seed,
@@ -260,10 +261,11 @@ def train(
         The run folder.
 
     Raises:
+        AssertionError: the split's parts share what its `by` says they do not.
         UserError: fewer training rows than a batch, weights that cannot be had, training diverged,
             crops of `elsewhere` of another size.
     """
-    assert_subject_disjoint(split, crops.frames)
+    assert_disjoint(split, crops.frames)
     for other in elsewhere:
         if other.images.shape[1:] != crops.images.shape[1:]:
             raise UserError(
@@ -334,6 +336,7 @@ def train(
             train_corpus=crops.label,
             fold=split.fold,
             seed=seed,
+            split=split.by,
         )
         for c, rows in tested
     ]
