@@ -1,0 +1,42 @@
+import pytest
+from test_tables_and_plots import transfer  # noqa: F401, a fixture
+
+from vaaffect.literature import METRICS, PUBLISHED, TITLES, published_frame, thesis_table
+
+
+def test_published_figures_are_complete_and_plausible():
+    table = published_frame()
+    assert table["value"].notna().all()
+    agreement = table[table["metric"] != "RMSE"]
+    assert agreement["value"].between(-1, 1).all()
+    assert {row.table for row in PUBLISHED} == set(TITLES) == {1, 2, 3, 4}
+    thesis = table.query("table == 2 and system == 'ResNet152, finetuned'")
+    assert thesis.query("dimension == 'valence' and metric == 'PCC'")["value"].item() == 0.49
+    assert (table["source"].str.len() > 0).all() and (table["scale"].str.len() > 0).all()
+
+
+def test_the_figures_of_table_3_cannot_be_on_one_scale():
+    errors = published_frame().query("table == 3 and metric == 'RMSE'").set_index("system")["value"]
+    assert errors["best of [7]"].max() > 2  # the largest error there is in [-1, 1]
+    assert errors["VGG11, finetuned"].max() < 1
+
+
+@pytest.mark.parametrize("number", TITLES)
+def test_measured_and_published_rows_stand_in_blocks_of_their_own(number, transfer):  # noqa: F811
+    table = thesis_table(number, transfer, "A", "B")
+    blocks = table["block"].tolist()
+    assert blocks == sorted(blocks)  # measured here, then published
+    mine, theirs = (table[table["block"] == b] for b in ("measured here", "published"))
+    assert set(mine["source"]) == {"this study"} and "this study" not in set(theirs["source"])
+    assert len(theirs) == sum(row.table == number for row in PUBLISHED)
+    trained = {1: {"A"}, 2: {"A"}, 3: {"B"}, 4: {"A", "B"}}[number]
+    assert set(mine["trained on"]) == trained
+    if number == 4:
+        assert (mine["trained on"] != mine["tested on"]).all()
+    cell = mine[mine["system"] == "m"].iloc[0]
+    here = transfer.query("model == 'm' and dimension == 'arousal' and metric == 'PCC'")
+    here = here[(here["train_corpus"] == cell["trained on"])]
+    here = here[(here["test_corpus"] == cell["tested on"])].iloc[0]
+    assert cell["arousal PCC"].startswith(f"{here['mean']:.2f} [")
+    columns = [c for c in table if c.split()[-1] in METRICS]
+    assert len(columns) == (2 if number == 1 else 6)
