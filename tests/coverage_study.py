@@ -3,7 +3,7 @@
 Simulated people have clips, clips have frames; each level moves the labels and the errors. Each
 fold has a network of its own (gain and offset). `python tests/coverage_study.py` from the
 repository's root prints how many of the intervals at 95 % hold the truth, for the method in use,
-its predecessor and the self-deception of resampling frames (about 10 minutes on one core; an
+its predecessor and the self-deception of resampling frames (about a quarter of an hour; an
 argument sets the repetitions). `test_evaluation.py` repeats a small part of it.
 """
 

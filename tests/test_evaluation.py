@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from vaaffect import metrics
+from vaaffect.bench import bench_bootstrap
 from vaaffect.bootstrap import interval
 from vaaffect.errors import UserError
 from vaaffect.evaluation import (
@@ -295,6 +296,11 @@ def test_differences_are_refused_where_frames_do_not_match_or_a_model_is_unclear
         paired_difference(table, {"fold": 0}, {"model": "b"})
     with pytest.raises(UserError, match="no predictions of model 'c'"):
         differences(table, "c")
+    with pytest.raises(UserError, match="not by 'seed'"):
+        differences(table, {"model": "a", "seed": 0})
+    twice = pd.concat([table, table[of_b].assign(recipe="s")])
+    with pytest.raises(UserError, match="2 references model 'b' fit a from A on A"):
+        differences(twice, "b", resamples=10)
 
 
 def test_the_table_of_differences_holds_what_single_comparisons_say():
@@ -393,3 +399,11 @@ def test_clips_are_measured_one_by_one_and_the_undefined_are_counted():
     assert (summary["clips"] == 60).all()
     defined = clips.query("dimension == 'valence' and metric == 'PCC'")["value"].dropna()
     assert summary.loc[("valence", "PCC"), "mean"] == pytest.approx(defined.mean())
+
+
+def test_the_bench_measures_the_bootstrap_beside_its_peer():
+    lines = bench_bootstrap(resamples=20, models=1, peer_resamples=4)
+    assert "30000 frames (600 clips, 240 people, 5 folds)" in lines[0]
+    seconds = [float(line.split(" s")[0].split()[-1]) for line in lines[1:]]
+    assert len(seconds) == 2 and all(0 <= s < 60 for s in seconds)
+    assert "x as fast" in lines[2]

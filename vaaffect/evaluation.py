@@ -135,9 +135,9 @@ def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
     """Mean, spread and interval over the folds, one row per model, dimension and metric.
 
     A model trained with several seeds is one row: each fold is averaged over the seeds first. Its
-    interval is the average of the seeds' intervals, which are about the same people; the interval
-    of an average is never wider than that. It does not contain the luck of the seed, which
-    `seed_sd` shows.
+    interval is the average of the seeds' intervals, which are about the same people (an average
+    has no larger a standard deviation than its parts have on average, so this is a little wide). It
+    does not contain the luck of the seed, which `seed_sd` shows.
 
     Args:
         results: as of `evaluate`; the rows of several seeds under each other.
@@ -331,16 +331,20 @@ def differences(
     return pd.DataFrame(rows)
 
 
-def _pairs(models: dict[tuple, pd.DataFrame], reference) -> Iterator[tuple[tuple, tuple]]:
+def _pairs(
+    models: Mapping[tuple, pd.DataFrame], reference: Mapping[str, object] | str | None
+) -> Iterator[tuple[tuple, tuple]]:
+    """Keys of what is compared with what; see `differences`."""
     train, test = MODEL.index("train_corpus"), MODEL.index("test_corpus")
     if reference is None:
         yield from ((b, a) for a, b in combinations(models, 2) if a[test] == b[test])
         return
     wanted = {"model": reference} if isinstance(reference, str) else dict(reference)
+    _known_columns(wanted, MODEL)
     chosen = [
         key
         for key in models
-        if all(dict(zip(MODEL, key, strict=True)).get(k) == v for k, v in wanted.items())
+        if all(dict(zip(MODEL, key, strict=True))[k] == v for k, v in wanted.items())
     ]
     if not chosen:
         raise UserError(f"no predictions of {_told(wanted)}; name a model that is in them.")
@@ -359,9 +363,7 @@ def _pairs(models: dict[tuple, pd.DataFrame], reference) -> Iterator[tuple[tuple
 
 
 def _selected(predictions: pd.DataFrame, which: Mapping[str, object]) -> pd.DataFrame:
-    unknown = [name for name in which if name not in GROUP]
-    if unknown:
-        raise UserError(f"a model is selected by {', '.join(GROUP)}, not by {unknown[0]!r}.")
+    _known_columns(which, GROUP)
     chosen = predictions
     for name, value in which.items():
         chosen = chosen[chosen[name] == value]
@@ -371,6 +373,12 @@ def _selected(predictions: pd.DataFrame, which: Mapping[str, object]) -> pd.Data
         cure = f"say which {differ[0]}" if differ else "name a model that is in them"
         raise UserError(f"{len(models)} models are {_told(which)}; {cure}.")
     return chosen
+
+
+def _known_columns(which: Mapping[str, object], columns: Sequence[str]) -> None:
+    unknown = [name for name in which if name not in columns]
+    if unknown:
+        raise UserError(f"a model is selected by {', '.join(columns)}, not by {unknown[0]!r}.")
 
 
 def _told(which: Mapping[str, object]) -> str:
