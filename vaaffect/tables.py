@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from .baselines import CONSTANT
+from .baselines import DISPLAY
 from .models import NAMES
 from .paths import report_folder
 from .predictions import DIMENSIONS
+from .raters import RATER
 
 UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant
 
 
 def model_name(model: str) -> str:
     """A model's name as people write it."""
-    return {CONSTANT: "constant (training mean)"}.get(model) or NAMES.get(model, model)
+    return (DISPLAY | NAMES | {RATER: "one rater"}).get(model, model)
 
 
 def number(value: float, digits: int = 2) -> str:
