@@ -32,7 +32,7 @@ def use_style() -> None:
     plt.rcParams.update(
         {
             "figure.figsize": (7.5, 4.5),
-            "figure.dpi": 110,
+            "figure.dpi": 100,
             "savefig.dpi": 150,
             "figure.constrained_layout.use": True,
             "axes.titlesize": "medium",

@@ -57,7 +57,11 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def show(table: pd.DataFrame, digits: int = 3) -> Styler:
-    """A table for a notebook or a page: no index, rounded, intervals on a line of their own."""
+    """A table for a notebook or a page: no index, rounded, intervals on a line of their own.
+
+    Long headers break after a comma or before a bracket, so that a table fits the page's width.
+    """
+    table = table.rename(columns=lambda c: c.replace(", ", ",<br>").replace(" (", "<br>("))
 
     def cell(value: object) -> str:
         if isinstance(value, float):
