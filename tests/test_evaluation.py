@@ -6,11 +6,10 @@ from scipy import stats
 
 from vaaffect import metrics
 from vaaffect.bench import bench_bootstrap
-from vaaffect.bootstrap import interval
+from vaaffect.bootstrap import clip_weights, interval
 from vaaffect.errors import UserError
 from vaaffect.evaluation import (
     clip_summary,
-    clip_weights,
     differences,
     evaluate,
     fold_summary,

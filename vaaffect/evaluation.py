@@ -15,7 +15,6 @@ import pandas as pd
 
 from . import metrics
 from .bootstrap import Drawer, Draws, interval
-from .bootstrap import clip_weights as clip_weights  # notebook 04 resamples frames with it
 from .errors import UserError
 from .predictions import DIMENSIONS, GROUP, check_predictions
 
