@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .crops import Crops
 from .errors import UserError
 from .models import build_model
-from .predictions import prediction_table
+from .predictions import FROM_SCRATCH, prediction_table
 from .progress import report_epoch
 from .runs import finish_run, is_finished, load_checkpoint, run_name, save_checkpoint
 from .splits import Split, assert_disjoint
@@ -92,6 +92,35 @@ def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
         known = ", ".join(Recipe.__dataclass_fields__)
         raise UserError(f"unknown recipe key {sorted(unknown)[0]!r}; a recipe has: {known}.")
     return replace(Recipe(), **values)
+
+
+def recipes_for(
+    models: Sequence[str], base: dict, per_model: dict, scratch: Sequence[str] = ()
+) -> list[tuple[str, Recipe]]:
+    """What is to be trained: each model with its recipe, then those that start at random as well.
+
+    Args:
+        models: names of models.
+        base, per_model: as of `recipe_for`.
+        scratch: those of `models` that are trained from random weights too, otherwise alike.
+
+    Raises:
+        UserError: an unknown key; a name in `scratch` that is not in `models`, or starts at random
+            anyway.
+    """
+    pairs = [(model, recipe_for(model, base, per_model)) for model in models]
+    started = dict(pairs)
+    for model in scratch:
+        if model not in started:
+            raise UserError(f"SCRATCH names {model}, which is not trained; add it to MODELS.")
+        if started[model].weights == "none":
+            raise UserError(
+                f"SCRATCH names {model}, which starts from random weights anyway; set RECIPE's "
+                "weights, or leave it out of SCRATCH."
+            )
+        name = f"{started[model].name} {FROM_SCRATCH}"
+        pairs.append((model, replace(started[model], name=name, weights="none")))
+    return pairs
 
 
 def default_device() -> torch.device:
