@@ -277,8 +277,8 @@ def error_by_density(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
         dashed = "--" if model_colour(model) == _GREY else "-"
         ax.plot(parts, of["RMSE"], "o", ls=dashed, color=model_colour(model),
                 label=model_name(model))  # fmt: skip
-    ax.set(xlabel="thirds of the frames, by how common their label is", ylim=(0, None))
-    ax.set_ylabel("RMSE (labels in [−1, 1])")
+    ax.set_xlabel("thirds of the frames, by how common their label is")
+    _from_zero(ax)
     ax.grid(False, axis="x")
     ax.legend(fontsize="x-small")
     return ax
@@ -297,10 +297,17 @@ def error_by_person(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
         share = (np.arange(len(of)) + 0.5) / len(of) * 100
         ax.plot(share, np.sort(of["RMSE"]), ls=dashed, color=model_colour(model),
                 label=model_name(model))  # fmt: skip
-    ax.set(xlabel="people, best to worst read (%)", xlim=(0, 100), ylim=(0, None))
-    ax.set_ylabel("RMSE (labels in [−1, 1])")
+    ax.set(xlabel="people, best to worst read (%)", xlim=(0, 100))
+    _from_zero(ax)
     ax.legend(fontsize="x-small")
     return ax
+
+
+def _from_zero(ax: Axes) -> None:
+    """An axis of RMSE from 0 to whatever is highest on it and on those that share it."""
+    ax.set_ylabel("RMSE (labels in [−1, 1])")
+    ax.autoscale(axis="y")
+    ax.set_ylim(bottom=0)
 
 
 def transfer_matrix(
