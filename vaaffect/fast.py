@@ -5,6 +5,8 @@ of them does not need one is tested on a CPU.
 """
 
 import ctypes
+import gc
+import resource
 from collections.abc import Callable
 
 import numpy as np
@@ -55,14 +57,31 @@ def keep_freed_memory() -> None:
 
     Gradients and activations are freed and asked for again in every step on a CPU; from the kernel
     they would come back page by page, each zeroed first, which costs VGG11 a quarter of its time.
+    Where the address space is limited (ulimit -v), nothing is kept: what one size of tensor leaves
+    behind could not be had as another.
     """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return
+    if libc := _glibc():
+        mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def give_back_memory() -> None:
+    """Give freed memory back, so that it can be had again in other pieces."""
+    gc.collect()
+    if libc := _glibc():
+        libc.malloc_trim(0)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _glibc() -> ctypes.CDLL | None:
     try:
-        libc = ctypes.CDLL("libc.so.6")
+        return ctypes.CDLL("libc.so.6")
     except OSError:
-        return  # another C library, which has its own ways
-    mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
-    libc.mallopt(mmap_max, 0)
-    libc.mallopt(trim_threshold, 2**31 - 1)
+        return None  # another C library, which has its own ways
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -73,7 +92,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    names = ("DefaultCPUAllocator", "std::bad_alloc")  # PyTorch has no class of its own for these
+    # PyTorch has no class of its own for these; the last is oneDNN's, which does not say why.
+    names = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a primitive")
     return isinstance(error, RuntimeError) and any(name in str(error) for name in names)
 
 

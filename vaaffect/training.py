@@ -27,6 +27,7 @@ from .fast import (
     FixedStep,
     autocast_dtype,
     default_device,
+    give_back_memory,
     is_out_of_memory,
     keep_freed_memory,
     take_step,
@@ -209,10 +210,11 @@ def train(
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                epoch = state.progress.epoch + 1
+                epoch, why = state.progress.epoch + 1, str(error).splitlines()[0]
                 state = images = va = None
             if state is None:  # outside of `except`, which keeps all tensors of the failed step
-                _divide_batches(run, model_name, recipe, epoch)
+                give_back_memory()
+                _divide_batches(run, model_name, recipe, epoch, why)
 
         state.model.load_state_dict(state.best)
         tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
@@ -366,7 +368,7 @@ def _parts(divided: dict[int, int], epoch: int) -> int:
     return max((parts for since, parts in divided.items() if since <= epoch), default=1)
 
 
-def _divide_batches(run: Path, model_name: str, recipe: Recipe, epoch: int) -> None:
+def _divide_batches(run: Path, model_name: str, recipe: Recipe, epoch: int, why: str) -> None:
     """Double the number of parts from this epoch on, say so, and write it down.
 
     Raises:
@@ -377,13 +379,12 @@ def _divide_batches(run: Path, model_name: str, recipe: Recipe, epoch: int) -> N
     if recipe.batch_size // parts < 2:
         raise UserError(
             f"{run}: memory does not suffice to train {model_name} on even two or three images at "
-            "a time; use a smaller SIZE, a smaller model, or a machine with more memory."
+            f"a time ({why}); use a smaller SIZE, a smaller model, or a machine with more memory."
         )
-    write_memory(run, divided | {epoch: parts})
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    earlier = {since: n for since, n in divided.items() if since < epoch}
+    write_memory(run, earlier | {epoch: parts})
     print(
-        f"{run.name}: memory ran out in epoch {epoch}. From there on each batch of "
+        f"{run.name}: memory ran out in epoch {epoch} ({why}). From there on each batch of "
         f"{recipe.batch_size} goes through in {parts} parts of at most "
         f"{-(-recipe.batch_size // parts)} images; gradients add up to those of the batch, but "
         "batch normalisation sees one part at a time."
