@@ -5,12 +5,10 @@ written last, so a folder without one is unfinished. Processes write into one fi
 reads it as a memory map, so a corpus larger than memory is no problem.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import pandas as pd
 
 from .corpus import PROBLEM_COLUMNS, Corpus
 from .errors import UserError
-from .files import read_manifest, sha256_of, write_atomically
+from .files import held, read_manifest, sha256_of, write_atomically
 from .parallel import in_processes
 from .paths import CROPS
 from .pictures import name_of, read, tasks
@@ -145,7 +143,7 @@ def build_crops(
     try:
         manifest = read_manifest(folder)
         if manifest is None:
-            with _held(folder):
+            with held(folder):
                 manifest = read_manifest(folder)  # another process may have been faster
                 if manifest is None:
                     manifest = _build(corpus, size, margin, folder, workers, progress)
@@ -166,19 +164,6 @@ def build_crops(
         problems=pd.read_csv(folder / "problems.csv"),
         key=key,
     )
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it; whoever comes second waits. However a process ends, the system
-    lets go of what it held, so a folder that can be held and is unfinished is nobody's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _build(

@@ -97,11 +97,24 @@ def _pretrained(name: str) -> nn.Module:
 
 def _with_two_outputs(model: nn.Module) -> nn.Module:
     """Replace the last linear layer by a new one with two outputs (thesis, section 4.1)."""
-    if isinstance(model, zoo.VGG | zoo.AlexNet):
-        model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, 2)
-    else:
-        model.fc = nn.Linear(model.fc.in_features, 2)
+    put_head(model, nn.Linear(head_of(model).in_features, 2))
     return model
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The last layer: it maps the features of a picture to valence and arousal."""
+    return model.get_submodule(_head_name(model))
+
+
+def put_head(model: nn.Module, head: nn.Module) -> None:
+    """Replace the last layer; with `nn.Identity()` the network answers with its features."""
+    model.set_submodule(_head_name(model), head)
+
+
+def _head_name(model: nn.Module) -> str:
+    if isinstance(model, zoo.VGG | zoo.AlexNet):
+        return f"classifier.{len(model.classifier) - 1}"
+    return "fc"
 
 
 def count_parameters(model: nn.Module) -> int:

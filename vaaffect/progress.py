@@ -36,9 +36,20 @@ def report(event: dict) -> None:
         pass  # progress is a courtesy: a full disk shows itself where results are written
 
 
-def report_epoch(what: str, epoch: int, epochs: int, loss: float | None, seconds: float) -> None:
-    """Report that epoch `epoch` of `epochs` ended after `seconds`, with its training loss."""
-    report({"what": what, "epoch": epoch, "epochs": epochs, "loss": loss, "seconds": seconds})
+def report_epoch(
+    what: str,
+    epoch: int,
+    epochs: int,
+    loss: float | None,
+    seconds: float,
+    left: float | None = None,
+) -> None:
+    """Report that epoch `epoch` of `epochs` ended after `seconds`, with its training loss.
+
+    `left` are the seconds that the training needs until it ends, at most, where known.
+    """
+    event = {"what": what, "epoch": epoch, "epochs": epochs, "loss": loss, "seconds": seconds}
+    report(event if left is None else event | {"left": left})
 
 
 def report_step(what: str, done: int, total: int) -> None:
@@ -47,7 +58,7 @@ def report_step(what: str, done: int, total: int) -> None:
 
 
 def describe(event: dict) -> str:
-    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081`."""
+    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081  00:12 left`."""
     parts = [str(event.get("what", ""))]
     if "epoch" in event:
         parts.append(f"epoch {event['epoch']}/{event.get('epochs', '?')}")
@@ -55,6 +66,8 @@ def describe(event: dict) -> str:
         parts.append(f"{event['done']}/{event.get('total', '?')}")
     if isinstance(event.get("loss"), int | float):
         parts.append(f"loss {event['loss']:.3f}")
+    if isinstance(event.get("left"), int | float):
+        parts.append(f"{clock(event['left'])} left")
     return "  ".join(part for part in parts if part)
 
 
