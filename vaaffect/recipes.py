@@ -9,6 +9,7 @@ from .errors import UserError
 from .predictions import FROM_SCRATCH
 
 _CHOICES = {
+    "weights": ("none", "imagenet", "pretext"),
     "schedule": ("constant", "one-cycle"),
     "optimizer": ("sgd", "adamw"),
     "trained": ("all", "head"),
@@ -37,7 +38,7 @@ class Recipe:
         flip: mirror each training image with probability one half.
         shift: largest random shift (of half the crop's side) and zoom, as a share.
         jitter: largest random change of brightness and of contrast, as a share.
-        weights: "imagenet", or "none" for training from scratch.
+        weights: "imagenet", "pretext" (see `pretext.py`), or "none" for training from scratch.
         trained: "all" weights, or the "head" alone (feature extraction, thesis section 3.5): the
             rest stays as it starts, in eval mode, and its answers are computed once.
         stop: when a training ends, see `reason_to_stop`: after all "epochs"; once "converged", the

@@ -35,7 +35,7 @@ from .fast import (
 )
 from .files import held
 from .frozen import cached_features
-from .models import build_model, head_of, put_head
+from .models import Start, build_model, head_of, put_head, start_from
 from .paths import FEATURES
 from .predictions import prediction_table
 from .progress import report_epoch
@@ -107,7 +107,13 @@ class State:
 
 
 def run_config(
-    model: str, recipe: Recipe, crops: Crops, split: Split, seed: int, elsewhere: Sequence[Crops]
+    model: str,
+    recipe: Recipe,
+    crops: Crops,
+    split: Split,
+    seed: int,
+    elsewhere: Sequence[Crops],
+    start: Start | None = None,
 ) -> dict:
     """Everything that determines the result of a training."""
     device = default_device()
@@ -122,6 +128,7 @@ def run_config(
         "by": split.by,
         "split": split.fingerprint(),
         "elsewhere": [other.key for other in elsewhere],
+        "start": start and start.sha256,
         "seed": seed,
         "device": device.type,
         "precision": str(autocast_dtype(device)).removeprefix("torch."),
@@ -138,6 +145,7 @@ def train(
     *,
     seed: int = 0,
     elsewhere: Sequence[Crops] = (),
+    start: Start | None = None,
     keep_model: bool = False,
     checkpoint_seconds: float = 60.0,
     after_epoch: Callable[[Progress], None] | None = None,
@@ -164,6 +172,7 @@ def train(
         runs: folder of run folders.
         seed: of initial weights, batch order, augmentation and dropout.
         elsewhere: other corpora, of which every frame is predicted too, after the test.
+        start: the weights to start from, for a recipe whose weights are "pretext".
         keep_model: whether model.pt (the chosen epoch's weights) stays after the test.
         checkpoint_seconds: write a checkpoint at the end of an epoch if the last one is this old.
         after_epoch: called at the end of each epoch.
@@ -186,7 +195,13 @@ def train(
                 f"crops of {other.label} have another size than those of {crops.label}; make both "
                 "with the same SIZE."
             )
-    config = run_config(model_name, recipe, crops, split, seed, elsewhere)
+    if (recipe.weights == "pretext") != (start is not None):
+        raise UserError(
+            f"recipe {recipe.name!r} has weights {recipe.weights!r}, and "
+            f"{'none' if start is None else 'weights of a pretext task'} to start from were given; "
+            'give `start` for "pretext", and for nothing else.'
+        )
+    config = run_config(model_name, recipe, crops, split, seed, elsewhere, start)
     run = runs / run_name(config)
     with held(run):
         if is_finished(run, keep_model):
@@ -200,7 +215,7 @@ def train(
 
         state = None
         while state is None:
-            state = _start(model_name, recipe, crops, seed, device, run)
+            state = _start(model_name, recipe, crops, seed, device, run, start)
             images, va = on_device(source(state, crops), device), _labels(crops, device)
             what = f"{model_name} fold {split.fold}"
             try:
@@ -252,12 +267,20 @@ def train(
 
 
 def _start(
-    model_name: str, recipe: Recipe, crops: Crops, seed: int, device: torch.device, run: Path
+    model_name: str,
+    recipe: Recipe,
+    crops: Crops,
+    seed: int,
+    device: torch.device,
+    run: Path,
+    start: Start | None,
 ) -> State:
     """The training as its newest checkpoint left it, or before the first epoch."""
     torch.manual_seed(seed)
-    weights = None if recipe.weights == "none" else recipe.weights
+    weights = "imagenet" if recipe.weights == "imagenet" else None
     network = build_model(model_name, weights, crops.images.shape[1])
+    if start is not None:
+        start_from(network, start)
     network.to(device, memory_format=torch.channels_last)
     model = network
     if recipe.trained == "head":
