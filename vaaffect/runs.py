@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from . import distributed
 from .errors import UserError
 from .files import sha256_of, write_atomically
 from .models import build_model
@@ -44,7 +45,7 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
 
 
 def read_done(run: Path) -> dict:
-    """done.json of a finished run: best_epoch, best_val_mse, seconds, sha256."""
+    """done.json: best_epoch, best_val_mse, seconds, threads, processes, sha256."""
     return json.loads((run / "done.json").read_text())
 
 
@@ -72,7 +73,11 @@ def load_checkpoint(run: Path, device: torch.device) -> dict | None:
 def finish_run(
     run: Path, predictions: pd.DataFrame, outcome: dict, model: nn.Module | None
 ) -> None:
-    """Write predictions, the model where given, and last done.json; remove the checkpoints."""
+    """Write predictions, the model where given, and last done.json; remove the checkpoints.
+
+    done.json also says by how many threads and processes: they decide the last bits of a result.
+    """
+    outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
     predictions.to_parquet(run / "predictions.parquet", index=False)
     hashes = {"predictions.parquet": sha256_of(run / "predictions.parquet")}
     if model is not None:

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from . import distributed
 from .crops import Crops
 from .errors import UserError
 from .models import build_model
@@ -274,10 +275,12 @@ def train(
             )
     config = run_config(model_name, recipe, crops, split, seed, elsewhere)
     run = runs / run_name(config)
-    if is_finished(run, keep_model):
+    if distributed.from_first(is_finished(run, keep_model)):
         return run
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(config, indent=1))
+    first = distributed.is_first()  # of several processes (torchrun), which alone writes
+    if first:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.json").write_text(json.dumps(config, indent=1))
 
     keep_freed_memory()
     device = default_device()
@@ -286,6 +289,7 @@ def train(
     weights = None if recipe.weights == "none" else recipe.weights
     model = build_model(model_name, weights, crops.images.shape[1])
     model.to(device, memory_format=torch.channels_last)
+    model = distributed.prepare(model)
     optimizer = build_optimizer(model, recipe)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     progress = Progress()
@@ -305,7 +309,7 @@ def train(
                 f"(its loss is {loss}); use a smaller lr than {recipe.lr}."
             )
         error = predict(model, images, split.val, device) - crops.va[split.val]
-        val = float(np.mean(error**2))
+        val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
             progress.best_epoch, progress.best_val = progress.epoch, val
@@ -313,17 +317,21 @@ def train(
         seconds = time.monotonic() - started
         row = {"epoch": progress.epoch, "train_mse": loss, "val_mse": val, "seconds": seconds}
         progress.history.append(row)
-        pd.DataFrame(progress.history).to_csv(run / "history.csv", index=False)
+        if first:
+            pd.DataFrame(progress.history).to_csv(run / "history.csv", index=False)
         what = f"{model_name} fold {split.fold}"
         report_epoch(what, progress.epoch, recipe.epochs, loss, seconds)
         last = progress.epoch == recipe.epochs
-        if not last and time.monotonic() - written >= checkpoint_seconds:
+        if first and not last and time.monotonic() - written >= checkpoint_seconds:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
             save_checkpoint(run, state | {"progress": asdict(progress)}, progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
 
+    if not first:
+        distributed.wait_for_first()
+        return run
     model.load_state_dict(best)
     tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
     tables = [
@@ -347,6 +355,7 @@ def train(
     }
     table = pd.concat(tables, ignore_index=True)
     finish_run(run, table, outcome, model if keep_model else None)
+    distributed.wait_for_first()
     return run
 
 
@@ -392,11 +401,15 @@ def train_epoch(
             recipe, epoch * len(batches) + i, recipe.epochs * len(batches)
         )
         x = augment(to_input(images[batch]), recipe, generator)
+        mine = distributed.share(len(batch))  # all of it, unless several processes share it
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            pred = model(x)
-        loss = nn.functional.mse_loss(pred.float(), va[batch])
+            pred = model(x[mine])
+        loss = nn.functional.mse_loss(pred.float(), va[batch][mine]) * (len(pred) / len(batch))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.sum_gradients(model)
         optimizer.step()
         total += loss.detach()
-    return float(total) / len(batches)  # the epoch's only read-back from the device
+    return float(distributed.summed(total)) / len(
+        batches
+    )  # the epoch's only read-back from the device
