@@ -281,7 +281,7 @@ def test_how_is_no_parameter_of_a_study(tmp_path):
         hashes.append(json.loads((toy.out / "manifest.json").read_text())["parameters_hash"])
     assert hashes[0] == hashes[1]
     toy.write("00_start", ["# Start", "1 / 0"])
-    with pytest.raises(UserError, match="continue with: .* --jobs 2 --resume"):
+    with pytest.raises(UserError, match=r"continue with: .* --jobs 2 --resume"):
         toy.run(only=["00"], how=how)
 
 
