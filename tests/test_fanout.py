@@ -19,7 +19,7 @@ import pytest
 import torch
 from toy_study import Toy
 
-from vaaffect import cluster, fanout, paths
+from vaaffect import cluster, fanout, paths, training
 from vaaffect.__main__ import main
 from vaaffect.crops import build_crops
 from vaaffect.errors import UserError
@@ -40,9 +40,9 @@ def splits(tiny_crops) -> list[Split]:
 @pytest.fixture(scope="module")
 def trainings(tiny_crops, splits) -> list[Training]:
     return [
-        Training(model, RECIPE, tiny_crops, split, seed=1, keep_model=split.fold == 0)
+        Training("vgg_tiny_bn", RECIPE, tiny_crops, split, seed=seed, keep_model=split.fold == 0)
         for split in splits
-        for model in ("resnet10", "vgg_tiny_bn")
+        for seed in (1, 2)
     ]
 
 
@@ -71,9 +71,9 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
     assert [run.name for run in together] == [run.name for run in alone]
     for one, other in zip(tables(alone), tables(together), strict=True):
         pd.testing.assert_frame_equal(one, other)  # to the last bit
-    for run, training in zip(together, trainings, strict=True):
+    for run, one in zip(together, trainings, strict=True):
         assert json.loads((run / "done.json").read_text())["threads"] == SHARE
-        assert (run / "model.pt").exists() == training.keep_model
+        assert (run / "model.pt").exists() == one.keep_model
 
     # The display learns from every process.
     assert {event["training"] for event in events if "epoch" in event} == {0, 1, 2, 3}
@@ -87,19 +87,20 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
     assert "at_once" in (plan := listen.read()[0]["fanout"]) and plan["ended"] == [0, 1, 2, 3]
 
 
-def test_another_number_of_threads_changes_the_last_bits_only(trainings, tmp_path):
-    found = []
+def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
+    found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         [run] = train_all(trainings[:1], tmp_path / str(threads))
         found.append(tables([run])[0][["valence_pred", "arousal_pred"]])
     torch.set_num_threads(before)
-    assert np.allclose(*found, atol=5e-3)
+    assert np.allclose(*found, atol=1e-5)
 
 
 def test_who_fails_is_named_and_the_others_are_kept(trainings, tmp_path):
-    good = trainings[1]
+    good = trainings[0]
     wild = dataclasses.replace(good, recipe=dataclasses.replace(RECIPE, lr=1e6), seed=7)
     rows = dataclasses.replace(good.split, test=np.array([10**6]))
     beyond = dataclasses.replace(good, split=rows)
@@ -117,9 +118,8 @@ def test_who_fails_is_named_and_the_others_are_kept(trainings, tmp_path):
 
 
 def test_a_killed_worker_is_named_and_running_again_completes(trainings, tmp_path, listen):
-    longer = dataclasses.replace(RECIPE, epochs=40)
-    several = [dataclasses.replace(t, model="vgg_tiny_bn", seed=s) for s, t in enumerate(trainings)]
-    several = [dataclasses.replace(t, recipe=longer) for t in several[:3]]
+    longer = dataclasses.replace(RECIPE, epochs=12)
+    several = [dataclasses.replace(one, recipe=longer) for one in trainings[:3]]
     killed = []
 
     def kill() -> None:
@@ -138,13 +138,15 @@ def test_a_killed_worker_is_named_and_running_again_completes(trainings, tmp_pat
     message = str(error.value)
     assert "1 of 3 trainings failed, the others are finished and kept" in message
     assert "its process was killed (SIGKILL)" in message
-    [named] = [training for training in several if str(training) in message]
+    [named] = [one for one in several if str(one) in message]
     assert len(list((tmp_path / "runs").glob("*/done.json"))) == 2
     runs = train_all(several, tmp_path / "runs", How(jobs=2))
-    alone = tables(runs)[several.index(named)]
+    completed = tables(runs)[several.index(named)]
+    before = torch.get_num_threads()
     torch.set_num_threads(SHARE)
     [undisturbed] = tables(train_all([named], tmp_path / "whole"))
-    pd.testing.assert_frame_equal(alone, undisturbed)
+    torch.set_num_threads(before)
+    pd.testing.assert_frame_equal(completed, undisturbed)
 
 
 SCRIPT = """
@@ -159,7 +161,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_the_one_who_started_it(how, trainings, tmp_path, listen):
     endless = dataclasses.replace(RECIPE, epochs=100_000)
-    work = [dataclasses.replace(training, recipe=endless) for training in trainings[:2]]
+    work = [dataclasses.replace(one, recipe=endless) for one in trainings[:2]]
     (tmp_path / "work.pickle").write_bytes(pickle.dumps(work))
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, tmp_path / "script.py", tmp_path / "work.pickle", tmp_path / "runs"]
@@ -271,8 +273,8 @@ def test_what_a_cluster_needs_is_named(monkeypatch, capsys):
 
 def test_how_is_no_parameter_of_a_study(tmp_path):
     hashes = []
+    toy = Toy(tmp_path)
     for how in (None, How(jobs=2)):
-        toy = Toy(tmp_path / str(how))
         seen = toy.out.parent / "seen"
         code = f"import os\nopen({str(seen)!r}, 'w').write(os.environ.get('VAAFFECT_JOBS', ''))"
         toy.write("00_start", ["# Start", code])

@@ -106,6 +106,7 @@ def in_workers(
     context = multiprocessing.get_context("spawn")  # as in `in_processes`
     todo = deque(enumerate(tasks))
     team: dict[Connection, _Worker] = {}
+    dismissed: list[_Worker] = []
     try:
         for place in range(min(workers, len(todo))):
             worker = _Worker.hire(context, function, start, place)
@@ -122,11 +123,12 @@ def in_workers(
                     worker.take(*todo.popleft())
                 else:
                     connection.close()  # tells the worker to go
+                    dismissed.append(worker)
                 yield number, result
     finally:
         for worker in team.values():
             worker.process.terminate()
-        for worker in team.values():
+        for worker in [*team.values(), *dismissed]:
             worker.process.join()
 
 

@@ -24,7 +24,8 @@ fi
 folder=$(mktemp -d /tmp/vaaffect-slurm-XXXXXX)
 mkdir "$folder"/{munge,state,spool,shared}
 chmod 755 "$folder" "$folder/munge"
-running() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2> /dev/null; }
+# A zombie has ended; in a container nobody may come to fetch it.
+running() { [ -s "$1" ] && ps -o stat= -p "$(cat "$1")" | grep -qv '^Z'; }
 stop() {
     status=$?
     trap - EXIT INT TERM
