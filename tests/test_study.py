@@ -333,7 +333,7 @@ def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():
 def test_clock_and_describe():
     assert [clock(s) for s in (0, 65, 3600, -1)] == ["00:00", "01:05", "1:00:00", "00:00"]
     event = {"what": "vgg11_bn fold 0", "epoch": 2, "epochs": 4, "loss": 0.0812, "seconds": 1}
-    assert describe(event) == "vgg11_bn fold 0  epoch 2/4  loss 0.081  ETA 00:02"
+    assert describe(event) == "vgg11_bn fold 0  epoch 2/4  loss 0.081"
     assert describe({"what": "crops", "done": 3, "total": 9}) == "crops  3/9"
     assert describe({}) == ""
 

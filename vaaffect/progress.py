@@ -64,7 +64,7 @@ def report_step(what: str, done: int, total: int) -> None:
 
 
 def describe(event: dict) -> str:
-    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081  ETA 00:12`."""
+    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081`."""
     parts = [str(event.get("what", ""))]
     if "epoch" in event:
         parts.append(f"epoch {event['epoch']}/{event.get('epochs', '?')}")
@@ -72,9 +72,6 @@ def describe(event: dict) -> str:
         parts.append(f"{event['done']}/{event.get('total', '?')}")
     if isinstance(event.get("loss"), int | float):
         parts.append(f"loss {event['loss']:.3f}")
-    left = event.get("epochs", 0) - event.get("epoch", 0) if "epochs" in event else 0
-    if left and isinstance(event.get("seconds"), int | float):
-        parts.append(f"ETA {clock(left * event['seconds'])}")
     return "  ".join(part for part in parts if part)
 
 
