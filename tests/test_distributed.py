@@ -85,11 +85,11 @@ def test_two_processes_train_like_one(tiny_crops, tmp_path, monkeypatch):
         apart = {name: (mine[name] - other[name]).double().norm() for name in first}
         learned = [name for name in first if not name.endswith("num_batches_tracked")]
         most = max(moved[name] for name in learned)
-        for name in first:
-            if name not in learned:
-                assert moved[name] > 0 and apart[name] == 0, name
-            elif moved[name] > 1e-4 * most:  # not a bias that batch normalisation cancels
-                assert apart[name] < 1e-3 * moved[name], name
+        assert all(moved[n] > 0 and apart[n] == 0 for n in first if n not in learned)
+        # Without the biases that batch normalisation cancels.
+        ratios = [float(apart[n] / moved[n]) for n in learned if moved[n] > 1e-4 * most]
+        assert len(ratios) > 10 and np.median(ratios) < 1e-4
+        assert max(ratios) < 1e-2  # one maximum of a pooling may be another one after rounding
     # Three epochs of VGG end with the same predictions.
     predictions = [
         pd.read_parquet(folder / pairs[0][0].name / "predictions.parquet")
