@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
@@ -147,7 +148,9 @@ class _Worker:
     ) -> "_Worker":
         here, there = context.Pipe()
         process = context.Process(target=_work, args=(there, function, start, place), daemon=True)
-        # Ctrl-C reaches every process of the terminal; it is this one that ends the others.
+        # Ctrl-C reaches every process of the terminal; it is this one that ends the others. (The
+        # tracker, which `start` would start the first time, unblocks the signal when it is up.)
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()  # inherits what is blocked
