@@ -7,7 +7,7 @@ VENV := .venv/bin
 .PHONY: help study test test-slurm lab bench lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS=4 trains 4 at a time
 	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS))
