@@ -51,7 +51,7 @@ def main(shared: Path) -> None:
         for name in ("vgg_tiny_bn", "resnet10")
     ]
     # Long enough to be found and killed; short enough to be completed by the second call.
-    long = dataclasses.replace(good[0], recipe=dataclasses.replace(recipe, name="long", epochs=60))
+    long = dataclasses.replace(good[0], recipe=dataclasses.replace(recipe, name="long", epochs=200))
     wrong = dataclasses.replace(
         good[1], recipe=dataclasses.replace(recipe, name="wrong", lr=1e6, epochs=40)
     )
@@ -62,13 +62,14 @@ def main(shared: Path) -> None:
     killed = []
 
     def kill() -> None:
-        """scancel the job of training 0 when its first epoch has been reported here."""
-        while not any(event.get("training") == 0 and "epoch" in event for event in heard.read()):
+        """scancel the job of training 0 after its first epoch, at once: submitit ignores SIGTERM,
+        so that a short training would end well while SLURM still waits."""
+        while not [path for path in runs.glob("slurm/*/events-0.jsonl") if path.stat().st_size]:
             time.sleep(0.1)
         queue = ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i"]
         jobs = subprocess.run(queue, capture_output=True, text=True).stdout.split()
         [job] = [job for job in jobs if job.endswith("_0")]
-        subprocess.run(["scancel", job], check=True)
+        subprocess.run(["scancel", "--full", "--signal=KILL", job], check=True)
         killed.append(job)
 
     killer = threading.Thread(target=kill)
@@ -80,6 +81,8 @@ def main(shared: Path) -> None:
     else:
         raise AssertionError("a killed and a failing training were not noticed")
     killer.join()
+    told = {event["training"] for event in heard.read() if "epoch" in event}
+    assert told >= {2, 3, 4, 5}, told  # what jobs report arrives here
     first, *named = message.splitlines()
     assert first.startswith("2 of 6 trainings failed, the others are finished and kept"), message
     assert len(named) == 2, message
