@@ -28,6 +28,10 @@ class Batch:
     va: Tensor
     draws: Tensor
 
+    def rows(self, some: slice) -> "Batch":
+        """Some of the batch's rows."""
+        return Batch(self.images[some], self.va[some], self.draws[:, some])
+
     def split(self, parts: int) -> "list[Batch]":
         """The batch in parts whose sizes differ by at most one."""
         images, va = self.images.tensor_split(parts), self.va.tensor_split(parts)

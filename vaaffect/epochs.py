@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import distributed
 from .batches import Batch, gather
 from .errors import UserError
 from .fast import answers, take_step
@@ -112,8 +113,6 @@ def epoch_losses(
     order = torch.from_numpy(np.asarray(rows))[torch.randperm(len(rows), generator=generator)]
     steps = len(order) // recipe.batch_size
     order = order[: steps * recipe.batch_size].view(steps, recipe.batch_size)
-    # Share the batch among ranks: with several (torchrun), each keeps its columns of `order` here,
-    # and its last columns of `draws` below, which are drawn for the whole batch.
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
     labels = va[order.to(device)]
@@ -123,4 +122,4 @@ def epoch_losses(
         rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
         set_rate(optimizer, rate)
         losses[i] = step(Batch(pictures, labels[i], draws[i]))
-    return losses
+    return distributed.summed(losses)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import distributed
 from .batches import Batch, augment, to_input
 from .recipes import Recipe
 
@@ -167,17 +168,19 @@ def take_step(
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batch.va.device)
-    for part in batch.split(parts):
+    whole = len(batch.va)
+    # All of it, unless several processes share the batch (torchrun).
+    for part in batch.rows(distributed.share(whole)).split(parts):
         x = as_input(part.images)
         if x.ndim == 4:  # pictures
             x = augment(x, recipe, part.draws)
         with autocast(x.device):
             pred = model(x)
-        share = len(part.va) / len(batch.va)
+        share = len(part.va) / whole
         loss = nn.functional.mse_loss(pred.float(), part.va) * share
         loss.backward()
         total += loss.detach()
-    # Average gradients: with several ranks (torchrun), here, before the one update.
+    distributed.sum_gradients(optimizer)
     optimizer.step()
     return total
 

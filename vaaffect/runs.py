@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from . import distributed
 from .errors import UserError
 from .files import sha256_of, sync, write_atomically
 from .models import build_model
@@ -63,7 +64,8 @@ def read_done(run: Path) -> dict:
     """done.json of a finished run.
 
     best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipes.reason_to_stop`), seconds
-    (in training), parts (see `read_memory`), compiled, sha256 (of the result files).
+    (in training), parts (see `read_memory`), compiled, threads, processes, sha256 (of the result
+    files).
     """
     return json.loads((run / "done.json").read_text())
 
@@ -115,7 +117,11 @@ def write_memory(run: Path, parts: dict[int, int]) -> None:
 def finish_run(
     run: Path, predictions: pd.DataFrame, outcome: dict, model: nn.Module | None
 ) -> None:
-    """Write predictions, the model where given, and last done.json; remove the checkpoints."""
+    """Write predictions, the model where given, and last done.json; remove the checkpoints.
+
+    done.json also says by how many threads and processes: they decide the last bits of a result.
+    """
+    outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
     writing = {"predictions.parquet": run / "predictions.parquet.writing"}
     predictions.to_parquet(writing["predictions.parquet"], index=False)
     if model is not None:

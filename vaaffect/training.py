@@ -7,6 +7,7 @@ become batches in `batches.py`; recipes and stopping rules in `recipes.py`; feat
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from . import distributed
 from .batches import Batch, on_device, resident, to_input
 from .crops import Crops
 from .epochs import build_optimizer, epoch_losses, predict, train_epoch
@@ -203,11 +205,14 @@ def train(
         )
     config = run_config(model_name, recipe, crops, split, seed, elsewhere, start)
     run = runs / run_name(config)
-    with held(run):
-        if is_finished(run, keep_model):
-            tidy_run(run)
+    first = distributed.is_first()  # of several processes (torchrun), which alone writes
+    with held(run) if first else nullcontext():
+        if distributed.from_first(is_finished(run, keep_model)):
+            if first:
+                tidy_run(run)
             return run
-        begin_run(run, config)
+        if first:
+            begin_run(run, config)
         keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
         device = default_device()
@@ -224,7 +229,8 @@ def train(
                     checkpoint_seconds, after_epoch,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                # One process alone cannot divide the batches of all.
+                if not is_out_of_memory(error) or distributed.count() > 1:
                     raise
                 epoch, why = state.progress.epoch + 1, str(error).splitlines()[0]
                 state = images = va = None
@@ -232,6 +238,9 @@ def train(
                 give_back_memory()
                 _divide_batches(run, model_name, recipe, epoch, why)
 
+        if not first:
+            distributed.wait_for_first()
+            return run
         state.model.load_state_dict(state.best)
         tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
         tables = [
@@ -263,6 +272,7 @@ def train(
         }
         table = pd.concat(tables, ignore_index=True)
         finish_run(run, table, outcome, state.network if keep_model else None)
+        distributed.wait_for_first()
     return run
 
 
@@ -286,6 +296,7 @@ def _start(
     if recipe.trained == "head":
         model = head_of(network)
         put_head(network, nn.Identity())
+    model = distributed.prepare(model)
     optimizer = build_optimizer(model, recipe)
     saved = load_checkpoint(run, device)
     if saved is None:
@@ -335,7 +346,8 @@ def _fit(
                 f"{run}: the training diverged in epoch {progress.epoch + 1} (its loss is {loss}); "
                 f"use a smaller lr than {recipe.lr}."
             )
-        val = float(np.mean((predict(model, images, split.val, device) - truth) ** 2))
+        error = predict(model, images, split.val, device) - truth
+        val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
             progress.best_epoch, progress.best_val = progress.epoch, val
@@ -350,16 +362,19 @@ def _fit(
                 "parts": parts,
             }
         )
-        write_history(run, progress.history)
+        if distributed.is_first():
+            write_history(run, progress.history)
         left = recipe.epochs - progress.epoch
         left_seconds = left * median(row["seconds"] for row in progress.history)
         report_epoch(what, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
         if progress.epoch == 1 and recipe.batch_size > GRAPH_UP_TO:
             gain, cost = COMPILING[device.type]
             rate = len(split.train) / seconds
-            progress.compiled = worth_compiling(left * len(split.train), rate, gain, cost)
+            worth = worth_compiling(left * len(split.train), rate, gain, cost)
+            progress.compiled = distributed.from_first(worth)
         last = reason_to_stop(recipe, progress.history) is not None
-        if not last and time.monotonic() - written >= checkpoint_seconds:
+        old = time.monotonic() - written >= checkpoint_seconds
+        if distributed.is_first() and old and not last:
             weights = {"model": model.state_dict(), "best": state.best}
             rest = {"optimizer": state.optimizer.state_dict(), "progress": asdict(progress)}
             save_checkpoint(run, weights | rest, progress.epoch)
@@ -374,7 +389,8 @@ def _step(
     """The fastest step for this device and batch; on a CPU the plain one."""
     forward = torch.compile(state.model) if state.progress.compiled else state.model
     step = partial(take_step, forward, state.optimizer, recipe, parts=parts)
-    if device.type == "cuda" and parts == 1 and recipe.batch_size <= GRAPH_UP_TO:
+    alone = distributed.count() == 1  # a graph would have to record what processes exchange
+    if device.type == "cuda" and alone and parts == 1 and recipe.batch_size <= GRAPH_UP_TO:
         return FixedStep(step, state.model, state.optimizer, record=True)
     return step
 
