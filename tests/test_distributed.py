@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from vaaffect import onefold, paths, training
+from vaaffect import fast, onefold, paths, training
 from vaaffect.errors import UserError
 from vaaffect.fanout import Training
 from vaaffect.models import build_model
@@ -23,8 +23,9 @@ SCRIPT = """
 import pickle, sys
 from pathlib import Path
 import torch
-from vaaffect import distributed, training
-training.autocast_dtype = lambda device: torch.float32  # bfloat16 would drown what is compared
+from vaaffect import distributed, fast, training
+# bfloat16 would drown what is compared.
+fast.autocast_dtype = training.autocast_dtype = lambda device: torch.float32
 torch.set_num_threads(1)
 with distributed.processes():
     for work in pickle.loads(Path(sys.argv[1]).read_bytes()):
@@ -64,7 +65,8 @@ def test_two_processes_train_like_one(tiny_crops, tmp_path, monkeypatch):
         Training("resnet10", one_step, tiny_crops, split, keep_model=True),
     ]
     together = by_processes(2, work, tmp_path)
-    monkeypatch.setattr(training, "autocast_dtype", lambda device: torch.float32)
+    for module in (fast, training):
+        monkeypatch.setattr(module, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     pairs = [(one.run(tmp_path / "alone"), one) for one in work]

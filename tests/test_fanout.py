@@ -19,7 +19,7 @@ import pytest
 import torch
 from toy_study import Toy
 
-from vaaffect import cluster, fanout, paths, training
+from vaaffect import cluster, fanout, fast, paths, training
 from vaaffect.__main__ import main
 from vaaffect.crops import build_crops
 from vaaffect.errors import UserError
@@ -88,7 +88,8 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
 
 
 def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "autocast_dtype", lambda device: torch.float32)
+    for module in (fast, training):
+        monkeypatch.setattr(module, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
     found = []
     for threads in (1, 2):

@@ -213,6 +213,7 @@ def train(
             return run
         if first:
             begin_run(run, config)
+        distributed.wait_for_first()
         keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
         device = default_device()
