@@ -22,7 +22,7 @@ from vaaffect.splits import Split, subject_folds
 from vaaffect.training import Recipe, train
 
 SEED = 20
-RECIPE = Recipe("kill", epochs=8, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
+RECIPE = Recipe("kill", epochs=6, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
 
 
 def train_here(crops: Crops, split: Split, folder: Path, how: str = "") -> None:
@@ -37,14 +37,14 @@ def train_here(crops: Crops, split: Split, folder: Path, how: str = "") -> None:
 
 def half_then_die(save, state, path: Path) -> None:
     save(state, path)
-    if state.get("progress", {}).get("epoch") == 5:
+    if state.get("progress", {}).get("epoch") == 4:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_at_checkpoint(sync, path: Path) -> None:
     sync(path)
-    if path.name == "checkpoint.writing" and list(path.parent.glob("checkpoint_000005_*")):
+    if path.name == "checkpoint.writing" and list(path.parent.glob("checkpoint_000003_*")):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -127,8 +127,7 @@ def test_a_kill_while_a_checkpoint_is_written(how, start, undisturbed, tmp_path)
     assert process.exitcode == -signal.SIGKILL
     [run] = tmp_path.iterdir()
     whole_epochs = {p.name.split("_")[1] for p in run.glob("checkpoint_*.pt")}
-    last = "000005" if how == "before the rename" else "000004"
-    assert max(whole_epochs) == last and (run / "checkpoint.writing").exists()
+    assert max(whole_epochs) == "000003" and (run / "checkpoint.writing").exists()
     again = start(tmp_path)
     again.join()
     assert again.exitcode == 0

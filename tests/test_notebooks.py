@@ -109,3 +109,4 @@ def test_the_thesis_profile_is_the_thesis():
     assert values["PER_MODEL"]["resnet152"] == {"epochs": 100, "batch_size": 50}
     recipe = {k: values["RECIPE"][k] for k in ("optimizer", "lr", "momentum", "weights")}
     assert recipe == {"optimizer": "sgd", "lr": 0.001, "momentum": 0.9, "weights": "imagenet"}
+    assert values["RECIPE"]["stop"] == "converged"

@@ -334,6 +334,7 @@ def test_clock_and_describe():
     assert [clock(s) for s in (0, 65, 3600, -1)] == ["00:00", "01:05", "1:00:00", "00:00"]
     event = {"what": "vgg11_bn fold 0", "epoch": 2, "epochs": 4, "loss": 0.0812, "seconds": 1}
     assert describe(event) == "vgg11_bn fold 0  epoch 2/4  loss 0.081"
+    assert describe(event | {"left": 75.0}).endswith("loss 0.081  01:15 left")
     assert describe({"what": "crops", "done": 3, "total": 9}) == "crops  3/9"
     assert describe({}) == ""
 
@@ -346,7 +347,7 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
     display = Display(["a"], {"a": 1.0}, sys.stdout, live=False)
     tail = Tail(path, display)
     assert tail.read() == []
-    report_epoch("net", 1, 2, None, 0.5)
+    report_epoch("net", 1, 2, None, 0.5, 0.5)
     report_step("crops", 1, 3)
     with path.open("a") as file:
         file.write('not json\n{"what": "half')
