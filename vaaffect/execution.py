@@ -19,6 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from . import paths
 from .files import write_atomically
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
 
 
@@ -101,7 +102,8 @@ def is_complete(notebook: NotebookNode) -> bool:
 def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
     """Take out, in place, what makes two runs differ or tells about this machine.
 
-    Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; local
+    Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; widgets
+    become their static pictures; local
     paths are replaced in the injected cell and in every text that a cell printed.
     """
     clean = cleaner(replacements)
@@ -119,6 +121,9 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
                 for key in ("text", "evalue", "traceback"):
                     if key in output:
                         output[key] = clean(output[key])
+                if "text/html" in output.get("data", {}):
+                    # Without its kernel a widget shows nothing; its static picture stays.
+                    output.data.pop(WIDGET, None)
                 for mime, data in output.get("data", {}).items():
                     if mime.startswith("text/") or mime.endswith(("json", "svg+xml")):
                         output.data[mime] = clean(data)
