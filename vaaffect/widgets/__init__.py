@@ -4,8 +4,8 @@ Both are anywidgets: Python here, a plain JavaScript module beside it, no build 
 can be interactive (papermill, exported pages, GitHub) they are a static picture.
 """
 
-from .camera import Camera, Predictor, Reading, camera
-from .plane import Plane, plane, read_with_predictor, read_with_run
+from .camera_widget import Camera, Predictor, Reading, camera
+from .plane_widget import Plane, plane, read_with_predictor, read_with_run
 
 __all__ = [
     "Camera",

@@ -1,4 +1,4 @@
-// The browser's camera: see camera.py.
+// The browser's camera: see camera_widget.py.
 
 const LONGEST = 640; // pixels of the picture that is sent, on its longer side
 const QUALITY = 0.85; // of its JPEG
@@ -21,6 +21,7 @@ const REASONS = {
 const UNPLUGGED = "The camera was unplugged, or taken away from the page. Plug it in and press Start.";
 const FROZE = "The camera sends no pictures any more. Look whether its cover or switch is closed, "
   + "then press Start again.";
+const LEFT = "The camera was turned off because this part of the page was taken away.";
 
 /** Why the page may not have a camera at all, or "" when it may. */
 function insecure() {
@@ -33,14 +34,13 @@ function insecure() {
     + `${hostname}", and open http://localhost:${port} instead.`;
 }
 
-/** Resolves with true at the camera's next picture, with false after a while without one. */
+/** Resolves at the camera's next picture, or after a while: a browser tells of none out of sight. */
 function nextPicture(video) {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), 250);
-    if (!video.requestVideoFrameCallback) return; // then four pictures a second have to do
-    video.requestVideoFrameCallback(() => {
+    const timer = setTimeout(resolve, 250);
+    video.requestVideoFrameCallback?.(() => {
       clearTimeout(timer);
-      resolve(true);
+      resolve();
     });
   });
 }
@@ -166,6 +166,8 @@ function render({ model, el }) {
     stream = null;
     video.srcObject = null;
     overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
+    trailed = [];
+    showReading(); // an old one must not be taken for a live one
     big.hidden = true;
     speed.textContent = "";
     show("off", wasOn ? "The camera is off." : "");
@@ -209,13 +211,15 @@ function render({ model, el }) {
   async function readOn(mine) {
     const shot = document.createElement("canvas");
     const pace = new Pace();
-    let fresh = performance.now();
-    trailed = [];
+    let [time, fresh] = [-1, performance.now()];
     while (mine === turn) {
-      const isNew = await nextPicture(video);
+      await nextPicture(video);
       if (mine !== turn) return;
-      if (isNew || document.hidden || !video.requestVideoFrameCallback) fresh = performance.now();
-      if (performance.now() - fresh > FROZEN) throw new Error(FROZE);
+      if (video.currentTime !== time || document.hidden) {
+        [time, fresh] = [video.currentTime, performance.now()];
+      } else if (performance.now() - fresh > FROZEN) {
+        throw new Error(FROZE);
+      } else continue;
       if (document.hidden || !video.videoWidth) continue; // nobody would see the reading
       const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
       shot.width = Math.round(video.videoWidth * scale);
@@ -239,21 +243,23 @@ function render({ model, el }) {
     }
   }
 
-  function showAnswer(answer, { rate, latency, kernel: inKernel }) {
-    drawFaces(overlay, answer, mirror.checked, colours);
-    const va = answer.faces[0]?.va;
+  function showReading(va) {
     const [v, a] = values.children;
     if (va) {
       trailed = [...trailed, va].slice(-TRAIL);
       plane.put(mark, va);
-      v.textContent = `valence ${signed(va[0])}`;
-      a.textContent = `arousal ${signed(va[1])}`;
-    } else {
-      v.textContent = a.textContent = "";
     }
+    v.textContent = va ? `valence ${signed(va[0])}` : "";
+    a.textContent = va ? `arousal ${signed(va[1])}` : "";
     mark.setAttribute("visibility", va ? "visible" : "hidden");
     trail.setAttribute("points",
       trailed.map(([x, y]) => `${x * RADIUS},${-y * RADIUS}`).join(" "));
+  }
+
+  function showAnswer(answer, { rate, latency, kernel: inKernel }) {
+    drawFaces(overlay, answer, mirror.checked, colours);
+    const va = answer.faces[0]?.va;
+    showReading(va);
     const more = answer.faces.length - 1;
     const text = !va ? "No face in the picture: look into the camera, with light on your face."
       : more > 0 ? `The camera is on. ${more + 1} faces; the plane shows the largest.`
@@ -303,7 +309,7 @@ function render({ model, el }) {
     if (event.key === "Escape" && state !== "off") stop();
   });
   // A cleared output or a deleted cell does not always run the clean-up below.
-  const watch = setInterval(() => state !== "off" && !el.isConnected && stop(), 300);
+  const watch = setInterval(() => state !== "off" && !el.isConnected && stop(LEFT), 300);
   const leave = () => stop();
   const restarted = () => {
     if (stream && model.get("comm_live") === false) stop(GONE);

@@ -1,4 +1,4 @@
-// The plane to drag a point through: see plane.py.
+// The plane to drag a point through: see plane_widget.py.
 
 function sliderText(control, value) {
   if (control.name === "person") return `${value}`;

@@ -18,7 +18,7 @@ from ..simulator.appearance import Identity, Scene, sample_identity
 from ..simulator.circumplex import action_units
 from ..simulator.face import build_set, render
 from .base import ONE_AT_A_TIME, Answer, Interactive, encode_jpeg, script, static_figure
-from .camera import Predictor
+from .camera_widget import Predictor
 
 # (picture (H, W, 3) uint8 RGB, its 68 landmarks) -> (valence, arousal), or None: no face found
 Reader = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
@@ -222,7 +222,9 @@ class Plane(Interactive):
             return None
         va = np.asarray(answer, dtype=float).reshape(-1)
         if va.shape != (2,) or not np.isfinite(va).all():
-            raise UserError(f"the {self.name} answered {answer!r}; it must give two finite numbers.")
+            raise UserError(
+                f"the {self.name} answered {answer!r}; it must give two finite numbers."
+            )
         return np.clip(va, -1, 1)
 
 
