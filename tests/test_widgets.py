@@ -261,6 +261,18 @@ def test_every_slider_changes_the_picture():
         assert np.abs(page.widget.picture - first).mean() > 0.3, control.name
 
 
+def test_a_sweep_says_what_a_model_is_blind_to(small):
+    table = widgets.plane(read_line(small)).sweep((0.5, 0.3), steps=3).set_index("slider")
+    assert list(table.index) == [control.label for control in CONTROLS]
+    light = table.loc[["Light from", "Harshness", "Brightness"]]
+    assert (light == 0).all(axis=None)  # the line sees landmarks alone
+    assert (table.loc[["Person", "Turn", "Nod"]] > 0.02).all(axis=None)
+    assert table.loc["Tilt"].max() < table.loc["Turn"].max()  # geometry() takes tilt away
+    assert widgets.plane(lambda picture, points: None).sweep((0, 0), 2).isna().sum().sum() == 14
+    with pytest.raises(UserError, match="no model"):
+        widgets.plane().sweep((0, 0))
+
+
 def test_the_plane_without_a_model_and_with_one_that_finds_nothing():
     page = Page(widgets.plane())
     assert page.ask("draw", va=[0, 0])["reading"] is None

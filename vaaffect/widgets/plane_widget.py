@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import traitlets
 from matplotlib.figure import Figure
 
@@ -185,8 +186,7 @@ class Plane(Interactive):
         side = np.linspace(-1, 1, 2 * steps + 1)[1::2]
         points = np.array([(v, a) for a in side for v in side if np.hypot(v, a) <= 1])
         with ONE_AT_A_TIME:
-            drawn = [draw(self._person(DEFAULTS), va, DEFAULTS) for va in points]
-            readings = [self._read(*one) for one in drawn]
+            drawn, readings = zip(*(self._at(va, DEFAULTS) for va in points), strict=True)
         crops = np.stack([crop_face(*one, 96, margin=0.2)[0] for one in drawn])
         figure = Figure(figsize=(10.4, 5.2) if self.name else (5.4, 5.2), layout="constrained")
         axs = figure.subplots(1, 2 if self.name else 1, squeeze=False)[0]
@@ -198,6 +198,36 @@ class Plane(Interactive):
                                  axs[1], self.colours["reading"])  # fmt: skip
             axs[1].set_title("where it was drawn (dot) and read (diamond)")
         return figure
+
+    def sweep(self, va: tuple[float, float], steps: int = 7) -> pd.DataFrame:
+        """How far each slider alone moves the reading of one expression, from end to end.
+
+        Args:
+            va: the expression that stays the same.
+            steps: values of each slider; every person is taken.
+
+        Returns:
+            A row per slider: its name, and the largest less the smallest reading of valence and of
+            arousal. Faces that the model does not find are left out; nan where it finds none.
+
+        Raises:
+            UserError: there is no model, or `va` is not a point.
+        """
+        if self._reader is None:
+            raise UserError("this plane has no model to ask; give plane() a reader.")
+        rows = []
+        for control in CONTROLS:
+            count = int(control.high) if control.name == "person" else steps
+            ranges = np.full(2, np.nan)
+            with ONE_AT_A_TIME:
+                tried = [
+                    self._at(point_of(va), DEFAULTS | {control.name: float(value)})[1]
+                    for value in np.linspace(control.low, control.high, count)
+                ]
+            if any(reading is not None for reading in tried):
+                ranges = np.ptp([reading for reading in tried if reading is not None], axis=0)
+            rows.append((control.label, *ranges.tolist()))
+        return pd.DataFrame(rows, columns=["slider", "valence moves by", "arousal moves by"])
 
     def static_html(self) -> str:
         """A grid of faces over the plane, with the model's readings beside it."""
@@ -212,6 +242,13 @@ class Plane(Interactive):
             f"In JupyterLab one drags a point through this plane: the drawn face follows{reads}. "
             "The faces are simulated.",
         )
+
+    def _at(
+        self, va: np.ndarray, settings: Mapping[str, float]
+    ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray | None]:
+        """((picture, landmarks), reading) at a point, with the sliders there."""
+        drawn = draw(self._person(settings), va, settings)
+        return drawn, self._read(*drawn)
 
     def _person(self, settings: Mapping[str, float]) -> Identity:
         return sample_identity(np.random.default_rng(self._seed + int(settings["person"]) - 1))
