@@ -55,6 +55,7 @@ class Noting:
 noting = Noting()
 """,
     "camera": "camera = widgets.camera(noting)\ncamera",
+    "busy": "import time\ntime.sleep(2)",
     "result": """
 print("RESULT", json.dumps({"noted": noting.noted, "poses": camera.poses.to_dict("records"),
                             "on": camera.is_on}))
@@ -166,10 +167,8 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
             [sys.executable, "-m", "jupyterlab", *options],
             cwd=work, env=kept | {k: str(v) for k, v in own.items()}, stdout=log, stderr=log,
         )  # fmt: skip
-        running = Lab(port, home)
         try:
-            running.wait_until_ready()
-            yield running
+            yield Lab(port, home)  # not ready yet: the clip can be drawn meanwhile
         finally:
             server.terminate()
             server.wait(20)

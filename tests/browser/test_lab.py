@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import ELSEWHERE, FRAMES, NOTEBOOK, START, truth
+from conftest import ELSEWHERE, FRAMES, NOTEBOOK, START, Lab, truth
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CELL = {name: index for index, name in enumerate(NOTEBOOK)}
@@ -71,8 +71,11 @@ def outside() -> Iterator[list[str]]:
     assert asked == []
 
 
-def open_lab(browser: Browser, address: str, outside: list[str], allowed: bool = True) -> Page:
+def open_lab(
+    browser: Browser, lab: Lab, outside: list[str], allowed: bool = True, host: str = "127.0.0.1"
+) -> Page:
     """The notebook in a context of its own, ready to run."""
+    lab.wait_until_ready()
     context: BrowserContext = browser.new_context(viewport={"width": 1280, "height": 1000})
     if allowed:
         context.grant_permissions(["camera"])
@@ -87,7 +90,7 @@ def open_lab(browser: Browser, address: str, outside: list[str], allowed: bool =
 
     page.on("request", lambda request: note(request.url))
     page.on("websocket", lambda socket: note(socket.url))
-    page.goto(address)
+    page.goto(lab.address(host))
     page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.content?.widgets?.length > 1")
     return page
 
@@ -160,9 +163,9 @@ def alert(page: Page) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(browser, lab, outside) -> Iterator[Page]:
+def page(lab, browser, outside) -> Iterator[Page]:
     """The notebook with its first cell run and the camera's widget shown."""
-    page = open_lab(browser, lab.address(), outside)
+    page = open_lab(browser, lab, outside)
     show_camera(page)
     yield page
     page.context.close()
@@ -207,6 +210,12 @@ def test_running_the_cell_again_and_clearing_it_end_the_camera(page):
     page.wait_for_selector(".va-widget .va-start")
     start_camera(page)
     assert tracks(page)[-1] == "live"
+    before = page.locator(".va-widget").get_attribute("data-readings")
+    run_cell(page, "busy")
+    after = page.locator(".va-widget").get_attribute("data-readings")
+    assert int(after) - int(before) > 8  # readings go on while a cell runs
+    page.evaluate("(i) => {window.jupyterapp.shell.currentWidget.content.activeCellIndex = i}",
+                  CELL["camera"])  # fmt: skip
     command(page, "notebook:clear-cell-output")
     wait_until(page, lambda: "live" not in tracks(page), 3, "the track ends with the output")
 
@@ -281,7 +290,7 @@ def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
 
 
 def test_a_camera_that_is_denied_is_explained(browser, lab, outside):
-    page = open_lab(browser, lab.address(), outside, allowed=False)
+    page = open_lab(browser, lab, outside, allowed=False)
     show_camera(page)
     page.get_by_role("button", name="Start the camera").click()
     page.wait_for_selector(".va-alert:visible")
@@ -291,7 +300,7 @@ def test_a_camera_that_is_denied_is_explained(browser, lab, outside):
 
 
 def test_a_page_from_another_address_is_told_about_the_tunnel(browser, lab, outside):
-    page = open_lab(browser, lab.address(ELSEWHERE), outside, allowed=False)
+    page = open_lab(browser, lab, outside, allowed=False, host=ELSEWHERE)
     assert page.evaluate("window.isSecureContext") is False
     show_camera(page)
     page.get_by_role("button", name="Start the camera").click()
@@ -301,7 +310,7 @@ def test_a_page_from_another_address_is_told_about_the_tunnel(browser, lab, outs
 
 def test_a_machine_without_a_camera_is_told_so(launch, lab, outside):
     browser = launch(camera=False)
-    page = open_lab(browser, lab.address(), outside)
+    page = open_lab(browser, lab, outside)
     show_camera(page)
     page.get_by_role("button", name="Start the camera").click()
     page.wait_for_selector(".va-alert:visible")

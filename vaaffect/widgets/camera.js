@@ -120,9 +120,10 @@ function render({ model, el }) {
 
   const plane = circumplex(model.get("emotions"), "the reading in the valence-arousal plane");
   const trail = svg("polyline", { class: "va-trail" });
+  const kept = svg("g", {});
   const mark = readingMark();
   plane.root.setAttribute("role", "img");
-  plane.root.append(trail, mark);
+  plane.root.append(trail, kept, mark);
   const values = element("p", { className: "va-values" }, element("span", { className: "va-v" }),
     element("span", { className: "va-a" }));
 
@@ -267,11 +268,12 @@ function render({ model, el }) {
     if (status.textContent !== text) status.textContent = text;
     speed.textContent = `${rate.toFixed(1)} readings/s, ${latency.toFixed(0)} ms each, `
       + `${inKernel.toFixed(0)} of them the model's`;
+    el.dataset.readings = Number(el.dataset.readings ?? 0) + 1;
     el.dataset.pace = JSON.stringify({ rate, latency, kernel: inKernel });
     showHold(answer);
   }
 
-  function showHold({ hold, kept, lost }) {
+  function showHold({ hold, kept: row, lost }) {
     if (hold) {
       const ready = hold.ready !== undefined;
       const left = Math.ceil(ready ? hold.ready : hold.left);
@@ -281,14 +283,20 @@ function render({ model, el }) {
     big.hidden = !hold;
     holdButton.disabled = Boolean(hold);
     if (lost) alert.say(lost);
-    if (!kept) return;
+    if (!row) return;
     const names = model.get("names"); // offer the next one
-    const next = names.indexOf(kept.pose) + 1;
-    if (next > 0 && next < names.length && poseName.value === kept.pose) poseName.value = names[next];
+    const next = names.indexOf(row.pose) + 1;
+    if (next > 0 && next < names.length && poseName.value === row.pose) poseName.value = names[next];
   }
 
   function showPoses() {
     const rows = model.get("held");
+    kept.replaceChildren(...rows.map((row) => {
+      const pose = svg("g", { class: "va-kept" }, svg("path", { d: "M0 -5L5 0L0 5L-5 0Z" }),
+        svg("text", { y: 13 }, row.pose));
+      plane.put(pose, [row.valence, row.arousal]);
+      return pose;
+    }));
     const cell = (row, name, sd) => element("td", {}, `${signed(row[name])} ± ${row[sd].toFixed(2)}`);
     table.replaceChildren(...(rows.length ? [element("caption", {}, "Held poses: mean ± sd"),
       element("tr", {}, element("th", {}, "pose"), element("th", { className: "va-v" }, "valence"),

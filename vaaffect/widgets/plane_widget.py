@@ -197,6 +197,8 @@ class Plane(Interactive):
             plots.reading_lines(*(np.reshape(x, (-1, 2)) for x in zip(*seen, strict=True)),
                                  axs[1], self.colours["reading"])  # fmt: skip
             axs[1].set_title("where it was drawn (dot) and read (diamond)")
+        for ax in axs:
+            ax.set(xticks=np.linspace(-1, 1, 5), yticks=np.linspace(-1, 1, 5))
         return figure
 
     def sweep(self, va: tuple[float, float], steps: int = 7) -> pd.DataFrame:
