@@ -21,7 +21,7 @@ test-browser: .venv/ready  ## the widgets in a real JupyterLab and Chromium, wit
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y chromium; } || \
 	    { echo "This needs the browser Chromium; on Debian: sudo apt install chromium"; exit 1; }
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
-	@$(VENV)/python -m pytest tests/browser
+	@$(VENV)/python -m pytest -s tests/browser
 
 lab: .venv/ready  ## open the notebooks in JupyterLab
 	@$(VENV)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb

@@ -76,7 +76,9 @@ def open_lab(
 ) -> Page:
     """The notebook in a context of its own, ready to run."""
     lab.wait_until_ready()
-    context: BrowserContext = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context: BrowserContext = browser.new_context(
+        viewport={"width": 1280, "height": 1000}, has_touch=True
+    )
     if allowed:
         context.grant_permissions(["camera"])
     context.add_init_script(SPY)
@@ -281,6 +283,9 @@ def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
     page.keyboard.press("ArrowDown")
     wait_until(page, lambda: np.allclose(drawn()["va"], (0.6, 0.35), atol=0.02), 5, "arrow keys")
     assert page.evaluate(active) == before  # the notebook's own arrow keys stay out of it
+
+    page.touchscreen.tap(middle[0], middle[1] - 0.25 * disc["height"])
+    wait_until(page, lambda: np.allclose(drawn()["va"], (0, 0.5), atol=0.02), 5, "a touch")
 
     face, reading = pixels(), drawn()["reading"]
     page.get_by_label("Turn").press("End")

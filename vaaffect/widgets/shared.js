@@ -29,7 +29,7 @@ function prepare(model, el) {
   el.classList.add("va-widget");
   el.dataset.lmSuppressShortcuts = "true";
   for (const [name, value] of Object.entries(model.get("colours"))) {
-    el.style.setProperty(`--va-${name}`, value);
+    el.style.setProperty(`--va-base-${name}`, value);
   }
 }
 
