@@ -14,13 +14,15 @@ from vaaffect.simulator.circumplex import action_units
 from vaaffect.simulator.face import landmarks_of, sample_identity, sample_scene
 
 
-def fitted_line(faces: int = 600, seed: int = 0):
+def fitted_line(people: int = 60, faces: int = 10, seed: int = 0):
     """A ridge from landmark geometry to (valence, arousal), fitted on faces of the simulator."""
     rng = np.random.default_rng(seed)
-    va = rng.uniform(-1, 1, (faces, 2))
+    va = rng.uniform(-1, 1, (people * faces, 2))
     va /= np.maximum(np.linalg.norm(va, axis=1, keepdims=True), 1)
+    persons = [sample_identity(rng) for _ in range(people)]
     points = np.stack([
-        landmarks_of(sample_identity(rng), action_units(one), sample_scene(rng, 0.2)) for one in va
+        landmarks_of(persons[i // faces], action_units(one), sample_scene(rng, 0.2))
+        for i, one in enumerate(va)
     ])  # fmt: skip
     # As far off as dlib's are, by the distance of the outer eye corners.
     eyes = np.linalg.norm(points[:, 36] - points[:, 45], axis=1)

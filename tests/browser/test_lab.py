@@ -284,7 +284,9 @@ def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
     wait_until(page, lambda: np.allclose(drawn()["va"], (0.6, 0.35), atol=0.02), 5, "arrow keys")
     assert page.evaluate(active) == before  # the notebook's own arrow keys stay out of it
 
-    page.touchscreen.tap(middle[0], middle[1] - 0.25 * disc["height"])
+    plane.scroll_into_view_if_needed()  # running a cell has scrolled the notebook
+    disc = plane.locator(".va-disc").bounding_box()
+    page.touchscreen.tap(disc["x"] + disc["width"] / 2, disc["y"] + disc["height"] / 4)
     wait_until(page, lambda: np.allclose(drawn()["va"], (0, 0.5), atol=0.02), 5, "a touch")
 
     face, reading = pixels(), drawn()["reading"]
