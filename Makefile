@@ -4,10 +4,10 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-slurm lab bench lock clean
+.PHONY: help study test test-browser test-slurm lab bench lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS=4 trains 4 at a time
 	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS))
@@ -16,6 +16,12 @@ test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks c
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/python -m pytest
+
+test-browser: .venv/ready  ## the widgets in a real JupyterLab and Chromium, with a drawn camera clip
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y chromium; } || \
+	    { echo "This needs the browser Chromium; on Debian: sudo apt install chromium"; exit 1; }
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	@$(VENV)/python -m pytest -s tests/browser
 
 test-slurm: .venv/ready  ## the trainings of a study on a real SLURM, installed if need be (Debian, root)
 	@tests/slurm/run.sh $(VENV)/python

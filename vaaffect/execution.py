@@ -19,6 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from . import paths
 from .files import write_atomically
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
 
 
@@ -101,8 +102,9 @@ def is_complete(notebook: NotebookNode) -> bool:
 def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
     """Take out, in place, what makes two runs differ or tells about this machine.
 
-    Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; local
-    paths are replaced in the injected cell and in every text that a cell printed.
+    Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; widgets
+    become their static pictures; local paths are replaced in the injected cell and in every text
+    that a cell printed.
     """
     clean = cleaner(replacements)
     for cell in notebook.cells:
@@ -119,6 +121,9 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
                 for key in ("text", "evalue", "traceback"):
                     if key in output:
                         output[key] = clean(output[key])
+                if "text/html" in output.get("data", {}):
+                    # Without its kernel a widget shows nothing; its static picture stays.
+                    output.data.pop(WIDGET, None)
                 for mime, data in output.get("data", {}).items():
                     if mime.startswith("text/") or mime.endswith(("json", "svg+xml")):
                         output.data[mime] = clean(data)
@@ -132,7 +137,8 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
 def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
     """A function that makes the replacements in every text of a nested value, longest first."""
     # Warnings name the file that a cell was compiled from: another number in every run.
-    rules = [(re.compile(r"\S*ipykernel_\d+/\d+\.py"), "cell")]
+    # The look behind keeps a search through an embedded picture, one long word, linear.
+    rules = [(re.compile(r"(?<!\S)\S*ipykernel_\d+/\d+\.py"), "cell")]
     for old, new in sorted(replacements.items(), key=lambda rule: -len(rule[0])):
         end = "" if old.endswith("/") else r"(?![\w.-])"
         rules.append((re.compile(rf"(?<![\w/.-]){re.escape(old)}{end}"), new))

@@ -21,6 +21,7 @@ from .simulator.circumplex import EMOTIONS
 from .tables import model_name, number, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
+READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
 _GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7"}
 _CORPORA = {NAMES["afew-va"]: "#E69F00", NAMES["semaine"]: "#56B4E9"}
@@ -55,9 +56,9 @@ def save_figure(figure: Figure, out: str, name: str) -> Path:
     return path
 
 
-def model_colour(model: str) -> str:
-    """The colour of a model's family; grey for the constant predictor."""
-    return next((c for family, c in _FAMILIES.items() if model.startswith(family)), _GREY)
+def model_colour(model: str, other: str = _GREY) -> str:
+    """The colour of a model's family; `other`, grey, for the constant predictor and the like."""
+    return next((c for family, c in _FAMILIES.items() if model.startswith(family)), other)
 
 
 def data_colour(label: str) -> str:
@@ -308,6 +309,26 @@ def _from_zero(ax: Axes) -> None:
     ax.set_ylabel("RMSE (labels in [−1, 1])")
     ax.autoscale(axis="y")
     ax.set_ylim(bottom=0)
+
+
+def reading_lines(
+    va: np.ndarray, readings: np.ndarray, ax: Axes | None = None, colour: str = READING
+) -> Axes:
+    """A line for each single face, from where it was drawn to where a model reads it.
+
+    Args:
+        va: (N, 2) true points in [-1, 1].
+        readings: (N, 2) the model's.
+        ax: where to draw.
+        colour: of the readings.
+    """
+    ax = plane(ax, emotions=False)
+    ax.plot(*va.T, "o", ms=4, color="0.2", ls="none", label="drawn")
+    ax.plot(*readings.T, "D", ms=5, color=colour, mec="white", ls="none", label="read", zorder=4)
+    for start, end in zip(va, readings, strict=True):
+        ax.plot(*np.stack([start, end]).T, color=colour, lw=1, alpha=0.7, zorder=3)
+    ax.legend(loc="lower right", fontsize="small")
+    return ax
 
 
 def transfer_matrix(

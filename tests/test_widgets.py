@@ -1,0 +1,348 @@
+"""The widgets' Python side: what a page asks and is told, and the static pictures.
+
+What happens in a page is tested in a real one, by `make test-browser`.
+"""
+
+import base64
+import io
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from small_predictor import Reading, SmallPredictor
+
+from vaaffect import execution, html, widgets
+from vaaffect.errors import UserError
+from vaaffect.features import geometry
+from vaaffect.simulator.circumplex import EMOTIONS, action_units
+from vaaffect.simulator.face import Scene, render, sample_identity
+from vaaffect.widgets import base
+from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of, settings_of
+
+PERSON = sample_identity(np.random.default_rng(7))
+
+
+@pytest.fixture(scope="module")
+def small() -> SmallPredictor:
+    return SmallPredictor()
+
+
+@pytest.fixture(scope="module")
+def happy() -> bytes:
+    """A happy face as the page sends it."""
+    units = action_units(np.array(EMOTIONS["happiness"]))
+    return base.encode_jpeg(render(PERSON, units, Scene(scale=0.24), (480, 360))[0])
+
+
+@pytest.fixture(scope="module")
+def empty() -> bytes:
+    """A picture without a face."""
+    return base.encode_jpeg(np.full((360, 480, 3), 120, np.uint8))
+
+
+class Page:
+    """The page's end of a widget: sends as the browser does, and keeps what comes back."""
+
+    def __init__(self, widget, view: str = "here") -> None:
+        self.widget, self.view, self.number, self.got = widget, view, 0, {}
+        self.lock = threading.Lock()
+        widget.send = self.take
+
+    def take(self, content: dict, buffers: list = ()) -> None:
+        with self.lock:
+            self.got[content.get("id")] = (content, list(buffers))
+
+    def ask(self, kind: str, *buffers: bytes, **content) -> dict:
+        with self.lock:
+            self.number += 1
+            number = self.number
+        message = {"type": kind, "view": self.view, "id": number, **content}
+        views = [memoryview(data) for data in buffers]  # what a kernel hands over
+        self.widget._handle_custom_msg(message, views)
+        return self.got[number][0]
+
+
+def test_a_picture_is_read(small, happy):
+    page = Page(widgets.camera(small))
+    assert not page.widget.is_on
+    page.ask("start")
+    answer = page.ask("frame", happy)
+    assert page.widget.is_on and answer["size"] == [480, 360] and answer["view"] == "here"
+    (face,) = answer["faces"]
+    assert face["va"][0] > 0.3 and np.shape(face["landmarks"]) == (68, 2)
+    left, top, right, bottom = face["box"]
+    assert 0 < left < right < 480 and 0 < top < bottom < 360
+    page.ask("stop")
+    assert not page.widget.is_on
+
+
+def test_no_face_is_an_answer_and_no_error(small, empty):
+    answer = Page(widgets.camera(small)).ask("frame", empty)
+    assert answer["faces"] == [] and "failed" not in answer
+
+
+def test_bytes_that_are_no_whole_picture_are_refused(small, happy):
+    page = Page(widgets.camera(small))
+    for bad in (b"", b"no picture", happy[: len(happy) // 2], b"\xff\xd8\x00\x00\xff\xd9"):
+        assert "not a whole JPEG" in page.ask("frame", bad)["failed"]
+    assert "not a whole JPEG" in page.ask("frame")["failed"]
+    assert page.ask("frame", happy)["faces"]  # and it goes on
+
+
+def test_what_goes_wrong_reaches_the_page(small, happy):
+    page = Page(widgets.camera(small))
+    assert "unknown request" in page.ask("dance")["failed"]
+
+    class Broken(SmallPredictor):
+        def __init__(self):
+            self.reset()
+
+        def __call__(self, picture):
+            raise RuntimeError("out of memory")
+
+    answer = Page(widgets.camera(Broken())).ask("frame", happy)
+    assert answer["failed"] == "RuntimeError: out of memory"
+    assert "Traceback" in answer["details"]
+
+    class NotANumber(Broken):
+        def __call__(self, picture):
+            return [Reading(0, (0, 0, 1, 1), np.zeros((68, 2)), np.array([np.nan, 0]), {})]
+
+    answer = Page(widgets.camera(NotANumber())).ask("frame", happy)
+    assert "two finite numbers" in answer["failed"]
+
+
+def test_messages_without_a_view_are_ignored(small):
+    page = Page(widgets.camera(small))
+    for content in ({}, None, "x", {"type": "frame"}):
+        page.widget._handle_custom_msg(content, [])
+    assert page.got == {}
+
+
+def test_pictures_from_many_threads_are_read_one_at_a_time(small, happy, empty):
+    inside, most = 0, 0
+
+    class Counting(SmallPredictor):
+        def __init__(self):
+            self.line = small.line
+            self.reset()
+
+        def __call__(self, picture):
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            readings = super().__call__(picture)
+            inside -= 1
+            return readings
+
+    page = Page(widgets.camera(Counting()))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: page.ask("frame", (happy, empty)[i % 2]), range(40)))
+    assert most == 1
+    assert [len(answer["faces"]) for answer in answers] == [1, 0] * 20
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = [1000.0]
+    monkeypatch.setattr("vaaffect.widgets.camera_widget.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_held_pose_is_the_mean_of_its_pictures(small, happy, clock):
+    page = Page(widgets.camera(small))
+    with pytest.raises(UserError, match="camera is off"):
+        page.widget.hold("happy")
+    page.ask("start")
+    assert "failed" not in page.ask("hold", name=" happy ")
+    assert "being held" in page.ask("hold", name="sad")["failed"]
+    readings = []
+    for _ in range(60):
+        clock[0] += 0.1
+        answer = page.ask("frame", happy)
+        if "left" in answer.get("hold", {}):
+            readings.append(answer["faces"][0]["va"])
+        if "kept" in answer:
+            break
+    assert len(readings) == 30
+    table = page.widget.poses
+    assert table["pose"].tolist() == ["happy"] and table["frames"].tolist() == [30]
+    held = table[["valence", "arousal"]].to_numpy()[0]
+    assert np.allclose(held, np.mean(readings, axis=0), atol=1e-3)
+    page.widget.forget()
+    assert page.widget.poses.empty and list(page.widget.poses) == list(table)
+
+
+def test_a_pose_whose_face_is_lost_is_not_kept(small, happy, empty, clock):
+    page = Page(widgets.camera(small))
+    page.ask("start")
+    page.widget.hold("angry")
+    answer = {}
+    for i in range(60):
+        clock[0] += 0.1
+        answer = page.ask("frame", happy if i % 3 == 0 else empty)
+        if "lost" in answer:
+            break
+    assert re.search(r"angry was not kept: the face was seen in 1?\d of 30", answer["lost"])
+    assert page.widget.poses.empty
+
+
+def test_stopping_drops_the_pose_and_silence_means_off(small, happy, clock):
+    page = Page(widgets.camera(small))
+    page.ask("start")
+    page.widget.hold("happy")
+    page.ask("stop")
+    page.ask("start")
+    assert "hold" not in page.ask("frame", happy)
+    clock[0] += 3
+    assert not page.widget.is_on
+    for name in ("", "  ", None, 41 * "x"):
+        with pytest.raises(UserError, match="needs a name"):
+            page.widget.hold(name)
+
+
+def test_a_held_pose_follows_one_person(small, happy, clock):
+    """The largest face when it begins, even if somebody else comes nearer."""
+
+    class Two(SmallPredictor):
+        def __init__(self):
+            self.pictures = 0
+
+        def reset(self):
+            pass
+
+        def __call__(self, picture):
+            self.pictures += 1
+            wide = 10 if self.pictures < 30 else 90
+            points = np.zeros((68, 2))
+            return [
+                Reading(4, (0, 0, 50, 50), points, np.array([0.5, 0.25]), {}),
+                Reading(9, (0, 0, wide, wide), points, np.array([-1.0, -1.0]), {}),
+            ]
+
+    page = Page(widgets.camera(Two()))
+    page.ask("start")
+    page.widget.hold("happy")
+    while "kept" not in page.ask("frame", happy):
+        clock[0] += 0.1
+    assert page.widget.poses[["valence", "arousal"]].to_numpy().tolist() == [[0.5, 0.25]]
+
+
+def read_line(small):
+    return lambda picture, landmarks: small.line.predict(geometry(landmarks[None]))[0]
+
+
+def test_the_plane_draws_and_reads(small):
+    page = Page(widgets.plane(read_line(small), name="line"))
+    answer = page.ask("draw", va=[0.8, 0.4], settings={"yaw": 5})
+    picture = cv2.imdecode(np.frombuffer(page.got[1][1][0], np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (360, 360, 3)
+    assert answer["reading"][0] > 0.3 and answer["va"] == [0.8, 0.4]
+    widget = page.widget
+    assert np.allclose(widget.va, (0.8, 0.4)) and np.allclose(widget.reading, answer["reading"])
+    assert widget.settings == {**DEFAULTS, "yaw": 5}
+    exact = draw(PERSON, widget.va, widget.settings)
+    assert np.array_equal(widget.picture, exact[0])
+    assert np.allclose(np.clip(read_line(small)(*exact), -1, 1), widget.reading)
+
+
+def test_every_slider_changes_the_picture():
+    page = Page(widgets.plane())
+    page.ask("draw", va=[0, 0])
+    first = page.widget.picture.astype(float)
+    for control in CONTROLS:
+        page.ask("draw", va=[0, 0], settings={control.name: control.high})
+        assert np.abs(page.widget.picture - first).mean() > 0.3, control.name
+
+
+def test_a_sweep_says_what_a_model_is_blind_to(small):
+    table = widgets.plane(read_line(small)).sweep((0.5, 0.3), steps=3).set_index("slider")
+    assert list(table.index) == [control.label for control in CONTROLS]
+    light = table.loc[["Light from", "Harshness", "Brightness"]]
+    assert (light == 0).all(axis=None)  # the line sees landmarks alone
+    assert (table.loc[["Person", "Turn", "Nod"]] > 0.02).all(axis=None)
+    assert table.loc["Tilt"].max() < table.loc["Turn"].max()  # geometry() takes tilt away
+    assert widgets.plane(lambda picture, points: None).sweep((0, 0), 2).isna().sum().sum() == 14
+    with pytest.raises(UserError, match="no model"):
+        widgets.plane().sweep((0, 0))
+
+
+def test_the_plane_without_a_model_and_with_one_that_finds_nothing():
+    page = Page(widgets.plane())
+    assert page.ask("draw", va=[0, 0])["reading"] is None
+    assert page.widget.name == "" and len(page.widget.figure(3).axes) == 1
+    assert (
+        Page(widgets.plane(lambda picture, points: None)).ask("draw", va=[0, 0])["reading"] is None
+    )
+
+
+def test_the_plane_refuses_what_is_no_point_or_slider():
+    page = Page(widgets.plane())
+    for va in (None, [1], [float("nan"), 0], ["a", 0], "xy"):
+        assert "failed" in page.ask("draw", va=va)
+    assert "unknown control 'hat'" in page.ask("draw", va=[0, 0], settings={"hat": 1})["failed"]
+    assert np.allclose(point_of((3, 4)), (0.6, 0.8))
+    assert settings_of({"yaw": 400})["yaw"] == 30
+    wrong = Page(widgets.plane(lambda picture, points: np.zeros(3)))
+    assert "two finite numbers" in wrong.ask("draw", va=[0, 0])["failed"]
+
+
+def test_python_moves_the_point():
+    page = Page(widgets.plane())
+    page.widget.move(-0.5, 0.5, roll=10)
+    content, _ = page.got[None]
+    assert content == {"move": [-0.5, 0.5], "settings": {**DEFAULTS, "roll": 10}}
+
+
+def test_readers_of_a_predictor_and_of_a_run(small, tiny_crops, tmp_path):
+    from vaaffect.splits import subject_folds
+    from vaaffect.training import Recipe, train
+
+    picture, points = draw(PERSON, np.array([0.8, 0.4]), DEFAULTS)
+    assert widgets.read_with_predictor(small)(picture, points)[0] > 0.3
+    assert widgets.read_with_predictor(small)(np.full_like(picture, 99), points) is None
+    split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
+    recipe = Recipe(epochs=1, batch_size=4)
+    run = train("resnet10", recipe, tiny_crops, split, tmp_path, keep_model=True)
+    reading = widgets.read_with_run(run)(picture, points)
+    assert reading.shape == (2,) and np.abs(reading).max() <= 1
+    with pytest.raises(UserError):
+        widgets.read_with_run(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["camera", "plane"])
+def test_a_stored_notebook_shows_a_static_picture(small, kind):
+    """As after papermill: the executed copy and the page made from it, without a network."""
+    made = widgets.camera(small) if kind == "camera" else widgets.plane(read_line(small))
+    data, _ = made._repr_mimebundle_()
+    assert execution.WIDGET in data and data["text/plain"] in ("Camera()", "Plane()")
+    encoded = re.search(r'src="data:image/jpeg;base64,([^"]+)"', data["text/html"])[1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert picture.shape[1] > 900 and picture.std() > 30
+    assert "simulated" in data["text/html"] and 'alt="' in data["text/html"]
+    assert len(data["text/html"]) < 400_000
+
+    output = nbformat.v4.new_output("execute_result", data=data, execution_count=1)
+    cell = nbformat.v4.new_code_cell("x", outputs=[output], execution_count=1)
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    notebook.metadata["widgets"] = {"state": {}}
+    execution.slim(notebook, {})
+    assert set(notebook.cells[0].outputs[0].data) == {"text/plain", "text/html"}
+    assert "widgets" not in notebook.metadata
+    body, _ = html._body(notebook, base.HERE, True)
+    assert html.external_loads(body) == [] and "data:image/jpeg" in body
+    assert "widget-view" not in body
+
+
+def test_the_modules_are_whole_and_load_nothing():
+    for name in ("camera.js", "plane.js"):
+        module = base.script(name)
+        assert module.count("export default") == 1 and "import " not in module
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|localhost|\$)", module)
+    assert "url(" not in widgets.Camera._css

@@ -1,0 +1,122 @@
+"""What the widgets share: requests from the page, answers to it, and a static picture.
+
+A page asks by a custom message {"view", "id", "type", ...} and gets one answer with the same view
+and id. Nothing travels as widget state but what every view needs to draw itself, so neither
+pictures nor readings are ever stored in a notebook.
+"""
+
+import base64
+import html
+import io
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import cv2
+import numpy as np
+import traitlets
+from matplotlib.figure import Figure
+
+from .. import plots
+from ..errors import UserError
+from ..simulator.circumplex import EMOTIONS
+
+Answer = tuple[dict[str, Any], list[bytes]]  # content, binary buffers
+
+HERE = Path(__file__).parent
+JPEG_QUALITY = 90
+# Messages come in on threads of their own, one per widget; models and trackers keep state, and
+# two readings at once would only share the same processor.
+ONE_AT_A_TIME = threading.Lock()
+
+
+def script(name: str) -> str:
+    """The ES module of a widget: what all share, then its own. No build step, no import."""
+    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("shared.js", name))
+
+
+class Interactive(anywidget.AnyWidget):
+    """A widget whose page asks and whose Python side answers, with a picture for where it cannot.
+
+    Subclasses have a method `on_TYPE(content, buffers) -> Answer` for each type of request, and
+    `static_html`.
+    """
+
+    _css = (HERE / "widgets.css").read_text(encoding="utf-8")
+    colours = traitlets.Dict({**plots.COLOURS, "reading": plots.READING}).tag(sync=True)
+    emotions = traitlets.Dict({k: list(v) for k, v in EMOTIONS.items()}).tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.on_msg(self._receive)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # the same in every run
+
+    def static_html(self) -> str:
+        """What stands in the widget's place in a stored notebook, an exported page, on GitHub."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        return {**data, "text/html": self.static_html()}, metadata
+
+    def _receive(self, _: Any, content: Any, buffers: list) -> None:
+        """Answer one request. Whatever goes wrong must reach the page: nobody sees this thread."""
+        if not isinstance(content, dict) or "view" not in content:
+            return  # a sign of life, to see whether the connection is there
+        handler = getattr(self, f"on_{content.get('type')}", None)
+        data: list[bytes] = []
+        try:
+            if handler is None:
+                raise UserError(f"unknown request {content.get('type')!r}; run the cell again.")
+            answer, data = handler(content, buffers)
+        except UserError as error:
+            answer = {"failed": str(error)}
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            answer = {"failed": text, "details": traceback.format_exc()}
+        self.send({**answer, "view": content["view"], "id": content.get("id")}, data)
+
+
+def decode_jpeg(buffers: list) -> np.ndarray:
+    """The picture of a request: (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: not exactly one buffer, or it is not one whole JPEG picture.
+    """
+    data = bytes(buffers[0]) if len(buffers) == 1 else b""
+    # A decoder fills what is missing of a cut-off picture with grey; the end mark tells.
+    whole = data.startswith(b"\xff\xd8") and data.rstrip(b"\x00").endswith(b"\xff\xd9")
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole else None
+    if picture is None:
+        raise UserError("the page sent something that is not a whole JPEG picture; press Start.")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def encode_jpeg(picture: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 RGB as JPEG bytes."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def static_figure(figure: Figure, alternative: str, text: str) -> str:
+    """A figure with a caption, as HTML that needs nothing else.
+
+    Args:
+        figure: not one of pyplot's, which a notebook would show a second time.
+        alternative: what it shows, for those who cannot see it.
+        text: the caption, plain.
+    """
+    file = io.BytesIO()
+    figure.savefig(
+        file, format="jpeg", dpi=130, bbox_inches="tight", pil_kwargs={"quality": JPEG_QUALITY}
+    )
+    source = base64.b64encode(file.getvalue()).decode()
+    return (
+        f'<figure style="margin:0"><img src="data:image/jpeg;base64,{source}" '
+        f'alt="{html.escape(alternative)}" style="max-width:100%;height:auto">'
+        f"<figcaption>{html.escape(text)}</figcaption></figure>"
+    )

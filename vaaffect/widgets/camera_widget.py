@@ -1,0 +1,273 @@
+"""The browser's camera in a notebook: its pictures go to the kernel, readings come back.
+
+The page asks for the camera and sends one picture at a time; the next one goes when the answer to
+the last is there, so a slow model lowers the rate and never makes a queue. It is the page's own
+camera and connection: it works the same when Jupyter runs on another machine. Pictures are read
+and forgotten.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .. import plots
+from ..errors import UserError
+from ..simulator.appearance import Scene, sample_identity
+from ..simulator.circumplex import EMOTIONS, action_units
+from ..simulator.face import render
+from .base import ONE_AT_A_TIME, Answer, Interactive, decode_jpeg, script, static_figure
+
+POSES = ("neutral", "happy", "angry")  # of the thesis's check, section 5.2
+_EXAMPLES = {"neutral": "neutral", "happy": "happiness", "angry": "anger"}  # where they are drawn
+POSE_COLUMNS = ("pose", "valence", "arousal", "valence_sd", "arousal_sd", "frames", "seconds")
+_LEAST_SEEN = 0.5  # of a held pose's pictures must show the face
+_SILENT = 2.0  # seconds without a picture: the camera is off
+
+
+class Reading(Protocol):
+    """One face in one picture."""
+
+    face: int  # the same for the same person as long as they are seen
+    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
+    landmarks: np.ndarray  # (68, 2) in pixels
+    va: np.ndarray  # (2,) valence, arousal in [-1, 1]
+    milliseconds: dict[str, float]  # by step
+
+
+class Predictor(Protocol):
+    """From the consecutive pictures of a camera to readings."""
+
+    def __call__(self, picture: np.ndarray) -> list[Reading]: ...  # picture (H, W, 3) uint8 RGB
+
+    def reset(self) -> None: ...  # the next picture has nothing to do with the last
+
+
+@dataclass
+class _Hold:
+    """A pose that is being held. Times are in seconds of the monotonic clock."""
+
+    name: str
+    begins: float
+    ends: float
+    face: int | None = None
+    pictures: int = 0
+    va: list[np.ndarray] = field(default_factory=list)
+
+    def see(self, readings: Sequence[Reading]) -> None:
+        """Take the readings of one picture: of the largest face first, of the same one after."""
+        self.pictures += 1
+        if self.face is None and readings:
+            self.face = max(readings, key=_area).face
+        self.va += [np.asarray(r.va, float) for r in readings if r.face == self.face]
+
+    def row(self) -> dict[str, Any]:
+        """The held pose as a row of `Camera.poses`.
+
+        Raises:
+            UserError: the face was seen too rarely.
+        """
+        if len(self.va) < max(2, _LEAST_SEEN * self.pictures):
+            raise UserError(
+                f"{self.name} was not kept: the face was seen in {len(self.va)} of {self.pictures} "
+                "pictures; look into the camera and hold the pose again."
+            )
+        va = np.stack(self.va)
+        values = [*va.mean(axis=0), *va.std(axis=0, ddof=1), len(va), self.ends - self.begins]
+        plain = [float(value) for value in values]
+        return dict(zip(POSE_COLUMNS, [self.name, *plain], strict=True)) | {"frames": len(va)}
+
+
+def _area(reading: Reading) -> float:
+    left, top, right, bottom = reading.box
+    return (right - left) * (bottom - top)
+
+
+class Camera(Interactive):
+    """See `camera`."""
+
+    _esm = script("camera.js")
+    names = traitlets.List(list(POSES)).tag(sync=True)  # poses that the page offers
+    hold_seconds = traitlets.Float(3.0).tag(sync=True)
+    ready_seconds = traitlets.Float(2.0).tag(sync=True)  # between the button and the first picture
+    held = traitlets.List([]).tag(sync=True)  # rows of `poses`
+
+    def __init__(self, predictor: Predictor, **traits: Any) -> None:
+        super().__init__(**traits)
+        self._predictor = predictor
+        self._hold: _Hold | None = None
+        self._view: str | None = None  # the page's view that sent the last picture
+        self._seen = -np.inf  # when
+
+    @property
+    def poses(self) -> pd.DataFrame:
+        """The poses held so far, a row each, in [-1, 1].
+
+        Columns: pose; valence and arousal, the means over the pictures; their standard deviations;
+        frames, the pictures in which the face was seen; seconds.
+        """
+        return pd.DataFrame(list(self.held), columns=list(POSE_COLUMNS))
+
+    @property
+    def is_on(self) -> bool:
+        """Whether pictures are coming in."""
+        return monotonic() - self._seen < _SILENT
+
+    def hold(self, name: str) -> None:
+        """Take the mean reading of the next seconds as a row of `poses`; does not wait for it.
+
+        Raises:
+            UserError: the camera is off, a pose is being held already, or the name is not one.
+        """
+        name = name.strip() if isinstance(name, str) else ""
+        if not 0 < len(name) <= 40:
+            raise UserError("a pose needs a name of at most 40 letters, for example happy.")
+        with ONE_AT_A_TIME:
+            if not self.is_on:
+                raise UserError("the camera is off; press Start in the widget, then hold a pose.")
+            if self._hold is not None:
+                raise UserError(f"{self._hold.name} is being held; wait until it is done.")
+            begins = monotonic() + self.ready_seconds
+            self._hold = _Hold(name, begins, begins + self.hold_seconds)
+
+    def forget(self) -> None:
+        """Empty the table of poses."""
+        self.held = []
+
+    def on_start(self, content: dict, buffers: list) -> Answer:
+        """A view has turned its camera on."""
+        with ONE_AT_A_TIME:
+            self._predictor.reset()
+            self._hold = None
+            self._view, self._seen = content["view"], monotonic()
+        return {}, []
+
+    def on_stop(self, content: dict, buffers: list) -> Answer:
+        """A view has turned its camera off; a pose that was being held is dropped."""
+        with ONE_AT_A_TIME:
+            if self._view == content["view"]:
+                self._hold, self._seen = None, -np.inf
+        return {}, []
+
+    def on_hold(self, content: dict, buffers: list) -> Answer:
+        """The page's button for `hold`."""
+        self.hold(content.get("name"))
+        return {}, []
+
+    def on_frame(self, content: dict, buffers: list) -> Answer:
+        """Read one picture; the answer carries the faces and how far a held pose is."""
+        picture = decode_jpeg(buffers)
+        with ONE_AT_A_TIME:
+            started = perf_counter()
+            readings = self._predictor(picture)
+            took = 1e3 * (perf_counter() - started)
+            if content["view"] != self._view:  # a second view of this widget has taken over
+                self._view, self._hold = content["view"], None
+            self._seen = monotonic()
+            answer = {
+                "size": [picture.shape[1], picture.shape[0]],
+                "faces": [_plain(r) for r in sorted(readings, key=_area, reverse=True)],
+                "milliseconds": took,
+            }
+            return answer | self._go_on(readings), []
+
+    def _go_on(self, readings: Sequence[Reading]) -> dict[str, Any]:
+        """Carry a held pose through one picture; what the page has to know about it."""
+        hold, now = self._hold, self._seen
+        if hold is None:
+            return {}
+        if now < hold.begins:
+            return {"hold": {"pose": hold.name, "ready": hold.begins - now}}
+        if now < hold.ends:
+            hold.see(readings)
+            return {"hold": {"pose": hold.name, "left": hold.ends - now}}
+        self._hold = None
+        try:
+            row = hold.row()
+        except UserError as error:
+            return {"lost": str(error)}
+        self.held = [*self.held, row]
+        return {"kept": row}
+
+    def figure(self) -> Figure:
+        """Three drawn faces, read by the predictor as pictures of the camera are."""
+        person = sample_identity(np.random.default_rng(7))
+        figure = Figure(figsize=(11, 3.1), layout="constrained")
+        axs = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.05))
+        plots.plane(axs[3], emotions=False)
+        for ax, pose in zip(axs, POSES, strict=False):
+            true = np.array(EMOTIONS[_EXAMPLES[pose]])
+            picture, _ = render(person, action_units(true), Scene(scale=0.25), (480, 480))
+            with ONE_AT_A_TIME:
+                self._predictor.reset()  # each is a first picture
+                readings = self._predictor(picture)
+                self._predictor.reset()
+            _show(ax, picture, pose, readings)
+            axs[3].plot(*true, "o", ms=5, color="0.2")
+            axs[3].annotate(pose, true, (0, 7), textcoords="offset points", ha="center",
+                            fontsize="small")  # fmt: skip
+            for reading in readings:
+                axs[3].plot(*np.stack([true, reading.va]).T, color=plots.READING, lw=1, alpha=0.7)
+                axs[3].plot(*reading.va, "D", ms=6, color=plots.READING, mec="white")
+        axs[3].set_title("drawn (dot) and read (diamond)", fontsize="small")
+        return figure
+
+    def static_html(self) -> str:
+        """What would be here, and three drawn faces with their readings."""
+        return static_figure(
+            self.figure(),
+            "Three drawn faces, neutral, happy and angry, with 68 points and their readings, and "
+            "these readings in the valence-arousal plane",
+            "In JupyterLab the picture of your own camera is here, with the points and the reading "
+            "of each face; pictures are read and forgotten. This example is of simulated faces.",
+        )
+
+
+def _show(ax: Axes, picture: np.ndarray, pose: str, readings: Sequence[Reading]) -> None:
+    """A picture with boxes, points and values."""
+    ax.imshow(picture)
+    ax.axis("off")
+    for reading in readings:
+        left, top, right, bottom = reading.box
+        ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color="white")
+        ax.plot(*np.asarray(reading.landmarks).T, ".", ms=2.5, color="white")
+    values = [f"V {r.va[0]:+.2f}  A {r.va[1]:+.2f}".replace("-", "−") for r in readings]
+    ax.set_title(f"{pose}\n{'; '.join(values) or 'no face found'}", fontsize="small")
+
+
+def _plain(reading: Reading) -> dict[str, Any]:
+    """A reading as numbers that JSON can carry.
+
+    Raises:
+        UserError: valence or arousal is not a number.
+    """
+    va = np.asarray(reading.va, dtype=float)
+    if va.shape != (2,) or not np.isfinite(va).all():
+        raise UserError(f"the predictor answered {reading.va!r}; it must give two finite numbers.")
+    return {
+        "face": int(reading.face),
+        "box": [round(float(value), 1) for value in reading.box],
+        "landmarks": np.round(np.asarray(reading.landmarks, dtype=float), 1).tolist(),
+        "va": [round(float(value), 4) for value in va],
+        "milliseconds": {k: round(float(v), 2) for k, v in reading.milliseconds.items()},
+    }
+
+
+def camera(predictor: Predictor, *, poses: Sequence[str] = POSES) -> Camera:
+    """The browser's camera, with readings drawn over its picture; start and stop are in the page.
+
+    Args:
+        predictor: from a picture to the readings of its faces, for example live.Predictor.
+        poses: names that "Hold the pose" offers; others can be typed.
+
+    Returns:
+        The widget: show it as the last line of a cell. `.poses` is the table of held poses, `.hold`
+        does from Python what the button does.
+    """
+    return Camera(predictor, names=list(poses))

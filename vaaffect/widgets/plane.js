@@ -1,0 +1,191 @@
+// The plane to drag a point through: see plane_widget.py.
+
+function sliderText(control, value) {
+  if (control.name === "person") return `${value}`;
+  if (control.name === "light_side") {
+    return Math.abs(value) < 0.025 ? "front" : value < 0 ? "left" : "right";
+  }
+  return `${String(value).replace("-", "−")}${control.unit}`;
+}
+
+/** A row with a label, a slider and its value. */
+function sliderRow(control, onInput) {
+  const input = element("input", {
+    type: "range", min: control.low, max: control.high, step: control.step,
+    className: `va-slider va-${control.name}`,
+  });
+  const text = element("output", {});
+  const set = (value) => {
+    input.value = value;
+    text.textContent = sliderText(control, Number(input.value));
+    input.setAttribute("aria-valuetext", text.textContent);
+  };
+  input.addEventListener("input", () => {
+    set(input.value);
+    onInput(control.name, Number(input.value));
+  });
+  return { row: element("label", {}, element("span", {}, control.label), input, text), set };
+}
+
+function render({ model, el }) {
+  prepare(model, el);
+  const kernel = new Kernel(model);
+  const alert = alertBox();
+  const controls = model.get("controls");
+  const name = model.get("name");
+
+  // What is wanted, which the hand may change at any time, and whether a face is being drawn.
+  let va = [...model.get("start")];
+  let settings = Object.fromEntries(controls.map((control) => [control.name, control.value]));
+  let wanted = 0;
+  let drawing = false;
+  let closed = false;
+  let url = "";
+
+  const plane = circumplex(model.get("emotions"));
+  const link = svg("path", { class: "va-link" });
+  const reading = readingMark();
+  const point = svg("g", {
+    class: "va-point", tabindex: 0, role: "slider", "aria-label": "point in the plane",
+    "aria-valuemin": -1, "aria-valuemax": 1,
+  }, svg("circle", { r: 18, class: "va-grip" }), svg("circle", { r: 7.5, class: "va-dot" }));
+  plane.root.append(link, reading, point);
+
+  const picture = element("img", { className: "va-face", alt: "", width: 360, height: 360 });
+  const rows = [["drawn at", "va-drawn"], ...(name ? [[`${name} reads`, "va-read"]] : [])];
+  const table = element("table", { className: "va-numbers" },
+    element("tr", {}, element("td"), element("th", { className: "va-v" }, "valence"),
+      element("th", { className: "va-a" }, "arousal")),
+    ...rows.map(([text, kind]) => element("tr", { className: kind }, element("th", {}, text),
+      element("td", { className: "va-v" }), element("td", { className: "va-a" }))));
+  const speed = element("p", { className: "va-speed" });
+  const sliders = controls.map((control) => sliderRow(control, (key, value) => {
+    settings = { ...settings, [key]: value };
+    want();
+  }));
+  const reset = element("button", { type: "button" }, "Reset the sliders");
+  reset.addEventListener("click", () => {
+    settings = Object.fromEntries(controls.map((control) => [control.name, control.value]));
+    showSliders();
+    want();
+  });
+
+  el.append(element("div", { className: "va-row" },
+    element("div", { className: "va-column" }, picture,
+      element("p", { className: "va-note" }, "A simulated face.")),
+    element("div", { className: "va-column" }, plane.root,
+      element("p", { className: "va-note" }, "Drag the point, or use the arrow keys.")),
+    element("div", { className: "va-column va-side" }, table,
+      element("div", { className: "va-sliders" }, ...sliders.map((slider) => slider.row)),
+      reset, speed)), alert.box);
+
+  function numbers(kind, values) {
+    const cells = table.querySelectorAll(`.${kind} td`);
+    cells.forEach((cell, i) => { cell.textContent = values ? signed(values[i]) : "–"; });
+  }
+
+  function showPoint() {
+    plane.put(point, va);
+    numbers("va-drawn", va);
+    const text = `valence ${signed(va[0])}, arousal ${signed(va[1])}`;
+    point.setAttribute("aria-valuenow", va[0].toFixed(2));
+    point.setAttribute("aria-valuetext", text);
+  }
+
+  function showSliders() {
+    controls.forEach((control, i) => sliders[i].set(settings[control.name]));
+  }
+
+  function showReading(at, read) {
+    reading.setAttribute("visibility", read ? "visible" : "hidden");
+    link.setAttribute("visibility", read ? "visible" : "hidden");
+    if (name) numbers("va-read", read);
+    if (!read) return;
+    plane.put(reading, read);
+    const ends = [at, read].map(([v, a]) => `${v * RADIUS} ${-a * RADIUS}`);
+    link.setAttribute("d", `M${ends.join("L")}`);
+  }
+
+  function showFace(answer, milliseconds) {
+    URL.revokeObjectURL(url);
+    url = URL.createObjectURL(new Blob([answer.buffers[0]], { type: "image/jpeg" }));
+    picture.src = url;
+    picture.alt = `A drawn face at valence ${signed(answer.va[0])}, arousal ${signed(answer.va[1])}`;
+    showReading(answer.va, answer.reading);
+    const { draw, read } = answer.milliseconds;
+    const reads = name ? `, read in ${read.toFixed(1)} ms` : "";
+    speed.textContent = `Drawn in ${draw.toFixed(0)} ms${reads}; ${milliseconds.toFixed(0)} ms in all.`;
+    el.dataset.drawn = JSON.stringify({ va: answer.va, reading: answer.reading, milliseconds });
+  }
+
+  /** Ask for the face that is wanted now; one at a time, and only the newest of what came since. */
+  async function want() {
+    wanted += 1;
+    showPoint();
+    if (drawing) return;
+    drawing = true;
+    try {
+      for (let done = -1; done !== wanted && !closed;) {
+        done = wanted;
+        const asked = performance.now();
+        const answer = await kernel.ask("draw", { va, settings });
+        if (!closed) showFace(answer, performance.now() - asked);
+        alert.say("");
+      }
+    } catch (error) {
+      if (!closed) alert.say(error.message, error.details);
+    }
+    drawing = false;
+  }
+
+  function move([valence, arousal]) {
+    const far = Math.max(Math.hypot(valence, arousal), 1);
+    va = [valence / far, arousal / far];
+    want();
+  }
+
+  function follow(event) {
+    const place = new DOMPoint(event.clientX, event.clientY)
+      .matrixTransform(plane.root.getScreenCTM().inverse());
+    move([place.x / RADIUS, -place.y / RADIUS]);
+  }
+  plane.root.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    plane.root.setPointerCapture(event.pointerId);
+    point.focus({ preventScroll: true });
+    follow(event);
+  });
+  plane.root.addEventListener("pointermove", (event) => {
+    if (plane.root.hasPointerCapture(event.pointerId)) follow(event);
+  });
+
+  const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  point.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    if (!step && event.key !== "Home") return;
+    event.preventDefault();
+    event.stopPropagation();
+    const size = event.shiftKey ? 0.2 : 0.05;
+    move(step ? [va[0] + size * step[0], va[1] + size * step[1]] : [0, 0]);
+  });
+
+  function moved(content) {
+    if (!content.move) return;
+    settings = { ...settings, ...content.settings };
+    showSliders();
+    move(content.move);
+  }
+  model.on("msg:custom", moved);
+
+  showSliders();
+  want();
+  return () => {
+    closed = true;
+    model.off("msg:custom", moved);
+    kernel.close();
+    URL.revokeObjectURL(url);
+  };
+}
+
+export default { render };
