@@ -89,9 +89,11 @@ def _mark(page: np.ndarray, reading: Reading, scale: float, unit: float) -> None
     colour = _colour(reading.face)
     x0, y0, x1, y1 = (value * scale for value in reading.box)
     cv2.rectangle(page, _pixel(x0, y0), _pixel(x1, y1), colour, max(1, round(1.5 * unit)), 16)
+    dot = min(unit, (x1 - x0) / 160)  # on a small face large dots would hide it
     for x, y in (reading.landmarks + 0.5) * scale:
-        cv2.circle(page, _pixel(x, y), max(1, round(1.6 * unit)), (0, 0, 0), -1, 16)
-        cv2.circle(page, _pixel(x, y), max(1, round(0.9 * unit)), (255, 255, 255), -1, 16)
+        cv2.circle(page, _pixel(x, y), max(1, round(1.6 * dot)), (0, 0, 0), -1, 16)
+        if dot > 0.7:
+            cv2.circle(page, _pixel(x, y), max(1, round(0.9 * dot)), (255, 255, 255), -1, 16)
     text = f"{reading.face}  V {reading.va[0]:+.2f}  A {reading.va[1]:+.2f}"
     size = 0.45 * unit
     (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
@@ -186,6 +188,11 @@ def check_clip_name(path: Path) -> None:
     """Raises UserError where a name does not end like a video that can be written."""
     if path.suffix.lower() not in _CODECS:
         raise UserError(f"{path}: give the clip a name that ends in {', '.join(_CODECS)}.")
+
+
+def as_png(picture: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 RGB as the bytes of a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def save_still(path: Path, picture: np.ndarray) -> None:

@@ -5,7 +5,7 @@ Landmarks, box, crop, network: `Predictor` holds them together. `loop.py` feeds 
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from .inference import Network, build_network
 from .paths import RUNS, runs_folder
 from .pictures import as_rgb
 from .runs import is_finished, load_model, read_config, read_done
-from .tracking import Faces, FacesTracker
+from .tracking import Faces, FacesTracker, KnownFaces
 
+Tracker = FacesTracker | KnownFaces
 STAGES = ("landmarks", "crop", "network")
 
 
@@ -51,15 +52,17 @@ class Predictor:
         tracker: finds the faces and their landmarks; dlib by default, loaded when first needed.
     """
 
-    def __init__(
-        self, network: Network, size: int, tracker: Callable[[np.ndarray], Faces] | None = None
-    ) -> None:
+    def __init__(self, network: Network, size: int, tracker: Tracker | None = None) -> None:
         self.network, self.size = network, size
         self._tracker = tracker
 
     @classmethod
     def from_run(
-        cls, run: Path, backend: str = "torch", device: torch.device | str | None = None
+        cls,
+        run: Path,
+        backend: str = "torch",
+        device: torch.device | str | None = None,
+        tracker: Tracker | None = None,
     ) -> "Predictor":
         """The network of a finished training.
 
@@ -67,15 +70,16 @@ class Predictor:
             run: a run folder that kept its model.
             backend: "torch", the study's own arithmetic, or "openvino", faster on a CPU.
             device: of PyTorch; by default the GPU when there is one.
+            tracker: see the class.
 
         Raises:
             UserError: the run holds no model or is damaged; unknown backend or device.
         """
         size = read_config(run)["image_size"]
-        return cls(build_network(load_model(run), size, backend, device), size)
+        return cls(build_network(load_model(run), size, backend, device), size, tracker)
 
     @property
-    def tracker(self) -> Callable[[np.ndarray], Faces]:
+    def tracker(self) -> Tracker:
         """What finds the faces."""
         if self._tracker is None:
             self._tracker = FacesTracker()

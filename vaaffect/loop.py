@@ -19,7 +19,7 @@ import numpy as np
 from .drawing import STILLS, ClipWriter, Trails, annotate, check_clip_name, save_still
 from .errors import UserError
 from .live import Predictor, Reading, Smoother
-from .sources import CameraLost, Camera, Frame, Source, Stills
+from .sources import Camera, CameraLostError, Frame, Source, Stills
 from .tracking import FacesTracker
 
 COLUMNS = (
@@ -86,6 +86,7 @@ def watch(
     rows: TextIO,
     clip: Path | None = None,
     smooth: float | None = None,
+    seconds: float | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     seen: Callable[[Frame, Sequence[Reading]], None] | None = None,
 ) -> Summary:
@@ -120,6 +121,8 @@ def watch(
     with contextlib.closing(source), draw:
         try:
             for frame in source:
+                if seconds is not None and frame.time_s >= seconds:
+                    break
                 if frame.picture is None:
                     summary.problems.append((f"{frame.source} {frame.index}", frame.problem))
                     continue
@@ -143,7 +146,7 @@ def watch(
                     progress(summary.pictures + len(summary.problems), source.total)
         except KeyboardInterrupt:
             summary.ended = "Stopped by Ctrl-C; everything up to here is kept."
-        except CameraLost as error:
+        except CameraLostError as error:
             summary.ended, summary.lost = str(error), True
         summary.seconds = time.perf_counter() - started
     summary.dropped = source.dropped

@@ -41,7 +41,7 @@ class Frame:
     problem: str | None = None
 
 
-class CameraLost(UserError):
+class CameraLostError(UserError):
     """A camera that has stopped to deliver pictures."""
 
 
@@ -145,7 +145,7 @@ class Camera:
         """Yields the newest picture, whenever the caller is ready for one.
 
         Raises:
-            CameraLost: no more pictures come.
+            CameraLostError: no more pictures come.
         """
         self._thread.start()
         count = 0
@@ -162,7 +162,7 @@ class Camera:
             else:
                 what = "delivers no more pictures" if came else "has not delivered a picture for"
                 wait = "" if came else f" {self.patience:g} seconds"
-                raise CameraLost(
+                raise CameraLostError(
                     f"{self.name}: {what}{wait}, after {count}; see whether it is still plugged in."
                 )
 
