@@ -199,7 +199,10 @@ def predict(arguments: argparse.Namespace) -> int:
             ) as rows,
             bar("reading", "picture") as progress,
         ):
-            summary = watch(source, predictor, rows, arguments.clip, arguments.smooth, progress)
+            summary = watch(
+                source, predictor, rows, arguments.clip,
+                smooth=arguments.smooth, progress=progress,
+            )  # fmt: skip
     print("\n".join(summary.lines()), file=sys.stderr)
     if summary.problems and not summary.pictures:
         raise UserError(f"{arguments.source}: not one picture can be read; restore the file.")

@@ -85,6 +85,7 @@ def watch(
     predictor: Predictor,
     rows: TextIO,
     clip: Path | None = None,
+    *,
     smooth: float | None = None,
     seconds: float | None = None,
     progress: Callable[[int, int | None], None] | None = None,

@@ -145,7 +145,9 @@ def as_rgb(picture: np.ndarray) -> np.ndarray:
         raise ValueError(f"the picture is empty: its shape is {picture.shape}")
     if picture.shape[2] == 1:
         return np.repeat(picture, 3, axis=2)
-    return np.ascontiguousarray(picture[:, :, :3])
+    if picture.shape[2] == 4:
+        picture = picture[:, :, :3]
+    return np.ascontiguousarray(picture)
 
 
 def _is_utf8(path: Path) -> bool:
