@@ -250,6 +250,9 @@ def bench(arguments: argparse.Namespace) -> None:
     """Print the measurements."""
     from . import bench as benchmarks
 
+    if arguments.what == "live":
+        from . import bench_live as benchmarks
+
     for line in getattr(benchmarks, f"bench_{arguments.what}")():
         print(line)
 
