@@ -20,7 +20,7 @@ test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks c
 lab: .venv/ready  ## open the notebooks in JupyterLab
 	@$(VENV)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
 
-bench: .venv/ready  ## measure side by side: simulator, crops, landmarks, bootstrap (live: see README)
+bench: .venv/ready  ## measure side by side: simulator, crops, landmarks, bootstrap
 	@for what in simulator crops landmarks bootstrap; do $(VENV)/python -m vaaffect bench $$what; done
 
 lock: .venv/ready  ## renew requirements.txt from pyproject.toml (needs uv)
