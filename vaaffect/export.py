@@ -2,7 +2,7 @@
 
 Both take a face crop as bytes and give (valence, arousal); the scaling and the clipping are inside,
 so nothing about the training needs to be known. What goes in and what comes out stands in the
-file's metadata. `pip install "vaaffect[live]"` brings what this needs.
+file's metadata. `pip install -e ".[live]"` brings what this needs.
 """
 
 import importlib.util
@@ -87,7 +87,7 @@ def export_run(run: Path, out: Path) -> list[str]:
 def _save_onnx(model: torch.nn.Module, size: int, about: dict[str, str], out: Path) -> None:
     missing = [n for n in ("onnx", "onnxscript") if importlib.util.find_spec(n) is None]
     if missing:
-        raise UserError(f'{missing[0]} is not installed; pip install "vaaffect[live]".')
+        raise UserError(f'{missing[0]} is not installed; pip install -e ".[live]".')
     import onnx
 
     crop = torch.zeros(1, size, size, 3, dtype=torch.uint8)

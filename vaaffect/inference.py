@@ -81,7 +81,7 @@ def openvino() -> ModuleType:
         UserError: it is not installed.
     """
     if importlib.util.find_spec("openvino") is None:
-        raise UserError('OpenVINO is not installed; pip install "vaaffect[live]", or use torch.')
+        raise UserError('OpenVINO is not installed; pip install -e ".[live]", or use torch.')
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino_telemetry", None)  # makes its import fail
     import openvino
