@@ -4,18 +4,21 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lab bench lock clean
+.PHONY: help study test test-slurm lab bench lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on after an interruption
-	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume)
+study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS=4 trains 4 at a time
+	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS))
 
 test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks compared
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/python -m pytest
+
+test-slurm: .venv/ready  ## the trainings of a study on a real SLURM, installed if need be (Debian, root)
+	@tests/slurm/run.sh $(VENV)/python
 
 lab: .venv/ready  ## open the notebooks in JupyterLab
 	@$(VENV)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb

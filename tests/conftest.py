@@ -11,13 +11,14 @@ import pytest
 from vaaffect.afew_va import load_afew_va
 from vaaffect.corpus import Corpus
 from vaaffect.crops import Crops, build_crops
+from vaaffect.recipes import Recipe
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.recordings import write_semaine
 from vaaffect.simulator.tour import Tour, draw_tour, record
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
 from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe, train
+from vaaffect.training import train
 
 TINY = WildWorld(clips=20, subjects=10, frames=(3, 4), seed=3)
 TINY_LAB = LabWorld(sessions=6, subjects=3, seconds=(4, 6), seed=3)

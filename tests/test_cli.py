@@ -9,6 +9,7 @@ import pytest
 from vaaffect import __version__, paths
 from vaaffect.__main__ import main
 from vaaffect.errors import UserError
+from vaaffect.fanout import How
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -78,7 +79,12 @@ def test_arguments_reach_the_study(monkeypatch, tmp_path):
     assert main(["study"]) == 0
     given = ["--profile", "gpu", "--only", "03", "05", "--resume", "--out", str(tmp_path)]
     assert main(["study", *given]) == 0
-    assert seen == [("demo", [], False, None), ("gpu", ["03", "05"], True, tmp_path)]
+    assert main(["study", "--jobs", "3"]) == 0
+    assert seen == [
+        ("demo", [], False, None, None),
+        ("gpu", ["03", "05"], True, tmp_path, None),
+        ("demo", [], False, None, How(jobs=3)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,13 @@ def test_preparing_makes_both_corpora_and_tells_how_far_it_is():
     last = {what: (done, total) for what, done, total in steps}
     assert list(last) == ["draw AFEW-VA", "draw SEMAINE", "landmarks of SEMAINE"]
     assert all(done == total for done, total in last.values())
+
+
+def test_other_people_are_drawn_where_a_recipe_starts_from_a_pretext():
+    parameters = {"DATA": "simulated", "WILD": WILD, "LAB": LAB}
+    parameters |= {"RECIPE": {"weights": "pretext"}, "PRETEXT": WILD | {"seed": 6}}
+    hashes = data.prepare(parameters, lambda *step: None)
+    assert len(set(hashes.values())) == 3
+    assert "faces of the pretext task (simulated)" in hashes
+    with pytest.raises(UserError, match="unknown PRETEXT key 'people'"):
+        data.pretext_crops({"people": 3}, 32)

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from vaaffect import inference, runs
+from vaaffect.batches import to_input
+from vaaffect.epochs import predict
 from vaaffect.errors import UserError
 from vaaffect.landmarks import FaceTracker
 from vaaffect.live import STAGES, Predictor, Smoother, find_run
@@ -15,7 +17,6 @@ from vaaffect.predictions import read_predictions
 from vaaffect.simulator.face import Scene, render, sample_identity
 from vaaffect.splits import subject_folds
 from vaaffect.tracking import MEMORY, FacesTracker, KnownFaces
-from vaaffect.training import predict, to_input
 
 needs_openvino = pytest.mark.skipif(
     inference.importlib.util.find_spec("openvino") is None, reason="the extra `live` is not there"

@@ -6,6 +6,7 @@ import pytest
 from test_evaluation import elsewhere, predictions
 
 from vaaffect import plots, tables
+from vaaffect.decomposition import by_density, by_subject, over_plane
 from vaaffect.evaluation import evaluate, fold_summary
 
 matplotlib.use("Agg")
@@ -109,13 +110,62 @@ def test_fold_spread_draws_each_fold_in_the_row_of_its_model():
     plt.close("all")
 
 
-def test_error_arrows_start_at_labels_and_end_at_predictions(ax):
+def test_the_plane_of_errors_has_a_colour_and_an_arrow_per_cell(ax):
     table = predictions().assign(valence_true=0.8, arousal_true=0.8)
     table = table.assign(valence_pred=0.1, arousal_pred=0.2)
-    plots.error_arrows(table, ax)
-    (arrow,) = [a for a in ax.texts if a.arrow_patch is not None]
-    assert arrow.xy == pytest.approx((0.1, 0.2))
-    assert arrow.xyann == pytest.approx((0.8, 0.8))
+    errors = over_plane(table, cells=5)
+    plots.error_over_plane(errors, ax)
+    arrows = [a for a in ax.texts if a.arrow_patch is not None]
+    assert all(a.xyann == pytest.approx((0.8, 0.8)) for a in arrows) and arrows
+    assert all(a.xy == pytest.approx((0.1, 0.2)) for a in arrows)
+    (cells,) = ax.collections
+    assert np.asarray(cells.get_array()) == pytest.approx([np.sqrt((0.7**2 + 0.6**2) / 2)])
+    ax.clear()
+    plots.error_over_plane(errors, ax, least=len(table) + 1)
+    assert not ax.texts
+
+
+def test_errors_by_density_and_by_person_have_a_line_per_model(ax):
+    table = pd.concat([predictions(), predictions().assign(model="constant", valence_pred=0.1)])
+    dense = by_density(table).query("dimension == 'valence'")
+    plots.error_by_density(dense, ax)
+    drawn = [line.get_ydata() for line in ax.lines]
+    assert np.allclose(drawn, [of["RMSE"] for _, of in dense.groupby("model", sort=False)])
+    ax.clear()
+    people = by_subject(table).query("dimension == 'valence'")
+    plots.error_by_person(people, ax)
+    for line, (_, of) in zip(ax.lines, people.groupby("model", sort=False), strict=True):
+        assert np.allclose(line.get_ydata(), sorted(of["RMSE"]))
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["m", "constant (training mean)"]
+
+
+def test_a_network_from_scratch_has_a_row_of_its_own():
+    mine = predictions()
+    twin = mine.assign(recipe="demo from scratch", valence_pred=mine["arousal_pred"])
+    results = evaluate(pd.concat([mine, twin]), 10, resamples=20)
+    summary = fold_summary(results)
+    assert tables.headline(summary)["model"].tolist() == ["m", "m, from scratch"]
+    assert tables.fold_table(summary)["model"].tolist() == ["m", "m, from scratch"] * 2
+    _, axs = plt.subplots(1, 2, sharey=True)
+    plots.fold_spread(results, "RMSE", axs)
+    assert [t.get_text() for t in axs[0].get_yticklabels()] == ["m", "m, from scratch"]
+    plt.close("all")
+
+
+def test_several_seeds_are_one_row_with_a_dot_per_seed_and_fold():
+    mine = predictions()
+    other = mine.assign(seed=mine["seed"] + 1, valence_pred=mine["valence_pred"] * 0.5)
+    results = evaluate(pd.concat([mine, other]), 10, resamples=20)
+    _, axs = plt.subplots(1, 2, sharey=True)
+    plots.fold_spread(results, "RMSE", axs)
+    (dots,) = axs[0].collections
+    assert len(dots.get_offsets()) == 2 * 4
+    summary = fold_summary(results)
+    shown = summary.query("metric == 'RMSE' and scale == '[-1, 1]' and dimension == 'valence'")
+    diamond = axs[0].lines[-1].get_xdata()
+    assert diamond == pytest.approx(shown["mean"].to_list())
+    assert tables.fold_table(summary)["seeds"].tolist() == [2, 2]
+    plt.close("all")
 
 
 def test_other_plots_label_their_axes(ax):

@@ -1,9 +1,5 @@
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -13,12 +9,13 @@ from torch import nn
 
 from vaaffect import training
 from vaaffect.baselines import constant_predictor
+from vaaffect.batches import augment
 from vaaffect.errors import UserError
 from vaaffect.models import build_model
 from vaaffect.predictions import check_predictions
 from vaaffect.runs import is_finished, load_checkpoint, load_model, save_checkpoint
 from vaaffect.splits import leaking_folds, subject_folds
-from vaaffect.training import Recipe, recipe_for, train
+from vaaffect.training import Recipe, train
 
 RECIPE = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
 
@@ -60,7 +57,7 @@ def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
     pred = training.predict(
         load_model(run), torch.from_numpy(tiny_crops.images), split.test, torch.device("cpu")
     )
-    assert np.allclose(pred, table[["valence_pred", "arousal_pred"]], atol=1e-5)
+    assert np.array_equal(pred, table[["valence_pred", "arousal_pred"]])
     history = pd.read_csv(run / "history.csv")
     done = json.loads((run / "done.json").read_text())
     assert done["best_epoch"] == history["epoch"][history["val_mse"].idxmin()]
@@ -81,8 +78,11 @@ def test_another_corpus_is_predicted_whole_by_the_chosen_weights(tiny_crops, spl
     key = ["clip", "frame"]
     both = here.merge(there, on=key, suffixes=("", "_there"))
     assert len(both) == len(here)
-    # The same pictures under another name get the same answers.
-    assert np.allclose(both["valence_pred"], both["valence_pred_there"], atol=1e-5)
+    # The same pictures under another name get the same answers, up to rounding: kernels differ with
+    # the number of pictures. bfloat16 has 8 significant bits, and answers are below one.
+    precision = training.autocast_dtype(torch.device("cpu"))
+    rounding = 1e-5 if precision == torch.float32 else 2**-8
+    assert np.allclose(both["valence_pred"], both["valence_pred_there"], rtol=0, atol=rounding)
     small = dataclasses.replace(other, images=other.images[:, :16, :16].copy())
     with pytest.raises(UserError, match="crops of other have another size"):
         train("resnet10", RECIPE, tiny_crops, split, tmp_path, elsewhere=[small])
@@ -130,41 +130,22 @@ def test_an_interrupted_training_ends_like_an_undisturbed_one(model, tiny_crops,
     pd.testing.assert_frame_equal(whole, resumed)
 
 
-SCRIPT = """
-import os, signal, sys
-from pathlib import Path
-from vaaffect.afew_va import load_afew_va
-from vaaffect.crops import build_crops
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe, train
-crops = build_crops(load_afew_va(Path(sys.argv[1])), 32, cache=Path(sys.argv[2]), workers=1)
-split = subject_folds(crops.frames, folds=2, val_share=0.34)[0]
-recipe = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
-def die(progress):
-    if progress.epoch == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-train("resnet10", recipe, crops, split, Path(sys.argv[3]), checkpoint_seconds=0, after_epoch=die)
-"""
-
-
-def test_a_killed_process_resumes(tiny_root, tiny_crops, split, tmp_path):
-    argv = [sys.executable, "-c", SCRIPT, tiny_root, tmp_path / "crops", tmp_path / "runs"]
-    killed = subprocess.run(argv, env=os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())})
-    assert killed.returncode == -signal.SIGKILL
-    resumed = read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / "runs"))
-    whole = read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / "whole"))
-    pd.testing.assert_frame_equal(whole, resumed)
-
-
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, capsys):
     for epoch in (1, 2, 3):
         save_checkpoint(tmp_path, {"epoch": epoch}, epoch)
-    kept = sorted(p.name[:15] for p in tmp_path.glob("*.pt"))
-    assert kept == ["checkpoint_0002", "checkpoint_0003"]
+    kept = sorted(p.name[:17] for p in tmp_path.glob("*.pt"))
+    assert kept == ["checkpoint_000002", "checkpoint_000003"]
     newest = max(tmp_path.glob("*.pt"))
     newest.write_bytes(newest.read_bytes()[:-10])
     assert load_checkpoint(tmp_path, torch.device("cpu")) == {"epoch": 2}
     assert newest.name in capsys.readouterr().out
+    # The epoch is trained again: its checkpoint takes the place of the damaged one, not of the one
+    # before, even where the other file's name sorts later.
+    newest.rename(tmp_path / "checkpoint_000003_ffffffffffffffff.pt")
+    save_checkpoint(tmp_path, {"epoch": 3}, 3)
+    kept = sorted(p.name[:17] for p in tmp_path.glob("*.pt"))
+    assert kept == ["checkpoint_000002", "checkpoint_000003"]
+    assert load_checkpoint(tmp_path, torch.device("cpu")) == {"epoch": 3}
 
 
 def test_damaged_results_are_refused(tiny_crops, split, tmp_path):
@@ -233,38 +214,19 @@ def test_input_is_in_minus_one_to_one_and_flips_mirror():
     assert (x.min().item(), x.max().item()) == (-1, 1)
     assert x.shape == (1, 3, 16, 16)
     many = x.repeat(64, 1, 1, 1)
-    generator = torch.Generator().manual_seed(0)
-    flipped = training.augment(many, Recipe(flip=True), generator)
+    draws = torch.rand(6, 64, generator=torch.Generator().manual_seed(0))
+    flipped = augment(many, Recipe(flip=True), draws)
     mirrored = (flipped == x.flip(3)).all(dim=(1, 2, 3))
     assert 16 < mirrored.sum() < 48
     assert ((flipped == x).all(dim=(1, 2, 3)) ^ mirrored).all()
-    shifted = training.augment(many, Recipe(shift=0.2), torch.Generator().manual_seed(0))
+    shifted = augment(many, Recipe(shift=0.2), draws)
     assert shifted.shape == many.shape and shifted.abs().max() <= 1
     middles = shifted[:, 0, 8, 8]  # the picture is a ramp, so its middle tells the shift
     assert middles.unique().numel() > 30
     assert (middles - x[0, 0, 8, 8]).abs().max() <= 0.2 * 1.2 * 16 / 15 + 0.05
-    jittered = training.augment(many, Recipe(jitter=0.2), torch.Generator().manual_seed(0))
+    jittered = augment(many, Recipe(jitter=0.2), draws)
     assert jittered.abs().max() <= 1
     assert (jittered - x).abs().amax(dim=(1, 2, 3)).unique().numel() > 30
-
-
-def test_one_cycle_rises_then_falls_and_constant_stays():
-    recipe = Recipe(lr=0.1, schedule="one-cycle")
-    rates = [training.learning_rate(recipe, step, 50) for step in range(50)]
-    assert np.argmax(rates) in (9, 10) and max(rates) == pytest.approx(0.1)
-    assert rates[-1] < 0.001 and np.all(np.diff(rates[10:]) < 0)
-    assert {training.learning_rate(Recipe(lr=0.1), step, 50) for step in range(50)} == {0.1}
-
-
-def test_recipes_are_checked():
-    assert recipe_for("a", {"lr": 0.1}, {"a": {"lr": 0.2}}).lr == 0.2
-    assert recipe_for("b", {"lr": 0.1}, {"a": {"lr": 0.2}}).lr == 0.1
-    with pytest.raises(UserError, match="unknown recipe key 'learning_rate'"):
-        recipe_for("a", {"learning_rate": 0.1}, {})
-    with pytest.raises(UserError, match="unknown schedule"):
-        Recipe(schedule="step")
-    with pytest.raises(UserError, match="epochs >= 1"):
-        Recipe(epochs=0)
 
 
 def test_bad_trainings_are_refused(tiny_crops, split, tmp_path):

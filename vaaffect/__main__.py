@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vaaffect {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_study, add_simulate, add_check, add_predict, add_export, add_bench):
+    for add in (
+        add_study, add_train, add_simulate, add_check, add_predict, add_export, add_bench,
+    ):  # fmt: skip
         add(commands)
     return parser
 
@@ -65,6 +67,19 @@ def add_study(commands: argparse._SubParsersAction) -> None:
         "--resume", action="store_true", help="keep what is finished and still up to date"
     )
     parser.add_argument("--out", type=Path, help="report folder (reports/PROFILE)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs", type=positive, metavar="N", help="trainings at a time on this machine (1)"
+    )
+    where.add_argument("--cluster", choices=["slurm"], help="trainings as a job array of a cluster")
+    parser.add_argument(
+        "--cluster-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what each job asks for: partition, account, qos, minutes, gpus, cpus, memory (GB), "
+        "parallel (trainings at a time)",
+    )
     parser.set_defaults(command=study)
 
 
@@ -72,7 +87,43 @@ def study(arguments: argparse.Namespace) -> None:
     """Run a study."""
     from .study import run_study
 
-    run_study(arguments.profile, arguments.only, arguments.resume, arguments.out)
+    how = None  # what the environment says
+    if arguments.jobs or arguments.cluster or arguments.cluster_options:
+        from .fanout import How
+
+        how = How(arguments.jobs or 1, arguments.cluster or "", tuple(arguments.cluster_options))
+    run_study(arguments.profile, arguments.only, arguments.resume, arguments.out, how)
+
+
+def add_train(commands: argparse._SubParsersAction) -> None:
+    """`train`: one training of a study, for clusters and for several GPUs."""
+    parser = commands.add_parser(
+        "train",
+        help="train one network on one fold of a profile",
+        description="Train one network on one fold, as notebooks 04 and 05 would: a study of the "
+        "same profile finds it finished. With several GPUs: "
+        "torchrun --nproc-per-node N -m vaaffect train ...",
+    )
+    parser.add_argument("--profile", default="demo", help="a file in notebooks/profiles (demo)")
+    parser.add_argument("--model", required=True, help="one of the profile's models")
+    parser.add_argument("--fold", type=int, required=True, help="number of the fold, from 0")
+    parser.add_argument(
+        "--on", choices=["wild", "lab"], default="wild", help="the corpus to train on (wild)"
+    )
+    parser.add_argument("--seed", type=int, help="another seed of the weights than the profile's")
+    parser.set_defaults(command=train)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train, and say where the run folder is."""
+    from . import distributed, onefold
+
+    with distributed.processes():
+        run = onefold.train_fold(
+            arguments.profile, arguments.model, arguments.fold, arguments.on, arguments.seed
+        )
+        if distributed.is_first():
+            print(run)
 
 
 def add_simulate(commands: argparse._SubParsersAction) -> None:

@@ -5,13 +5,12 @@ written last, so a folder without one is unfinished. Processes write into one fi
 reads it as a memory map, so a corpus larger than memory is no problem.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,7 @@ import pandas as pd
 
 from .corpus import PROBLEM_COLUMNS, Corpus
 from .errors import UserError
-from .files import read_manifest, sha256_of, write_atomically
+from .files import held, read_manifest, sha256_of, write_atomically
 from .parallel import in_processes
 from .paths import CROPS
 from .pictures import name_of, read, tasks
@@ -42,6 +41,8 @@ class Crops:
         frames: one row per crop, the corpus's columns.
         problems: pictures that could not be used, columns PROBLEM_COLUMNS.
         key: identifies the inputs and settings that the crops were made from.
+        folder: where they are kept. A pickled set of crops is little more than this folder:
+            another process opens the same files.
     """
 
     label: str
@@ -51,11 +52,28 @@ class Crops:
     frames: pd.DataFrame
     problems: pd.DataFrame
     key: str
+    folder: Path | None = None
 
     @property
     def va(self) -> np.ndarray:
         """(N, 2) float32 labels, columns (valence, arousal), in [-1, 1]."""
         return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
+
+    def __reduce__(self) -> tuple:
+        if self.folder is None:
+            raise UserError("crops that are not in a folder cannot go to another process.")
+        return _open_same, (self.folder, self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        """Tells whether these are the crops as they are on disk, from all but most pixels."""
+        mapped = isinstance(self.images, np.memmap) and self.images.filename is not None
+        what = f"{self.label} {self.native_scale} {self.key} {mapped} {self.images.shape}"
+        digest = hashlib.sha256(what.encode())
+        some = np.linspace(0, len(self.images) - 1, 16).astype(int)
+        digest.update(self.images[some].tobytes())
+        digest.update(np.ascontiguousarray(self.landmarks).tobytes())
+        digest.update(pd.util.hash_pandas_object(self.frames).to_numpy().tobytes())
+        return digest.hexdigest()
 
 
 def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, int, int]:
@@ -145,7 +163,7 @@ def build_crops(
     try:
         manifest = read_manifest(folder)
         if manifest is None:
-            with _held(folder):
+            with held(folder):
                 manifest = read_manifest(folder)  # another process may have been faster
                 if manifest is None:
                     manifest = _build(corpus, size, margin, folder, workers, progress)
@@ -154,6 +172,10 @@ def build_crops(
             f"{folder}: cannot be written ({error.strerror or error}); free some space or make "
             "the folder writable, then run again."
         ) from error
+    return _opened(folder, manifest)
+
+
+def _opened(folder: Path, manifest: dict) -> Crops:
     return Crops(
         label=manifest["label"],
         native_scale=manifest["native_scale"],
@@ -164,21 +186,31 @@ def build_crops(
         landmarks=np.load(folder / "landmarks.npy"),
         frames=pd.read_parquet(folder / "frames.parquet"),
         problems=pd.read_csv(folder / "problems.csv"),
-        key=key,
+        key=folder.name.rsplit("-", 1)[1],
+        folder=folder,
     )
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it; whoever comes second waits. However a process ends, the system
-    lets go of what it held, so a folder that can be held and is unfinished is nobody's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+@lru_cache(maxsize=4)  # one process trains on the same crops again and again; hashing takes time
+def _open_same(folder: Path, fingerprint: str) -> Crops:
+    """Crops that another process has, from their folder.
+
+    Raises:
+        UserError: the folder is gone or damaged, or the other process had changed the crops.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(
+            f"{folder}: holds no crops; the folder must be on a disk that every process sees, and "
+            "stay until the trainings end."
+        )
+    crops = _opened(folder, manifest)
+    if crops._fingerprint() != fingerprint:
+        raise UserError(
+            f"{folder}: the crops differ from those handed to this process; crops that were "
+            "changed in memory can only be trained on there: use VAAFFECT_JOBS 1."
+        )
+    return crops
 
 
 def _build(

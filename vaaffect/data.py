@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from . import afew_va, semaine
@@ -40,6 +40,7 @@ class _Kind:
 
 
 _WILD = _Kind("afew-va", "WILD", afew_va.VARIABLE, afew_va.load_afew_va, WildWorld, write_afew_va)
+_PRETEXT = replace(_WILD, parameter="PRETEXT")
 _LAB = _Kind("semaine", "LAB", semaine.VARIABLE, semaine.load_semaine, LabWorld, write_semaine)
 
 
@@ -81,13 +82,32 @@ def lab_crops(data: str, world: dict, size: int) -> Crops:
     return _crops(lab_corpus(data, world), size)
 
 
+def pretext_crops(world: dict, size: int) -> Crops:
+    """Crops of people drawn for a pretext task alone, see `pretext.py`; made once and kept.
+
+    Args:
+        world: fields of simulator.worlds.WildWorld.
+        size: side of the crops in pixels.
+    """
+    return _crops(_corpus(_PRETEXT, "simulated", world, report_step), size)
+
+
 def prepare(parameters: dict, progress: Progress) -> dict[str, str]:
-    """Make the data of a study before its first notebook; returns {name: fingerprint}."""
+    """Make the data of a study before its first notebook; returns {name: fingerprint}.
+
+    Args:
+        parameters: DATA, WILD, LAB, and PRETEXT where RECIPE asks for such weights.
+        progress: called while simulating and while landmarks are found.
+    """
     corpora = [
         wild_corpus(parameters["DATA"], parameters["WILD"], progress),
         lab_corpus(parameters["DATA"], parameters["LAB"], progress),
     ]
-    return {corpus.label: corpus.fingerprint() for corpus in corpora}
+    hashes = {corpus.label: corpus.fingerprint() for corpus in corpora}
+    if parameters.get("RECIPE", {}).get("weights") == "pretext":
+        corpus = _corpus(_PRETEXT, "simulated", parameters["PRETEXT"], progress)
+        hashes["faces of the pretext task (simulated)"] = corpus.fingerprint()
+    return hashes
 
 
 def _corpus(kind: _Kind, data: str, world: dict, progress: Progress) -> Corpus:

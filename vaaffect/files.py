@@ -1,9 +1,12 @@
 """Files that are whole or absent, and hashes that tell."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
@@ -20,6 +23,36 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_bytes(data.encode() if isinstance(data, str) else data)
     partial.replace(path)
+
+
+def sync(path: Path) -> None:
+    """Make the system put a file, or a folder's list of names, onto the disk now.
+
+    A rename can reach the disk before the bytes of the file do; after a power cut, that would be a
+    name for half a file.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it; whoever comes second waits. However a process ends, the system
+    lets go of what it held, so a folder that can be held and is unfinished is nobody's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                raise  # else a shared file system without locks: only two studies at once suffer
+        yield
+    finally:
+        os.close(handle)
 
 
 def find_files(

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .batches import to_input
+from .epochs import predict
 from .errors import UserError
-from .training import default_device, predict, to_input
+from .fast import default_device
 
 BACKENDS = ("torch", "openvino")
 
@@ -31,7 +33,7 @@ class FromBytes(nn.Module):
         self.model = model
 
     def forward(self, crops: Tensor) -> Tensor:
-        """As `training.predict` does it: scale, predict, clip."""
+        """As `epochs.predict` does it: scale, predict, clip."""
         return self.model(to_input(crops)).clamp(-1, 1)
 
 

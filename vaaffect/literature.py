@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .predictions import DIMENSIONS
-from .tables import UNDEFINED, mean_and_interval, model_name, number
+from .tables import UNDEFINED, mean_and_interval, number, row_name
 
 THESIS = "thesis (Ulloa Rodríguez 2019)"
 KOSSAIFI = "[7] Kossaifi et al. 2017, as quoted in the thesis"
@@ -137,7 +137,7 @@ def _measured(cells: pd.DataFrame, wanted: tuple[str, ...]) -> dict:
     scale = native[0] if native else UNIT
     row = {
         "block": "measured here",
-        "system": model_name(first["model"]),
+        "system": row_name(first["model"], first["recipe"]),
         "trained on": first["train_corpus"],
         "tested on": first["test_corpus"],
         "scale": scale,

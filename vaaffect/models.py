@@ -5,11 +5,15 @@ AlexNet (Krizhevsky 2014), which the authors of AFEW-VA finetuned (Kossaifi et a
 torchvision's own, so that its ImageNet weights fit.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from torch import nn
 from torchvision import models as zoo
 
 from .errors import UserError
+from .files import sha256_of
 
 # Display name of each model, and its family: the colour of a family is the same in every figure.
 NAMES = {
@@ -23,6 +27,14 @@ NAMES = {
 }
 WITH_IMAGENET = ("alexnet", "vgg11_bn", "resnet18", "resnet50", "resnet152")
 ALEXNET_SMALLEST = 64  # pixels; much less and nothing is left for AlexNet's last pooling
+
+
+@dataclass(frozen=True)
+class Start:
+    """A file of weights to start from, all but the last layer's, and its SHA-256."""
+
+    path: Path
+    sha256: str
 
 
 def build_model(name: str, weights: str | None = None, image_size: int = 224) -> nn.Module:
@@ -97,11 +109,43 @@ def _pretrained(name: str) -> nn.Module:
 
 def _with_two_outputs(model: nn.Module) -> nn.Module:
     """Replace the last linear layer by a new one with two outputs (thesis, section 4.1)."""
-    if isinstance(model, zoo.VGG | zoo.AlexNet):
-        model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, 2)
-    else:
-        model.fc = nn.Linear(model.fc.in_features, 2)
+    put_head(model, nn.Linear(head_of(model).in_features, 2))
     return model
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The last layer: it maps the features of a picture to valence and arousal."""
+    return model.get_submodule(head_name(model))
+
+
+def put_head(model: nn.Module, head: nn.Module) -> None:
+    """Replace the last layer; with `nn.Identity()` the network answers with its features."""
+    model.set_submodule(head_name(model), head)
+
+
+def head_name(model: nn.Module) -> str:
+    """Where the last layer is, as its weights are called."""
+    if isinstance(model, zoo.VGG | zoo.AlexNet):
+        return f"classifier.{len(model.classifier) - 1}"
+    return "fc"
+
+
+def start_from(network: nn.Module, start: Start) -> None:
+    """Give a new network these weights; its last layer stays random.
+
+    Raises:
+        UserError: the weights are damaged, or those of another network.
+    """
+    if not start.path.exists() or sha256_of(start.path) != start.sha256:
+        raise UserError(f"{start.path}: is damaged; delete {start.path.parent} and run again.")
+    weights = torch.load(start.path, map_location="cpu", weights_only=True)
+    head = {f"{head_name(network)}.{of}" for of in ("weight", "bias")}
+    try:
+        found = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # shapes differ
+        raise UserError(f"{start.path}: are weights for another picture size.") from error
+    if set(found.missing_keys) != head or found.unexpected_keys:
+        raise UserError(f"{start.path}: are weights of another network.")
 
 
 def count_parameters(model: nn.Module) -> int:

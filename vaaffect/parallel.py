@@ -1,10 +1,24 @@
-"""The same function over many tasks, by all cores."""
+"""The same function over many tasks, by all cores.
+
+`in_processes` is for many short tasks that succeed or fail together, `in_workers` for a few long
+ones, of which each may fail alone.
+"""
 
 import multiprocessing
 import os
+import signal
+import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
 
 import cv2
 
@@ -50,3 +64,131 @@ def in_processes(
 
 def _one_thread() -> None:
     cv2.setNumThreads(1)  # one process per core already
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task has no result.
+
+    Attributes:
+        reason: what to tell the user.
+        trace: the traceback of an error that nobody expected, else "".
+    """
+
+    reason: str
+    trace: str = ""
+
+
+def attempt(function: Callable, *arguments: object) -> object:
+    """What the function returns, or a Failure that says why it raised."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        return Failure(str(error))
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def in_workers(
+    function: Callable, tasks: Sequence[tuple], workers: int, start: Callable[[int], None]
+) -> Iterator[tuple[int, object]]:
+    """Call `function(*task)` for every task; one that fails, or is killed, leaves the others alone.
+
+    Args:
+        function: a module's function, so that another process can import it.
+        tasks: its arguments, each a tuple of things that can be pickled.
+        workers: processes at a time.
+        start: called first in each process, with its place (0 to workers - 1).
+
+    Yields:
+        (number of the task, result or Failure), in the order in which they end. Whoever stops
+        asking must close the generator: that ends the processes.
+    """
+    context = multiprocessing.get_context("spawn")  # as in `in_processes`
+    todo = deque(enumerate(tasks))
+    team: dict[Connection, _Worker] = {}
+    dismissed: list[_Worker] = []
+    try:
+        for place in range(min(workers, len(todo))):
+            worker = _Worker.hire(context, function, start, place)
+            team[worker.connection] = worker
+            worker.take(*todo.popleft())
+        while team:
+            for connection in wait(list(team)):
+                worker = team.pop(connection)
+                number, result = worker.number, worker.result()
+                if todo:
+                    if isinstance(result, Failure) and not worker.process.is_alive():
+                        worker = _Worker.hire(context, function, start, worker.place)
+                    team[worker.connection] = worker
+                    worker.take(*todo.popleft())
+                else:
+                    connection.close()  # tells the worker to go
+                    dismissed.append(worker)
+                yield number, result
+    finally:
+        for worker in team.values():
+            worker.process.terminate()
+        for worker in [*team.values(), *dismissed]:
+            worker.process.join()
+
+
+@dataclass
+class _Worker:
+    """A process, the line to it, and the task it is at."""
+
+    place: int
+    process: BaseProcess
+    connection: Connection
+    number: int = -1
+
+    @classmethod
+    def hire(
+        cls, context: SpawnContext, function: Callable, start: Callable[[int], None], place: int
+    ) -> "_Worker":
+        here, there = context.Pipe()
+        process = context.Process(target=_work, args=(there, function, start, place), daemon=True)
+        # Ctrl-C reaches every process of the terminal; it is this one that ends the others. (The
+        # tracker, which `start` would start the first time, unblocks the signal when it is up.)
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()  # inherits what is blocked
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        there.close()  # so that a dead worker ends the line
+        return cls(place, process, here)
+
+    def take(self, number: int, task: tuple) -> None:
+        self.number = number
+        # Where the process has died already, `result` says so.
+        with suppress(BrokenPipeError):
+            self.connection.send(task)
+
+    def result(self) -> object:
+        try:
+            return self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+        code = self.process.exitcode
+        if code < 0:
+            name = signal.Signals(-code).name
+            return Failure(f"its process was killed ({name}), perhaps for lack of memory")
+        return Failure(f"its process ended by itself, with exit code {code}")
+
+
+def _work(
+    connection: Connection, function: Callable, start: Callable[[int], None], place: int
+) -> None:
+    """What a worker does: task after task, until the line is closed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start(place)
+    with suppress(EOFError):
+        while True:
+            connection.send(attempt(function, *connection.recv()))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers: nobody would wait for their results."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

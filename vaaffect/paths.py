@@ -11,6 +11,7 @@ DATA = ROOT / "data"
 SIMULATED = DATA / "simulated"  # corpora written by the simulator
 LANDMARKS = DATA / "landmarks"  # cached landmarks of corpora that come without
 CROPS = DATA / "crops"  # cached face crops
+FEATURES = DATA / "features"  # cached features of frozen networks
 RUNS = DATA / "runs"  # trainings, one folder per profile
 
 

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 
 from .corpus import NAMES
 from .paths import report_folder
 from .predictions import DIMENSIONS
 from .simulator.circumplex import EMOTIONS
-from .tables import model_name, number
+from .tables import model_name, number, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
 _GREY = "#7f7f7f"
@@ -199,7 +200,7 @@ def predicted_against_true(
 
 
 def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarray:
-    """One metric of every model: a dot per fold, the mean with its interval beside them.
+    """One metric of every model: a dot per fold and seed, the mean with its interval beside them.
 
     Args:
         results: as of `evaluation.evaluate`; RMSE is taken on the [-1, 1] scale.
@@ -207,11 +208,13 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
         axs: two axes, for valence and arousal.
     """
     here = results[(results["metric"] == metric) & (results["scale"] == "[-1, 1]")]
-    models = list(here["model"].unique())
+    models = list(here[["model", "recipe"]].drop_duplicates().itertuples(index=False))
     for ax, dimension in zip(axs, DIMENSIONS, strict=True):
-        for y, model in enumerate(models):
-            rows = here[(here["model"] == model) & (here["dimension"] == dimension)]
-            mean = rows[rows["fold"] == "mean"].iloc[0]
+        for y, (model, recipe) in enumerate(models):
+            rows = here[(here["model"] == model) & (here["recipe"] == recipe)]
+            rows = rows[rows["dimension"] == dimension]
+            # Of several seeds the mean, as in `evaluation.fold_summary`.
+            mean = rows.loc[rows["fold"] == "mean", ["value", "low", "high"]].mean()
             folds = rows[rows["fold"] != "mean"]["value"]
             if not np.isfinite(mean["value"]):
                 beside = ax.get_yaxis_transform()  # x in shares of the axis, y in data
@@ -222,7 +225,7 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
             ax.scatter(folds, y + offsets, s=18, color=colour, alpha=0.5, linewidths=0)
             ax.plot([mean["low"], mean["high"]], [y, y], color=colour, lw=2.5, zorder=3)
             ax.plot(mean["value"], y, "D", ms=8, color=colour, mec="white", zorder=4)
-        names = [model_name(m) for m in models]
+        names = [row_name(*of) for of in models]
         ax.set(yticks=range(len(models)), yticklabels=names, ylim=(len(models) - 0.5, -0.5))
         unit = " (labels in [−1, 1])" if metric == "RMSE" else ""
         ax.set(xlabel=f"{metric} of {dimension}{unit}", title=dimension)
@@ -231,29 +234,80 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
     return axs
 
 
-def error_arrows(
-    predictions: pd.DataFrame, ax: Axes | None = None, cells: int = 9, least: int = 10
-) -> Axes:
-    """Where the plane is pulled to: an arrow from each cell's mean label to its mean prediction.
+def error_over_plane(errors: pd.DataFrame, ax: Axes | None = None, least: int = 10) -> Axes:
+    """How large the error is in each cell of the plane, and where answers are pulled to.
+
+    A cell's colour is its RMSE over both dimensions, from 0 to 0.6; an arrow leads from its centre
+    by its mean error.
 
     Args:
-        predictions: of one model.
+        errors: of one model, as of `decomposition.over_plane`.
         ax: where to draw.
-        cells: cells along each axis.
-        least: cells with fewer frames are left out.
+        least: cells with fewer frames have no arrow.
     """
     ax = plane(ax, emotions=False)
-    true = predictions[["valence_true", "arousal_true"]].to_numpy()
-    pred = predictions[["valence_pred", "arousal_pred"]].to_numpy()
-    cell = np.clip(np.floor((true + 1) / 2 * cells), 0, cells - 1).astype(int)
-    for index in np.unique(cell, axis=0):
-        rows = (cell == index).all(axis=1)
-        if rows.sum() < least:
-            continue
-        start, end = true[rows].mean(axis=0), pred[rows].mean(axis=0)
-        ax.plot(*start, "o", ms=3 + np.log10(rows.sum()), color=_GREY)
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "black", "lw": 1.3})
+    centres = np.unique(errors[["valence", "arousal"]].round(6))
+    width = np.diff(centres).min() if len(centres) > 1 else 2.0
+    side = 0.94 * width
+    cells = [plt.Rectangle((v - side / 2, a - side / 2), side, side)
+             for v, a in zip(errors["valence"], errors["arousal"], strict=True)]  # fmt: skip
+    drawn = PatchCollection(cells, cmap="cividis", zorder=1, linewidths=0)
+    drawn.set(array=errors["RMSE"].to_numpy(), clim=(0, 0.6))
+    ax.add_collection(drawn)
+    ax.figure.colorbar(drawn, ax=ax, label="RMSE (labels in [−1, 1])", shrink=0.75, extend="max")
+    for row in errors[errors["frames"] >= least].itertuples():
+        end = row.valence + row.error_valence, row.arousal + row.error_arousal
+        # White under black: an arrow is legible on every colour.
+        for lw, colour in ((3, "white"), (1.3, "black")):
+            style = {"arrowstyle": "->", "color": colour, "lw": lw, "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", end, (row.valence, row.arousal), arrowprops=style, zorder=5)
     return ax
+
+
+def error_by_density(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """RMSE where labels are common, less common and rare: a line per model.
+
+    Args:
+        errors: of one dimension, as of `decomposition.by_density`.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    parts = list(errors["density"].unique())
+    for model, of in errors.groupby("model", sort=False):
+        dashed = "--" if model_colour(model) == _GREY else "-"
+        ax.plot(parts, of["RMSE"], "o", ls=dashed, color=model_colour(model),
+                label=model_name(model))  # fmt: skip
+    ax.set_xlabel("thirds of the frames, by how common their label is")
+    _from_zero(ax)
+    ax.grid(False, axis="x")
+    ax.legend(fontsize="x-small")
+    return ax
+
+
+def error_by_person(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """RMSE of every person, from the best read to the worst: a line per model.
+
+    Args:
+        errors: of one dimension, as of `decomposition.by_subject`.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    for model, of in errors.groupby("model", sort=False):
+        dashed = "--" if model_colour(model) == _GREY else "-"
+        share = (np.arange(len(of)) + 0.5) / len(of) * 100
+        ax.plot(share, np.sort(of["RMSE"]), ls=dashed, color=model_colour(model),
+                label=model_name(model))  # fmt: skip
+    ax.set(xlabel="people, best to worst read (%)", xlim=(0, 100))
+    _from_zero(ax)
+    ax.legend(fontsize="x-small")
+    return ax
+
+
+def _from_zero(ax: Axes) -> None:
+    """An axis of RMSE from 0 to whatever is highest on it and on those that share it."""
+    ax.set_ylabel("RMSE (labels in [−1, 1])")
+    ax.autoscale(axis="y")
+    ax.set_ylim(bottom=0)
 
 
 def transfer_matrix(

@@ -10,6 +10,7 @@ from .crops import Crops
 from .errors import UserError
 
 DIMENSIONS = ("valence", "arousal")
+FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
 # What identifies a model whose folds belong together.
 GROUP = ["model", "recipe", "train_corpus", "test_corpus", "split", "seed"]
 VALUES = ["valence_true", "arousal_true", "valence_pred", "arousal_pred"]

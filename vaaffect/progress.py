@@ -4,6 +4,9 @@ The study names a file in the environment variable VAAFFECT_PROGRESS. Code in th
 JSON line per event with `report_epoch` and `report_step`; the study reads the file and shows the
 latest event with the time that remains. Without the variable (a notebook opened in JupyterLab, or
 run with papermill by hand) the reports go nowhere.
+
+Events: an epoch of a training or a step of something else (`report_epoch`, `report_step`); and, of
+a list of trainings, {"fanout": its plan, or null at its end} and {"ended": number of a training}.
 """
 
 import json
@@ -11,12 +14,26 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 VARIABLE = "VAAFFECT_PROGRESS"
 LINE_EVERY = 15.0  # seconds between two lines where there is no terminal to redraw
+_tags: dict = {}  # see `tagged`
+
+
+@contextmanager
+def tagged(**tags: object) -> Iterator[None]:
+    """Add these to all that is reported meanwhile: which of many trainings it comes from."""
+    before = dict(_tags)
+    _tags.update(tags)
+    try:
+        yield
+    finally:
+        _tags.clear()
+        _tags.update(before)
 
 
 def report(event: dict) -> None:
@@ -24,7 +41,7 @@ def report(event: dict) -> None:
     path = os.environ.get(VARIABLE)
     if not path:
         return
-    line = (json.dumps(event) + "\n").encode()
+    line = (json.dumps(_tags | event) + "\n").encode()
     try:
         # One write to a file opened for appending: lines of several processes do not mix.
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -36,9 +53,20 @@ def report(event: dict) -> None:
         pass  # progress is a courtesy: a full disk shows itself where results are written
 
 
-def report_epoch(what: str, epoch: int, epochs: int, loss: float | None, seconds: float) -> None:
-    """Report that epoch `epoch` of `epochs` ended after `seconds`, with its training loss."""
-    report({"what": what, "epoch": epoch, "epochs": epochs, "loss": loss, "seconds": seconds})
+def report_epoch(
+    what: str,
+    epoch: int,
+    epochs: int,
+    loss: float | None,
+    seconds: float,
+    left: float | None = None,
+) -> None:
+    """Report that epoch `epoch` of `epochs` ended after `seconds`, with its training loss.
+
+    `left` are the seconds that the training needs until it ends, at most, where known.
+    """
+    event = {"what": what, "epoch": epoch, "epochs": epochs, "loss": loss, "seconds": seconds}
+    report(event if left is None else event | {"left": left})
 
 
 def report_step(what: str, done: int, total: int) -> None:
@@ -47,7 +75,7 @@ def report_step(what: str, done: int, total: int) -> None:
 
 
 def describe(event: dict) -> str:
-    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081`."""
+    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081  00:12 left`."""
     parts = [str(event.get("what", ""))]
     if "epoch" in event:
         parts.append(f"epoch {event['epoch']}/{event.get('epochs', '?')}")
@@ -55,6 +83,8 @@ def describe(event: dict) -> str:
         parts.append(f"{event['done']}/{event.get('total', '?')}")
     if isinstance(event.get("loss"), int | float):
         parts.append(f"loss {event['loss']:.3f}")
+    if isinstance(event.get("left"), int | float):
+        parts.append(f"{clock(event['left'])} left")
     return "  ".join(part for part in parts if part)
 
 
@@ -71,6 +101,7 @@ def eta(
     expected_now: float,
     elapsed_now: float,
     expected_later: Sequence[float],
+    known_now: float = 0.0,
 ) -> float:
     """Seconds that remain, from what was expected and how long it took so far.
 
@@ -83,6 +114,7 @@ def eta(
         expected_now: expected seconds of the step that is running.
         elapsed_now: seconds it has run.
         expected_later: expected seconds of each step still to come.
+        known_now: seconds that the running step needs at least, as it says itself.
     """
     ratio = sum(seconds_done) / sum(expected_done) if sum(expected_done) > 0 else 1.0
     total_now = expected_now * ratio
@@ -90,7 +122,51 @@ def eta(
         # Late: the steps to come will be late as well, and this one is not about to end at once.
         total_now = 1.1 * elapsed_now
         ratio = (sum(seconds_done) + elapsed_now) / max(sum(expected_done) + expected_now, 1e-9)
-    return max(total_now - elapsed_now, 0.0) + ratio * sum(expected_later)
+    return max(total_now - elapsed_now, known_now) + ratio * sum(expected_later)
+
+
+class FanOut:
+    """A list of trainings that run side by side, as their events tell it.
+
+    Args:
+        plan: epochs and kind of each training (those of one kind take about as long per epoch),
+            the numbers of those that have ended already, and how many run at once.
+    """
+
+    def __init__(self, plan: dict):
+        self.epochs, self.kinds = plan["epochs"], plan["kinds"]
+        self.ended, self.at_once = set(plan["ended"]), plan["at_once"]
+        self.epoch: dict[int, int] = {}  # of each training that has reported
+        self.seconds: dict[str, list[float]] = {}  # of the epochs so far, by kind
+
+    def note(self, event: dict) -> None:
+        """Take note of an event."""
+        if "ended" in event:
+            self.ended.add(event["ended"])
+        number = event.get("training", -1)
+        if "epoch" in event and 0 <= number < len(self.epochs):
+            self.epoch[number] = event["epoch"]
+            self.seconds.setdefault(self.kinds[number], []).append(event["seconds"])
+
+    def remaining(self) -> float | None:
+        """Seconds until the last training ends; None before the first epoch of any."""
+        measured = {kind: sum(values) / len(values) for kind, values in self.seconds.items()}
+        if not measured:
+            return None
+        other = sum(measured.values()) / len(measured)  # of a kind that has not begun
+        left = [
+            (self.epochs[i] - self.epoch.get(i, 0)) * measured.get(self.kinds[i], other)
+            for i in range(len(self.epochs))
+            if i not in self.ended
+        ]
+        return max(sum(left) / max(1, self.at_once), max(left)) if left else 0.0
+
+    def describe(self) -> str:
+        """`3/10 trainings, 2 at once, ETA 01:20`."""
+        at_once = f", {self.at_once} at once" if self.at_once > 1 else ""
+        left = self.remaining()
+        end = "" if left is None else f", ETA {clock(left)}"
+        return f"{len(self.ended)}/{len(self.epochs)} trainings{at_once}{end}"
 
 
 class Display:
@@ -114,6 +190,7 @@ class Display:
         self.now: str | None = None
         self.now_started = 0.0
         self.event: dict = {}
+        self.fanout: FanOut | None = None
         self._last_line = 0.0
         self._lock = threading.Lock()
 
@@ -126,7 +203,7 @@ class Display:
         """Begin a step."""
         with self._lock:
             self.now, self.now_started = step, time.monotonic()
-            self.event, self._last_line = {}, time.monotonic()
+            self.event, self.fanout, self._last_line = {}, None, time.monotonic()
         if not self.live:
             self.say(f"{self._label(step)}  starts")
 
@@ -147,8 +224,17 @@ class Display:
 
     def show(self, event: dict) -> None:
         """Take note of an event, and draw."""
-        self.event = event
+        self.note(event)
         self.draw()
+
+    def note(self, event: dict) -> None:
+        """Take note of an event."""
+        if "fanout" in event:
+            self.fanout = FanOut(event["fanout"]) if event["fanout"] else None
+        elif self.fanout is not None:
+            self.fanout.note(event)
+        if "what" in event:
+            self.event = event
 
     def elapsed(self) -> float:
         """Seconds since the study began."""
@@ -166,6 +252,7 @@ class Display:
             self.expected.get(self.now, 0.0),
             time.monotonic() - self.now_started if self.now else 0.0,
             [self.expected[step] for step in later if step != self.now],
+            (self.fanout.remaining() or 0.0) if self.fanout else 0.0,
         )
 
     def draw(self) -> None:
@@ -176,13 +263,15 @@ class Display:
                 return
             self._last_line = now
             tail = f"elapsed {clock(self.elapsed())}  ETA {clock(self.remaining())}"
-            text = "  ".join(filter(None, [self._label(self.now), describe(self.event), tail]))
+            many = self.fanout.describe() if self.fanout else ""
+            said = "  ".join(filter(None, [self._label(self.now), many, describe(self.event)]))
             if self.live:
                 width = shutil.get_terminal_size().columns - 1
-                self.stream.write(f"\r\x1b[2K{text[:width]}")
+                said = said[: max(0, width - len(tail) - 2)]  # the study's own ETA stays in sight
+                self.stream.write(f"\r\x1b[2K{f'{said}  {tail}'[:width]}")
                 self.stream.flush()
             else:
-                print(text, file=self.stream, flush=True)
+                print(f"{said}  {tail}", file=self.stream, flush=True)
 
     def _label(self, step: str) -> str:
         return f"[{self.steps.index(step) + 1}/{len(self.steps)}] {step}"
@@ -191,10 +280,10 @@ class Display:
 class Tail:
     """Follows a progress file in a thread and shows its latest event on a display.
 
-    Use as a context manager; the file need not exist yet.
+    Use as a context manager, or `read` it; the file need not exist yet.
     """
 
-    def __init__(self, path: Path, display: Display, every: float = 0.5):
+    def __init__(self, path: Path, display: Display | None = None, every: float = 0.5):
         self.path, self.display, self.every = Path(path), display, every
         self._position, self._rest = 0, b""
         self._stop = threading.Event()
@@ -230,6 +319,6 @@ class Tail:
     def _follow(self) -> None:
         while not self._stop.wait(self.every):
             events = self.read()
-            if events:
-                self.display.event = events[-1]
+            for event in events:
+                self.display.note(event)
             self.display.draw()

@@ -1,11 +1,14 @@
 """The folder of one training: what determines it, its checkpoints, its results.
 
 config.json        everything that determines the result
-history.csv        a row per epoch
+history.csv        a row per epoch, replaced as a whole after each, so that it can be read any time
+memory.json        where memory ran out: since which epoch batches go through in how many parts
 checkpoint_*.pt    while it runs; the name carries the file's own hash
 predictions.parquet  a row per test frame
 model.pt           the chosen epoch's weights, where asked for
 done.json          written last, with the hashes of the results
+
+A kill at any moment leaves each of them as it was, or whole.
 """
 
 import hashlib
@@ -16,8 +19,9 @@ import pandas as pd
 import torch
 from torch import nn
 
+from . import distributed
 from .errors import UserError
-from .files import sha256_of, write_atomically
+from .files import sha256_of, sync, write_atomically
 from .models import build_model
 
 
@@ -43,8 +47,26 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
     return not with_model or "model.pt" in hashes
 
 
+def begin_run(run: Path, config: dict) -> None:
+    """Make the folder, write config.json, and remove what a killed process was writing."""
+    run.mkdir(parents=True, exist_ok=True)
+    _clear(run)
+    write_atomically(run / "config.json", json.dumps(config, indent=1))
+
+
+def _clear(run: Path) -> None:
+    """Remove files that never got their name, see `write_atomically` and `save_checkpoint`."""
+    for path in [*run.glob("*.csv.*"), *run.glob("*.json.*"), *run.glob("*.writing")]:
+        path.unlink(missing_ok=True)
+
+
 def read_done(run: Path) -> dict:
-    """done.json of a finished run: best_epoch, best_val_mse, seconds, sha256."""
+    """done.json of a finished run.
+
+    best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipes.reason_to_stop`), seconds
+    (in training), parts (see `read_memory`), compiled, threads, processes, sha256 (of the result
+    files).
+    """
     return json.loads((run / "done.json").read_text())
 
 
@@ -63,12 +85,17 @@ def read_config(run: Path) -> dict:
 def save_checkpoint(run: Path, state: dict, epoch: int) -> None:
     """Write a checkpoint whose name carries its own hash, and keep the one before it too.
 
-    The rename is what makes it exist, so a kill while writing leaves the previous one in charge.
+    The rename is what makes it exist, and it comes after the bytes are on the disk: a kill or a
+    power cut while writing leaves the previous one in charge.
     """
-    partial = run / "writing.pt"
+    partial = run / "checkpoint.writing"
     torch.save(state, partial)
-    partial.rename(run / f"checkpoint_{epoch:04d}_{sha256_of(partial)[:16]}.pt")
-    for old in sorted(run.glob("checkpoint_*.pt"))[:-2]:
+    sync(partial)
+    path = run / f"checkpoint_{epoch:06d}_{sha256_of(partial)[:16]}.pt"
+    partial.rename(path)
+    sync(run)
+    same_epoch = [p for p in run.glob(f"checkpoint_{epoch:06d}_*.pt") if p != path]
+    for old in [*same_epoch, *sorted(set(run.glob("checkpoint_*.pt")) - set(same_epoch))[:-2]]:
         old.unlink()
 
 
@@ -81,17 +108,49 @@ def load_checkpoint(run: Path, device: torch.device) -> dict | None:
     return None
 
 
+def write_history(run: Path, history: list[dict]) -> None:
+    """Replace history.csv by these epochs: a reader sees the old file or the new one, whole."""
+    write_atomically(run / "history.csv", pd.DataFrame(history).to_csv(index=False))
+
+
+def read_memory(run: Path) -> dict[int, int]:
+    """{epoch: parts}: since that epoch, each batch goes through in so many parts."""
+    path = run / "memory.json"
+    if not path.exists():
+        return {}
+    return {int(epoch): parts for epoch, parts in json.loads(path.read_text()).items()}
+
+
+def write_memory(run: Path, parts: dict[int, int]) -> None:
+    """Write memory.json, so that a resumed training divides the same batches."""
+    write_atomically(run / "memory.json", json.dumps(parts))
+
+
 def finish_run(
     run: Path, predictions: pd.DataFrame, outcome: dict, model: nn.Module | None
 ) -> None:
-    """Write predictions, the model where given, and last done.json; remove the checkpoints."""
-    predictions.to_parquet(run / "predictions.parquet", index=False)
-    hashes = {"predictions.parquet": sha256_of(run / "predictions.parquet")}
+    """Write predictions, the model where given, and last done.json; remove the checkpoints.
+
+    done.json also says by how many threads and processes: they decide the last bits of a result.
+    """
+    outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
+    writing = {"predictions.parquet": run / "predictions.parquet.writing"}
+    predictions.to_parquet(writing["predictions.parquet"], index=False)
     if model is not None:
-        torch.save(model.state_dict(), run / "model.pt")
-        hashes["model.pt"] = sha256_of(run / "model.pt")
+        writing["model.pt"] = run / "model.pt.writing"
+        torch.save(model.state_dict(), writing["model.pt"])
+    hashes = {name: sha256_of(path) for name, path in writing.items()}
+    for name, path in writing.items():
+        sync(path)
+        path.rename(run / name)
     write_atomically(run / "done.json", json.dumps(outcome | {"sha256": hashes}, indent=1))
-    for path in [*run.glob("checkpoint_*.pt"), run / "writing.pt"]:
+    tidy_run(run)
+
+
+def tidy_run(run: Path) -> None:
+    """Remove what a finished run needs no more."""
+    _clear(run)
+    for path in run.glob("checkpoint_*.pt"):
         path.unlink(missing_ok=True)
 
 
@@ -112,5 +171,5 @@ def load_model(run: Path) -> nn.Module:
 
 
 def read_history(run: Path) -> pd.DataFrame:
-    """A run's epochs: epoch, train_mse, val_mse, seconds."""
+    """A run's epochs: epoch, train_mse, val_mse, seconds, parts (see `read_memory`)."""
     return pd.read_csv(run / "history.csv")

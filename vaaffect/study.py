@@ -17,6 +17,7 @@ import nbformat
 
 from . import execution, html, manifest, paths
 from .errors import UserError
+from .fanout import How
 from .folders import MADE, locked, report_folder, runs_folder, shown
 from .profiles import (
     Profile,
@@ -38,6 +39,7 @@ def run_study(
     only: Sequence[str] = (),
     resume: bool = False,
     out: Path | None = None,
+    how: How | None = None,
     *,
     notebooks_dir: Path = paths.NOTEBOOKS,
     profiles_dir: Path | None = None,
@@ -53,6 +55,8 @@ def run_study(
         only: notebook numbers; the others, and all trainings, are left as they are.
         resume: keep every notebook that is complete and whose inputs are still the same.
         out: the report folder; `reports/<profile>` by default.
+        how: where trainings run; by default what the environment says. It is no parameter: what
+            comes out is the same, and so are the names of the runs.
         notebooks_dir: where the notebooks are.
         profiles_dir: where the profiles are; `profiles` beside the notebooks by default.
         runs_dir: trainings go to a folder in here.
@@ -73,7 +77,7 @@ def run_study(
     folder = report_folder(out, profile, notebooks_dir)
     runs = runs_folder(runs_dir, folder, profile)
     with locked(runs_dir, folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as work:
-        study = _Study(settings, notebooks, folder, runs, Path(work))
+        study = _Study(settings, notebooks, folder, runs, Path(work), how)
         if not (resume or only):
             study.start_afresh()
         study.display = Display(
@@ -85,6 +89,7 @@ def run_study(
         again = "python -m vaaffect study --profile " + profile
         again += f" --only {' '.join(only)}" if only else ""
         again += f" --out {out}" if out is not None else ""
+        again += how.arguments() if how is not None else ""
         study.run(chosen, resume, prepare or _default_prepare, again + " --resume")
     return folder
 
@@ -95,8 +100,15 @@ class _Study:
     display: Display
 
     def __init__(
-        self, profile: Profile, notebooks: list[Path], folder: Path, runs: Path, work: Path
+        self,
+        profile: Profile,
+        notebooks: list[Path],
+        folder: Path,
+        runs: Path,
+        work: Path,
+        how: How | None = None,
     ):
+        self.variables = {"VAAFFECT_RUNS": str(runs), **(how.variables() if how else {})}
         self.profile, self.notebooks = profile, notebooks
         self.folder, self.runs, self.work = folder, runs, work
         self.out = shown(folder)
@@ -214,7 +226,7 @@ class _Study:
                     notebook,
                     target,
                     self.given[nn],
-                    {VARIABLE: str(events), "VAAFFECT_RUNS": str(self.runs)},
+                    {VARIABLE: str(events), **self.variables},
                     self.work,
                     self._replacements(),
                 )

@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 from .baselines import DISPLAY
 from .models import NAMES
 from .paths import report_folder
-from .predictions import DIMENSIONS
+from .predictions import DIMENSIONS, FROM_SCRATCH
 from .raters import RATER
 
 UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant
@@ -18,6 +18,11 @@ UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a 
 def model_name(model: str) -> str:
     """A model's name as people write it."""
     return (DISPLAY | NAMES | {RATER: "one rater"}).get(model, model)
+
+
+def row_name(model: str, recipe: str) -> str:
+    """A model's name in a table where it stands with several recipes."""
+    return model_name(model) + (f", {FROM_SCRATCH}" if recipe.endswith(FROM_SCRATCH) else "")
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -95,10 +100,11 @@ def fold_table(
             ["model", "recipe"], sort=False
         ):
             by_metric = cells.set_index("metric")
-            row = {"dimension": dimension, "model": model_name(model), "recipe": recipe}
+            row = {"dimension": dimension, "model": row_name(model, recipe), "recipe": recipe}
             row |= {name: _cell(by_metric.loc[name]) for name in metrics}
             first = cells.iloc[0]
-            row |= {"folds": first["folds"], "frames": first["n"], "data": first["test_corpus"]}
+            row |= {"folds": first["folds"], "seeds": first["seeds"], "frames": first["n"]}
+            row["data"] = first["test_corpus"]
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -112,8 +118,8 @@ def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) 
     """
     chosen = summary[summary["scale"] == "[-1, 1]"].set_index(["dimension", "metric"])
     rows = []
-    for model, cells in chosen.groupby("model", sort=False):
-        row = {"model": model_name(model)}
+    for (model, recipe), cells in chosen.groupby(["model", "recipe"], sort=False):
+        row = {"model": row_name(model, recipe)}
         for dimension in DIMENSIONS:
             row |= {f"{dimension} {m}": mean_and_interval(cells.loc[dimension, m]) for m in metrics}
         first = cells.iloc[0]
@@ -135,10 +141,10 @@ def transfer_table(
     """
     chosen = summary[summary["scale"] == "[-1, 1]"]
     rows = []
-    for (test, dimension, model), cells in chosen.groupby(
-        ["test_corpus", "dimension", "model"], sort=False
+    for (test, dimension, model, recipe), cells in chosen.groupby(
+        ["test_corpus", "dimension", "model", "recipe"], sort=False
     ):
-        row = {"tested on": test, "dimension": dimension, "model": model_name(model)}
+        row = {"tested on": test, "dimension": dimension, "model": row_name(model, recipe)}
         for metric in metrics:
             of = cells[cells["metric"] == metric].set_index("train_corpus")
             (elsewhere,) = set(of.index) - {test}

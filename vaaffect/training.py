@@ -1,73 +1,81 @@
 """Training one network on one fold: a plain loop, resumable, one folder per training.
 
-The crops stay on the device as uint8; a batch is gathered, flipped, normalised to [-1, 1] and
-laid out channels-last there. Nothing is read back from the device within an epoch.
-The result is a run folder (`runs.py`).
+The loop over one epoch is in `epochs.py`; its step, and what makes it fast, in `fast.py`; how crops
+become batches in `batches.py`; recipes and stopping rules in `recipes.py`; feature extraction in
+`frozen.py`; the run folder in `runs.py`.
 """
 
-import ctypes
-import json
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from . import distributed
+from .batches import Batch, on_device, resident, to_input
 from .crops import Crops
+from .epochs import build_optimizer, epoch_losses, predict, train_epoch
 from .errors import UserError
-from .models import build_model
+from .fast import (
+    COMPILING,
+    GRAPH_UP_TO,
+    FixedStep,
+    autocast_dtype,
+    default_device,
+    give_back_memory,
+    is_out_of_memory,
+    keep_freed_memory,
+    take_step,
+    worth_compiling,
+)
+from .files import held
+from .frozen import cached_features
+from .models import Start, build_model, head_of, put_head, start_from
+from .paths import FEATURES
 from .predictions import prediction_table
 from .progress import report_epoch
-from .runs import finish_run, is_finished, load_checkpoint, run_name, save_checkpoint
+from .recipes import Recipe, reason_to_stop, recipe_for, recipes_for
+from .runs import (
+    begin_run,
+    finish_run,
+    is_finished,
+    load_checkpoint,
+    read_memory,
+    run_name,
+    save_checkpoint,
+    tidy_run,
+    write_history,
+    write_memory,
+)
 from .splits import Split, assert_disjoint
 
-VERSION = 3  # change it when the same configuration would train differently
+# Beside its own, the names that whoever writes a loop by hand needs too.
+__all__ = [
+    "Progress",
+    "Recipe",
+    "autocast_dtype",
+    "build_optimizer",
+    "default_device",
+    "epoch_losses",
+    "keep_freed_memory",
+    "predict",
+    "recipe_for",
+    "recipes_for",
+    "resident",
+    "run_config",
+    "to_input",
+    "train",
+    "train_epoch",
+]
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. The defaults are the thesis's (section 4.1) for VGG11-bn.
-
-    Attributes:
-        name: how tables call the recipe.
-        epochs: passes over the training rows.
-        batch_size: images per step; a last, smaller batch is left out of the epoch.
-        optimizer: "sgd", or "adamw" (Loshchilov & Hutter 2019), which needs fewer epochs.
-        lr: learning rate (the largest one, if it is scheduled).
-        momentum: of SGD, in PyTorch's form v <- momentum v + gradient.
-        weight_decay: SGD's L2 penalty, or AdamW's decoupled decay.
-        schedule: "constant", or "one-cycle": linear warm-up over a fifth, then cosine to zero.
-        flip: mirror each training image with probability one half.
-        shift: largest random shift (of half the crop's side) and zoom, as a share.
-        jitter: largest random change of brightness and of contrast, as a share.
-        weights: "imagenet", or "none" for training from scratch.
-    """
-
-    name: str = "thesis"
-    epochs: int = 190
-    batch_size: int = 20
-    optimizer: str = "sgd"
-    lr: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    flip: bool = False
-    shift: float = 0.0
-    jitter: float = 0.0
-    weights: str = "none"
-
-    def __post_init__(self) -> None:
-        if self.schedule not in ("constant", "one-cycle"):
-            raise UserError(f'unknown schedule {self.schedule!r}; use "constant" or "one-cycle".')
-        if self.optimizer not in ("sgd", "adamw"):
-            raise UserError(f'unknown optimizer {self.optimizer!r}; use "sgd" or "adamw".')
-        if self.epochs < 1 or self.batch_size < 2:
-            raise UserError("a recipe needs epochs >= 1 and batch_size >= 2.")
+VERSION = 4  # change it when the same configuration would train differently
 
 
 @dataclass
@@ -78,134 +86,36 @@ class Progress:
     best_epoch: int = 0
     best_val: float = float("inf")
     history: list[dict] = field(default_factory=list)
+    compiled: bool = False  # by torch.compile
 
 
-def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
-    """The recipe of one model: `base` with what `per_model[model]` changes.
+@dataclass
+class State:
+    """A training between two epochs.
 
-    Raises:
-        UserError: a key that no recipe has.
+    Attributes:
+        network: the whole network; in feature extraction without its head.
+        model: what learns: the network, or its head.
+        optimizer: of the model's weights.
+        best: the model's weights after the best epoch.
+        progress: the rest.
     """
-    values = base | per_model.get(model, {})
-    unknown = set(values) - set(Recipe.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Recipe.__dataclass_fields__)
-        raise UserError(f"unknown recipe key {sorted(unknown)[0]!r}; a recipe has: {known}.")
-    return replace(Recipe(), **values)
 
-
-def default_device() -> torch.device:
-    """The GPU when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def autocast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware computes with it, float32 elsewhere.
-
-    A CPU without AVX512-BF16 or AMX emulates bfloat16, slower than float32.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def keep_freed_memory() -> None:
-    """Let freed memory stay with this process instead of going back to the kernel (glibc only).
-
-    Gradients and activations are freed and asked for again in every step on a CPU; from the kernel
-    they would come back page by page, each zeroed first, which costs VGG11 a quarter of its time.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-    except OSError:
-        return  # another C library, which has its own ways
-    mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
-    libc.mallopt(mmap_max, 0)
-    libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or AdamW over all weights; "fused" updates them in one pass over memory."""
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(
-            model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True
-        )
-    return torch.optim.SGD(
-        model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-    )
-
-
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of one step (0-based) out of `steps`."""
-    if recipe.schedule == "constant":
-        return recipe.lr
-    warm = max(1, steps // 5)
-    if step < warm:
-        return recipe.lr * (step + 1) / warm
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def to_input(images: Tensor) -> Tensor:
-    """uint8 crops (B, S, S, 3) -> float network input (B, 3, S, S) in [-1, 1], channels-last.
-
-    The thesis normalises each channel with mean 0.5 and standard deviation 0.5 (section 4.3.2).
-    """
-    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-def augment(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Random mirroring, shift, zoom, brightness and contrast per image. x: (B, 3, S, S)."""
-    # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
-    draws = torch.rand(6, len(x), generator=generator).to(x.device)
-    signed = 2 * draws - 1
-    if recipe.flip:
-        x = torch.where(draws[0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)
-    if recipe.shift:
-        zoom, right, down = 1 + recipe.shift * signed[1], *(recipe.shift * signed[2:4])
-        zero = torch.zeros_like(zoom)
-        # From output to input coordinates, which run from -1 to 1 on both axes.
-        to_input_x = torch.stack([zoom, zero, right], 1)
-        to_input_y = torch.stack([zero, zoom, down], 1)
-        grid = nn.functional.affine_grid(
-            torch.stack([to_input_x, to_input_y], 1), list(x.shape), align_corners=False
-        )
-        x = nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    x = x.contiguous(memory_format=torch.channels_last)
-    if recipe.jitter:
-        brightness, contrast = recipe.jitter * signed[4:].view(2, -1, 1, 1, 1)
-        x = (x * (1 + contrast) + brightness).clamp_(-1, 1)
-    return x
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module, images: Tensor, rows: np.ndarray, device: torch.device, batch_size: int = 128
-) -> np.ndarray:
-    """Predictions for some rows of a uint8 image tensor.
-
-    Args:
-        model: maps (B, 3, S, S) to (B, 2).
-        images: (N, S, S, 3) uint8, on any device.
-        rows: (n,) row numbers.
-        device: where the model is.
-        batch_size: images at a time.
-
-    Returns:
-        (n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
-    """
-    model.eval()
-    dtype = autocast_dtype(device)
-    parts = []
-    for some in torch.from_numpy(np.asarray(rows, np.int64)).split(batch_size):
-        x = to_input(images[some.to(images.device)].to(device))
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            parts.append(model(x).float())
-    return torch.cat(parts).clamp_(-1, 1).cpu().numpy()
+    network: nn.Module
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    best: dict[str, Tensor]
+    progress: Progress
 
 
 def run_config(
-    model: str, recipe: Recipe, crops: Crops, split: Split, seed: int, elsewhere: Sequence[Crops]
+    model: str,
+    recipe: Recipe,
+    crops: Crops,
+    split: Split,
+    seed: int,
+    elsewhere: Sequence[Crops],
+    start: Start | None = None,
 ) -> dict:
     """Everything that determines the result of a training."""
     device = default_device()
@@ -220,6 +130,7 @@ def run_config(
         "by": split.by,
         "split": split.fingerprint(),
         "elsewhere": [other.key for other in elsewhere],
+        "start": start and start.sha256,
         "seed": seed,
         "device": device.type,
         "precision": str(autocast_dtype(device)).removeprefix("torch."),
@@ -236,14 +147,24 @@ def train(
     *,
     seed: int = 0,
     elsewhere: Sequence[Crops] = (),
+    start: Start | None = None,
     keep_model: bool = False,
     checkpoint_seconds: float = 60.0,
     after_epoch: Callable[[Progress], None] | None = None,
+    features: Path = FEATURES,
 ) -> Path:
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
 
     A finished run with the same configuration is returned as it is; an unfinished one goes on from
-    its last sound checkpoint and ends with the same predictions as an undisturbed one.
+    its last sound checkpoint. On a CPU it ends with the same predictions, bit for bit, as an
+    undisturbed one, given the same machine, the same versions of the libraries and the same number
+    of threads: the kernels used here are deterministic then. On a GPU cuDNN may choose other
+    kernels from one process to the next, so the two agree only up to rounding and what grows of it.
+
+    Where memory runs out, each batch goes through in twice as many parts, and gradients add up (see
+    `fast.take_step`). The training goes on from its last checkpoint, or from the start; the epochs
+    that were whole before are repeated as they were, and the one in which memory ran out is done
+    anew. history.csv, memory.json and done.json say since which epoch this holds.
 
     Args:
         model_name: one of models.NAMES.
@@ -253,17 +174,21 @@ def train(
         runs: folder of run folders.
         seed: of initial weights, batch order, augmentation and dropout.
         elsewhere: other corpora, of which every frame is predicted too, after the test.
+        start: the weights to start from, for a recipe whose weights are "pretext".
         keep_model: whether model.pt (the chosen epoch's weights) stays after the test.
         checkpoint_seconds: write a checkpoint at the end of an epoch if the last one is this old.
         after_epoch: called at the end of each epoch.
+        features: folder of cached features, for recipes that train the head alone.
 
     Returns:
-        The run folder.
+        The run folder. A process that trains holds it: another one with the same configuration
+        waits, and then finds it finished.
 
     Raises:
         AssertionError: the split's parts share what its `by` says they do not.
         UserError: fewer training rows than a batch, weights that cannot be had, training diverged,
-            crops of `elsewhere` of another size.
+            crops of `elsewhere` of another size, damaged features, or memory that does not suffice
+            for two images at a time.
     """
     assert_disjoint(split, crops.frames)
     for other in elsewhere:
@@ -272,131 +197,235 @@ def train(
                 f"crops of {other.label} have another size than those of {crops.label}; make both "
                 "with the same SIZE."
             )
-    config = run_config(model_name, recipe, crops, split, seed, elsewhere)
+    if (recipe.weights == "pretext") != (start is not None):
+        raise UserError(
+            f"recipe {recipe.name!r} has weights {recipe.weights!r}, and "
+            f"{'none' if start is None else 'weights of a pretext task'} to start from were given; "
+            'give `start` for "pretext", and for nothing else.'
+        )
+    config = run_config(model_name, recipe, crops, split, seed, elsewhere, start)
     run = runs / run_name(config)
-    if is_finished(run, keep_model):
-        return run
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(config, indent=1))
+    first = distributed.is_first()  # of several processes (torchrun), which alone writes
+    with held(run) if first else nullcontext():
+        if distributed.from_first(is_finished(run, keep_model)):
+            if first:
+                tidy_run(run)
+            return run
+        if first:
+            begin_run(run, config)
+        keep_freed_memory()
+        torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
+        device = default_device()
+        source = partial(_source, model_name, recipe, device, features)
 
-    keep_freed_memory()
-    device = default_device()
-    images, va = resident(crops, device)
+        state = None
+        while state is None:
+            state = _start(model_name, recipe, crops, seed, device, run, start)
+            images, va = on_device(source(state, crops), device), _labels(crops, device)
+            what = f"{model_name} fold {split.fold}"
+            try:
+                _fit(
+                    state, recipe, images, va, split, seed, run, what,
+                    checkpoint_seconds, after_epoch,
+                )  # fmt: skip
+            except (RuntimeError, MemoryError) as error:
+                # One process alone cannot divide the batches of all.
+                if not is_out_of_memory(error) or distributed.count() > 1:
+                    raise
+                epoch, why = state.progress.epoch + 1, str(error).splitlines()[0]
+                state = images = va = None
+            if state is None:  # outside of `except`, which keeps all tensors of the failed step
+                give_back_memory()
+                _divide_batches(run, model_name, recipe, epoch, why)
+
+        if not first:
+            distributed.wait_for_first()
+            return run
+        state.model.load_state_dict(state.best)
+        tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
+        tables = [
+            prediction_table(
+                # The only time that these pictures are read.
+                predict(state.model, torch.from_numpy(source(state, c)), rows, device),
+                c,
+                rows,
+                model=model_name,
+                recipe=recipe.name,
+                train_corpus=crops.label,
+                fold=split.fold,
+                seed=seed,
+                split=split.by,
+            )
+            for c, rows in tested
+        ]
+        if recipe.trained == "head":
+            put_head(state.network, state.model)
+        progress = state.progress
+        outcome = {
+            "best_epoch": progress.best_epoch,
+            "best_val_mse": progress.best_val,
+            "epochs": progress.epoch,
+            "stopped": reason_to_stop(recipe, progress.history),
+            "seconds": sum(row["seconds"] for row in progress.history),
+            "parts": read_memory(run),
+            "compiled": progress.compiled,
+        }
+        table = pd.concat(tables, ignore_index=True)
+        finish_run(run, table, outcome, state.network if keep_model else None)
+        distributed.wait_for_first()
+    return run
+
+
+def _start(
+    model_name: str,
+    recipe: Recipe,
+    crops: Crops,
+    seed: int,
+    device: torch.device,
+    run: Path,
+    start: Start | None,
+) -> State:
+    """The training as its newest checkpoint left it, or before the first epoch."""
     torch.manual_seed(seed)
-    weights = None if recipe.weights == "none" else recipe.weights
-    model = build_model(model_name, weights, crops.images.shape[1])
-    model.to(device, memory_format=torch.channels_last)
+    weights = "imagenet" if recipe.weights == "imagenet" else None
+    network = build_model(model_name, weights, crops.images.shape[1])
+    if start is not None:
+        start_from(network, start)
+    network.to(device, memory_format=torch.channels_last)
+    model = network
+    if recipe.trained == "head":
+        model = head_of(network)
+        put_head(network, nn.Identity())
+    model = distributed.prepare(model)
     optimizer = build_optimizer(model, recipe)
-    best = {name: value.clone() for name, value in model.state_dict().items()}
-    progress = Progress()
     saved = load_checkpoint(run, device)
-    if saved is not None:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        best, progress = saved["best"], Progress(**saved["progress"])
+    if saved is None:
+        return State(network, model, optimizer, _copy(model), Progress())
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return State(network, model, optimizer, saved["best"], Progress(**saved["progress"]))
 
+
+def _source(
+    model_name: str, recipe: Recipe, device: torch.device, cache: Path, state: State, crops: Crops
+) -> np.ndarray:
+    """What the model reads of each frame: its picture, or its features."""
+    if recipe.trained == "all":
+        return crops.images
+    return cached_features(state.network, model_name, crops, device, cache)
+
+
+def _fit(
+    state: State,
+    recipe: Recipe,
+    images: Tensor,
+    va: Tensor,
+    split: Split,
+    seed: int,
+    run: Path,
+    what: str,
+    checkpoint_seconds: float,
+    after_epoch: Callable[[Progress], None] | None,
+) -> None:
+    """Train epoch after epoch until the recipe says stop; `state` follows."""
+    model, progress, device = state.model, state.progress, va.device
+    divided = read_memory(run)
+    truth = va[torch.from_numpy(split.val).to(device)].cpu().numpy()
+    step, step_is_for = None, None
     written = time.monotonic()
-    while progress.epoch < recipe.epochs:
+    while reason_to_stop(recipe, progress.history) is None:
         started = time.monotonic()
-        loss = train_epoch(model, optimizer, recipe, images, va, split.train, progress.epoch, seed)
+        parts = _parts(divided, progress.epoch + 1)
+        if step_is_for != (parts, progress.compiled):
+            step, step_is_for = _step(state, recipe, parts, device), (parts, progress.compiled)
+        loss = train_epoch(
+            model, state.optimizer, recipe, images, va, split.train, progress.epoch, seed, step
+        )
         if not np.isfinite(loss):
             raise UserError(
-                f"{run}: the training of {model_name} diverged in epoch {progress.epoch + 1} "
-                f"(its loss is {loss}); use a smaller lr than {recipe.lr}."
+                f"{run}: the training diverged in epoch {progress.epoch + 1} (its loss is {loss}); "
+                f"use a smaller lr than {recipe.lr}."
             )
-        error = predict(model, images, split.val, device) - crops.va[split.val]
-        val = float(np.mean(error**2))
+        error = predict(model, images, split.val, device) - truth
+        val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
             progress.best_epoch, progress.best_val = progress.epoch, val
-            best = {name: value.clone() for name, value in model.state_dict().items()}
+            state.best = _copy(model)
         seconds = time.monotonic() - started
-        row = {"epoch": progress.epoch, "train_mse": loss, "val_mse": val, "seconds": seconds}
-        progress.history.append(row)
-        pd.DataFrame(progress.history).to_csv(run / "history.csv", index=False)
-        what = f"{model_name} fold {split.fold}"
-        report_epoch(what, progress.epoch, recipe.epochs, loss, seconds)
-        last = progress.epoch == recipe.epochs
-        if not last and time.monotonic() - written >= checkpoint_seconds:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-            save_checkpoint(run, state | {"progress": asdict(progress)}, progress.epoch)
+        progress.history.append(
+            {
+                "epoch": progress.epoch,
+                "train_mse": loss,
+                "val_mse": val,
+                "seconds": seconds,
+                "parts": parts,
+            }
+        )
+        if distributed.is_first():
+            write_history(run, progress.history)
+        left = recipe.epochs - progress.epoch
+        left_seconds = left * median(row["seconds"] for row in progress.history)
+        report_epoch(what, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
+        if progress.epoch == 1 and recipe.batch_size > GRAPH_UP_TO:
+            gain, cost = COMPILING[device.type]
+            rate = len(split.train) / seconds
+            worth = worth_compiling(left * len(split.train), rate, gain, cost)
+            progress.compiled = distributed.from_first(worth)
+        last = reason_to_stop(recipe, progress.history) is not None
+        old = time.monotonic() - written >= checkpoint_seconds
+        if distributed.is_first() and old and not last:
+            weights = {"model": model.state_dict(), "best": state.best}
+            rest = {"optimizer": state.optimizer.state_dict(), "progress": asdict(progress)}
+            save_checkpoint(run, weights | rest, progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
 
-    model.load_state_dict(best)
-    tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
-    tables = [
-        prediction_table(
-            predict(model, torch.from_numpy(c.images), rows, device),  # the only time they are read
-            c,
-            rows,
-            model=model_name,
-            recipe=recipe.name,
-            train_corpus=crops.label,
-            fold=split.fold,
-            seed=seed,
-            split=split.by,
-        )
-        for c, rows in tested
-    ]
-    outcome = {
-        "best_epoch": progress.best_epoch,
-        "best_val_mse": progress.best_val,
-        "seconds": sum(row["seconds"] for row in progress.history),
-    }
-    table = pd.concat(tables, ignore_index=True)
-    finish_run(run, table, outcome, model if keep_model else None)
-    return run
+
+def _step(
+    state: State, recipe: Recipe, parts: int, device: torch.device
+) -> Callable[[Batch], Tensor]:
+    """The fastest step for this device and batch; on a CPU the plain one."""
+    forward = torch.compile(state.model) if state.progress.compiled else state.model
+    step = partial(take_step, forward, state.optimizer, recipe, parts=parts)
+    alone = distributed.count() == 1  # a graph would have to record what processes exchange
+    if device.type == "cuda" and alone and parts == 1 and recipe.batch_size <= GRAPH_UP_TO:
+        return FixedStep(step, state.model, state.optimizer, record=True)
+    return step
 
 
-def resident(crops: Crops, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Crops (N, S, S, 3) uint8 and labels (N, 2) on the device; on a CPU still memory-mapped."""
-    images = torch.from_numpy(crops.images)
-    return images.to(device), torch.from_numpy(crops.va).to(device)
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    images: Tensor,
-    va: Tensor,
-    rows: np.ndarray,
-    epoch: int,
-    seed: int,
-) -> float:
-    """One pass over the training rows in a random order; returns the mean squared error.
+def _labels(crops: Crops, device: torch.device) -> Tensor:
+    return torch.from_numpy(crops.va).to(device)
 
-    Order, augmentation and dropout depend on (seed, epoch) alone, so an epoch is the same whether
-    or not the training was interrupted before it.
+
+def _parts(divided: dict[int, int], epoch: int) -> int:
+    """In how many parts the batches of an epoch (1-based) go through."""
+    return max((parts for since, parts in divided.items() if since <= epoch), default=1)
+
+
+def _divide_batches(run: Path, model_name: str, recipe: Recipe, epoch: int, why: str) -> None:
+    """Double the number of parts from this epoch on, say so, and write it down.
+
+    Raises:
+        UserError: a part would be a single image, by which batch normalisation cannot normalise.
     """
-    if len(rows) < recipe.batch_size:
+    divided = read_memory(run)
+    parts = 2 * _parts(divided, epoch)
+    if recipe.batch_size // parts < 2:
         raise UserError(
-            f"{len(rows)} training frames are fewer than one batch of {recipe.batch_size}; "
-            "use a smaller batch_size or more clips."
+            f"{run}: memory does not suffice to train {model_name} on even two or three images at "
+            f"a time ({why}); use a smaller SIZE, a smaller model, or a machine with more memory."
         )
-    device = va.device
-    epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    torch.manual_seed(epoch_seed)  # dropout
-    generator = torch.Generator().manual_seed(epoch_seed)
-    order = torch.from_numpy(np.asarray(rows))[torch.randperm(len(rows), generator=generator)]
-    batches = order[: len(order) // recipe.batch_size * recipe.batch_size].view(
-        -1, recipe.batch_size
+    earlier = {since: n for since, n in divided.items() if since < epoch}
+    write_memory(run, earlier | {epoch: parts})
+    print(
+        f"{run.name}: memory ran out in epoch {epoch} ({why}). From there on each batch of "
+        f"{recipe.batch_size} goes through in {parts} parts of at most "
+        f"{-(-recipe.batch_size // parts)} images; gradients add up to those of the batch, but "
+        "batch normalisation sees one part at a time."
     )
-    dtype = autocast_dtype(device)
-    total = torch.zeros((), device=device)
-    model.train()
-    for i, batch in enumerate(batches.to(device)):
-        optimizer.param_groups[0]["lr"] = learning_rate(
-            recipe, epoch * len(batches) + i, recipe.epochs * len(batches)
-        )
-        x = augment(to_input(images[batch]), recipe, generator)
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            pred = model(x)
-        loss = nn.functional.mse_loss(pred.float(), va[batch])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total += loss.detach()
-    return float(total) / len(batches)  # the epoch's only read-back from the device

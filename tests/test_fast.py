@@ -1,0 +1,285 @@
+import doctest
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from vaaffect import batches, fast, training
+from vaaffect.batches import Batch
+from vaaffect.errors import UserError
+from vaaffect.fast import FixedStep, answers, take_step, warm_up, worth_compiling
+from vaaffect.models import build_model
+from vaaffect.runs import read_done, read_history
+from vaaffect.splits import subject_folds
+from vaaffect.training import Recipe, build_optimizer, epoch_losses, train
+
+CPU = torch.device("cpu")
+LR = 2**-8  # as exact in float32 as in float64: a tensor and a number mean the same
+
+
+def recipe_of(optimizer: str) -> Recipe:
+    return Recipe("step", 2, 4, optimizer, LR, flip=True, shift=0.05, jitter=0.1)
+
+
+def fresh(recipe, tensor_rate=False, name="vgg_tiny_bn"):
+    torch.manual_seed(0)
+    model = build_model(name, image_size=32).to(memory_format=torch.channels_last).train()
+    optimizer = build_optimizer(model, recipe)
+    if tensor_rate:
+        optimizer.param_groups[0]["lr"] = torch.tensor(recipe.lr)
+    return model, optimizer
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_on_fixed_tensors_is_the_plain_step_bit_for_bit(optimizer, tiny_crops):
+    recipe = recipe_of(optimizer)
+    images, va = training.resident(tiny_crops, CPU)
+    rows = np.arange(22)
+    results = []
+    for fixed in (False, True):
+        model, opt = fresh(recipe, tensor_rate=fixed)
+        step = partial(take_step, model, opt, recipe)
+        if fixed:
+            step = FixedStep(step, model, opt, record=False)
+        losses = [epoch_losses(model, opt, recipe, images, va, rows, e, 0, step) for e in (0, 1)]
+        results.append((torch.cat(losses), weights(model)))
+    assert torch.equal(results[0][0], results[1][0]) and len(results[0][0]) == 10
+    assert_same(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_warming_up_leaves_no_trace(optimizer, steps_before, tiny_crops):
+    recipe = recipe_of(optimizer)
+    batch = batch_of(tiny_crops, 4)
+    results = []
+    for warm in (False, True):
+        model, opt = fresh(recipe)
+        step = partial(take_step, model, opt, recipe)
+        for number in range(steps_before):
+            torch.manual_seed(number)  # dropout
+            step(batch)
+        if warm:
+            addresses = [p.data_ptr() for p in model.parameters()]
+            warm_up(step, batch, model, opt)
+            assert addresses == [p.data_ptr() for p in model.parameters()]
+        for number in range(2):
+            torch.manual_seed(10 + number)
+            step(batch)
+        results.append(weights(model))
+    assert_same(*results)
+
+
+def batch_of(crops, size):
+    images, va = training.resident(crops, CPU)
+    draws = torch.rand(6, size, generator=torch.Generator().manual_seed(1))
+    return Batch(images[:size], va[:size], draws)
+
+
+def test_images_that_stay_on_disk_arrive_the_same_in_blocks(tiny_crops, monkeypatch):
+    images, _ = training.resident(tiny_crops, CPU)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0)).view(15, 4)
+    # Four batches to a block: the last block holds three.
+    monkeypatch.setattr(batches, "BLOCK_BYTES", 4 * 4 * images[0].nbytes + 1)
+    arrived = [
+        some.clone() for some in batches.gather_in_blocks(images, order, CPU, pin=False)
+    ]  # the buffers are used again
+    assert torch.equal(torch.stack(arrived), images[order])
+    assert torch.equal(torch.stack(list(batches.gather(images, order, CPU))), images[order])
+
+
+def test_compiling_must_pay():
+    assert doctest.testmod(fast).failed == 0
+    # 100 s are 2500 x 100 / (1 - 1 / 1.3) images.
+    assert not worth_compiling(1_083_000, 2500, 1.3, 100)
+    assert worth_compiling(1_084_000, 2500, 1.3, 100)
+    gain, seconds = fast.COMPILING["cpu"]
+    assert not worth_compiling(10**12, 1.0, gain, seconds)
+
+
+class Plain(nn.Module):
+    """A network without batch normalisation and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2),
+            nn.Tanh(),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Linear(72, 2),
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_parts_have_the_gradient_of_the_batch(parts, tiny_crops, monkeypatch):
+    # In float32 whatever the machine: in bfloat16 a part's rounding differs from the batch's.
+    monkeypatch.setattr(fast, "autocast_dtype", lambda device: torch.float32)
+    recipe = Recipe(batch_size=20, lr=0.0, flip=True, shift=0.1, jitter=0.1)
+    batch = batch_of(tiny_crops, 20)
+    torch.manual_seed(0)
+    model = Plain()
+    optimizer = build_optimizer(model, recipe)
+    gradients, losses = [], []
+    for n in (1, parts):
+        losses.append(take_step(model, optimizer, recipe, batch, n).item())
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    size = gradients[0].abs().max()
+    assert size > 0.01
+    assert (gradients[0] - gradients[1]).abs().max() < 1e-6 * size
+
+
+@pytest.fixture
+def split(tiny_crops):
+    return subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
+
+
+def runs_out_above(monkeypatch, images, epoch=1, step=1, error=torch.OutOfMemoryError):
+    """Networks whose memory runs out where more than `images` are trained at a time.
+
+    From the `step`-th pass of the `epoch`-th epoch on, which the networks know by its seed.
+    """
+    early = [int(np.random.SeedSequence([0, e]).generate_state(1)[0]) for e in range(epoch - 1)]
+    passes = {}
+
+    def watch(module, args):
+        if module.training and torch.initial_seed() not in early:
+            seed = torch.initial_seed()
+            passes[seed] = passes.get(seed, 0) + 1
+            if len(args[0]) > images and passes[seed] >= step:
+                raise error("CUDA out of memory. Tried to allocate 1 GiB")
+
+    def build(*args):
+        model = build_model(*args)
+        model.register_forward_pre_hook(watch)
+        return model
+
+    monkeypatch.setattr(training, "build_model", build)
+
+
+def test_where_memory_runs_out_batches_are_divided(
+    tiny_crops, split, tmp_path, monkeypatch, capsys
+):
+    recipe = Recipe("memory", 4, 8, lr=0.005, flip=True)
+    args = ("vgg_tiny_bn", recipe, tiny_crops, split)
+    whole = train(*args, tmp_path / "whole")
+    # In the middle of the third epoch: the first two stay whole.
+    runs_out_above(monkeypatch, 2, epoch=3, step=2)
+    run = train(*args, tmp_path / "divided")
+    said = capsys.readouterr().out
+    assert "memory ran out in epoch 3" in said and "in 2 parts of at most 4 images" in said
+    assert "in 4 parts of at most 2 images" in said and "batch normalisation sees one" in said
+    assert read_done(run)["parts"] == {"3": 4} and read_done(whole)["parts"] == {}
+    history, before = read_history(run), read_history(whole)
+    assert list(history["parts"]) == [1, 1, 4, 4] and set(before["parts"]) == {1}
+    columns = ["train_mse", "val_mse"]
+    pd.testing.assert_frame_equal(history[columns][:2], before[columns][:2], check_exact=True)
+    assert (history["train_mse"][2:] != before["train_mse"][2:]).all()
+
+
+def test_a_divided_training_ends_the_same_whenever_it_was_saved(
+    tiny_crops, split, tmp_path, monkeypatch
+):
+    recipe = Recipe("memory", 4, 8, lr=0.005)
+    runs_out_above(monkeypatch, 4, epoch=3, step=2)
+    tables = []
+    for seconds in (0.0, 1e9):  # a checkpoint after each epoch, or none: then it begins anew
+        run = train(
+            "vgg_tiny_bn", recipe, tiny_crops, split, tmp_path / str(seconds),
+            checkpoint_seconds=seconds,
+        )  # fmt: skip
+        assert list(read_history(run)["parts"]) == [1, 1, 2, 2]
+        tables.append(pd.read_parquet(run / "predictions.parquet"))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_memory_for_less_than_two_images_is_a_clear_error(tiny_crops, split, tmp_path, monkeypatch):
+    runs_out_above(monkeypatch, 1)
+    with pytest.raises(UserError, match="memory does not suffice to train vgg_tiny_bn on even two"):
+        train("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split, tmp_path)
+
+
+def test_other_errors_are_not_taken_for_memory(tiny_crops, split, tmp_path, monkeypatch):
+    runs_out_above(monkeypatch, 1, error=ValueError)
+    with pytest.raises(ValueError, match="out of memory"):
+        train("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split, tmp_path)
+    runs_out_above(monkeypatch, 1, error=RuntimeError)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split, tmp_path)
+
+
+LIMITED = """
+import resource, sys, torch
+from pathlib import Path
+import numpy as np, pandas as pd
+torch.set_num_threads(1)
+from vaaffect import training
+from vaaffect.crops import Crops
+from vaaffect.runs import read_history
+from vaaffect.splits import subject_folds
+
+rng = np.random.default_rng(0)
+n, side = 96, 192
+frames = pd.DataFrame({
+    "subject": [f"s{i // 12}" for i in range(n)], "clip": [f"c{i // 4}" for i in range(n)],
+    "frame": range(n), "valence": rng.uniform(-1, 1, n), "arousal": rng.uniform(-1, 1, n),
+})
+images = rng.integers(0, 256, (n, side, side, 3), np.uint8)
+crops = Crops("noise", 1.0, images, np.zeros((n, 68, 2), np.float32), frames, frames[:0], "key")
+split = subject_folds(frames, folds=2, val_share=0.25)[0]
+recipe = training.Recipe("limited", epochs=1, batch_size=32)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = used + int(sys.argv[2]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+run = training.train("resnet10", recipe, crops, split, Path(sys.argv[1]))
+print("parts", read_history(run)["parts"].iloc[0])
+"""
+
+
+def limited(folder, megabytes):
+    argv = [sys.executable, "-c", LIMITED, str(folder), str(megabytes)]
+    return subprocess.run(argv, capture_output=True, text=True)
+
+
+def test_a_process_whose_memory_is_limited_divides_its_batches(tmp_path):
+    whole = limited(tmp_path / "much", 4000)
+    assert whole.returncode == 0 and "parts 1" in whole.stdout, whole.stderr
+    less = limited(tmp_path / "less", 420)
+    assert less.returncode == 0, less.stderr
+    assert "memory ran out in epoch 1" in less.stdout
+    assert int(less.stdout.rsplit("parts ", 1)[1]) in (2, 4, 8)
+
+
+def test_predictions_divide_their_batches_too():
+    sizes = []
+
+    class Small(nn.Module):
+        def forward(self, x):
+            sizes.append(len(x))
+            if len(x) > 10:
+                raise torch.OutOfMemoryError("out of memory")
+            return x[:, :2]
+
+    features = torch.rand(50, 5)
+    rows = np.arange(3, 40)
+    assert torch.equal(answers(Small(), features, rows, CPU), features[3:40, :2])
+    assert sizes == [37, 37, 32, 16, 8, 8, 8, 8, 5]

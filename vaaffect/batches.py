@@ -1,0 +1,131 @@
+"""From crops to the batches a network reads: gathered, augmented, normalised on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .crops import Crops
+from .recipes import Recipe
+
+SHARE_FOR_CROPS = 0.5  # of a GPU's free memory; larger sets of crops stay on disk
+BLOCK_BYTES = 64 * 2**20  # that travel to the GPU at a time, where they stay on disk
+
+
+@dataclass
+class Batch:
+    """What one step reads.
+
+    Attributes:
+        images: (B, S, S, 3) uint8 crops, or (B, D) float features.
+        va: (B, 2) float32 labels, columns (valence, arousal), in [-1, 1].
+        draws: (6, B) uniform random numbers in [0, 1) for `augment`.
+    """
+
+    images: Tensor
+    va: Tensor
+    draws: Tensor
+
+    def rows(self, some: slice) -> "Batch":
+        """Some of the batch's rows."""
+        return Batch(self.images[some], self.va[some], self.draws[:, some])
+
+    def split(self, parts: int) -> "list[Batch]":
+        """The batch in parts whose sizes differ by at most one."""
+        images, va = self.images.tensor_split(parts), self.va.tensor_split(parts)
+        draws = self.draws.tensor_split(parts, dim=1)
+        return [Batch(*part) for part in zip(images, va, draws, strict=True)]
+
+
+def to_input(images: Tensor) -> Tensor:
+    """uint8 crops (B, S, S, 3) -> float network input (B, 3, S, S) in [-1, 1], channels-last.
+
+    The thesis normalises each channel with mean 0.5 and standard deviation 0.5 (section 4.3.2).
+    """
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def augment(x: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
+    """Random mirroring, shift, zoom, brightness and contrast per image.
+
+    Args:
+        x: (B, 3, S, S) in [-1, 1].
+        recipe: how much of what.
+        draws: (6, B) uniform random numbers in [0, 1), which alone decide.
+    """
+    signed = 2 * draws - 1
+    if recipe.flip:
+        x = torch.where(draws[0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)
+    if recipe.shift:
+        zoom, right, down = 1 + recipe.shift * signed[1], *(recipe.shift * signed[2:4])
+        zero = torch.zeros_like(zoom)
+        # From output to input coordinates, which run from -1 to 1 on both axes.
+        to_input_x = torch.stack([zoom, zero, right], 1)
+        to_input_y = torch.stack([zero, zoom, down], 1)
+        grid = nn.functional.affine_grid(
+            torch.stack([to_input_x, to_input_y], 1), list(x.shape), align_corners=False
+        )
+        x = nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    x = x.contiguous(memory_format=torch.channels_last)
+    if recipe.jitter:
+        brightness, contrast = recipe.jitter * signed[4:].view(2, -1, 1, 1, 1)
+        x = (x * (1 + contrast) + brightness).clamp_(-1, 1)
+    return x
+
+
+def on_device(images: np.ndarray, device: torch.device) -> Tensor:
+    """Crops or features on the device; on a CPU, and where a GPU has no room, memory-mapped."""
+    tensor = torch.from_numpy(images)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return tensor.to(device) if tensor.nbytes <= SHARE_FOR_CROPS * free else tensor
+    return tensor
+
+
+def resident(crops: Crops, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Crops (N, S, S, 3) uint8, see `on_device`, and labels (N, 2) float32 on the device."""
+    return on_device(crops.images, device), torch.from_numpy(crops.va).to(device)
+
+
+def gather(images: Tensor, order: Tensor, device: torch.device) -> Iterator[Tensor]:
+    """Yield images[rows] on the device for each row of `order` (steps, B)."""
+    if images.device.type == device.type:
+        for rows in order.to(device):
+            yield images[rows]
+    else:
+        yield from gather_in_blocks(images, order, device, pin=True)
+
+
+def gather_in_blocks(
+    images: Tensor, order: Tensor, device: torch.device, pin: bool
+) -> Iterator[Tensor]:
+    """As `gather`, for images in host memory or on disk: several batches travel together.
+
+    Two buffers take turns, so the next block is read while the device works on this one. Pinned
+    (page-locked) buffers let the copy run beside the computation. The copy to a GPU has not yet
+    been run on one.
+
+    Args:
+        images: (N, ...) on the CPU.
+        order: (steps, B) int64 rows, on the CPU.
+        device: where the batches go.
+        pin: whether the buffers are pinned; needs CUDA.
+    """
+    size = order.shape[1]
+    steps = max(1, BLOCK_BYTES // (size * images[0].nbytes))
+    shape = (steps * size, *images.shape[1:])
+    buffers = [torch.empty(shape, dtype=images.dtype, pin_memory=pin) for _ in range(2)]
+    copied = [torch.cuda.Event() if device.type == "cuda" else None for _ in buffers]
+    for number, block in enumerate(order.split(steps)):
+        buffer, event = buffers[number % 2], copied[number % 2]
+        if event is not None:
+            event.synchronize()  # with the copy two blocks ago, not with the computation
+        here = torch.index_select(
+            images, 0, block.flatten(), out=buffer[: block.numel()]
+        )  # out of the memory map, straight into the buffer
+        here = here.to(device, non_blocking=True)
+        if event is not None:
+            event.record()
+        yield from here.split(size)

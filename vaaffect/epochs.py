@@ -1,0 +1,125 @@
+"""One epoch of a training, and predictions: the loop in the open, without files or rules."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import distributed
+from .batches import Batch, gather
+from .errors import UserError
+from .fast import answers, take_step
+from .recipes import Recipe, learning_rate
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD or AdamW over all weights; "fused" updates them in one pass over memory.
+
+    On a GPU the learning rate is a tensor there, which a recorded step reads anew each time.
+    """
+    device = next(model.parameters()).device
+    lr = torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr
+    weights, decay = model.parameters(), recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr, weight_decay=decay, fused=True)
+    return torch.optim.SGD(weights, lr, recipe.momentum, weight_decay=decay, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate, in place where it is a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def predict(
+    model: nn.Module, images: Tensor, rows: np.ndarray, device: torch.device, batch_size: int = 128
+) -> np.ndarray:
+    """Predictions for some rows of a uint8 image tensor.
+
+    Args:
+        model: maps (B, 3, S, S) to (B, 2); or, for images that are features already, (B, D).
+        images: (N, S, S, 3) uint8, or (N, D) float32, on any device.
+        rows: (n,) row numbers.
+        device: where the model is.
+        batch_size: images at a time; fewer where memory runs out.
+
+    Returns:
+        (n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
+    """
+    return answers(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    images: Tensor,
+    va: Tensor,
+    rows: np.ndarray,
+    epoch: int,
+    seed: int,
+    step: Callable[[Batch], Tensor] | None = None,
+) -> float:
+    """One pass over the training rows, see `epoch_losses`; returns the mean squared error."""
+    losses = epoch_losses(model, optimizer, recipe, images, va, rows, epoch, seed, step)
+    return float(losses.double().mean())  # the epoch's only read-back from the device
+
+
+def epoch_losses(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    images: Tensor,
+    va: Tensor,
+    rows: np.ndarray,
+    epoch: int,
+    seed: int,
+    step: Callable[[Batch], Tensor] | None = None,
+) -> Tensor:
+    """One pass over the training rows in a random order; the loss of each step, on the device.
+
+    Order, augmentation and dropout depend on (seed, epoch) alone, so an epoch is the same whether
+    or not the training was interrupted before it. Nothing waits for the device.
+
+    Args:
+        model: the network, or what learns of it.
+        optimizer: of its weights.
+        recipe: how to train.
+        images: (N, S, S, 3) uint8 crops or (N, D) float features, on the device or not.
+        va: (N, 2) labels, on the device.
+        rows: (n,) training rows; those that do not fill a last batch are left out of this epoch.
+        epoch: 0-based.
+        seed: of the training.
+        step: takes a step and returns its loss; by default `fast.take_step`.
+
+    Raises:
+        UserError: fewer rows than a batch.
+    """
+    if len(rows) < recipe.batch_size:
+        raise UserError(
+            f"{len(rows)} training frames are fewer than one batch of {recipe.batch_size}; "
+            "use a smaller batch_size or more clips."
+        )
+    step = step or partial(take_step, model, optimizer, recipe)
+    device = va.device
+    epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    torch.manual_seed(epoch_seed)  # dropout
+    generator = torch.Generator().manual_seed(epoch_seed)
+    order = torch.from_numpy(np.asarray(rows))[torch.randperm(len(rows), generator=generator)]
+    steps = len(order) // recipe.batch_size
+    order = order[: steps * recipe.batch_size].view(steps, recipe.batch_size)
+    # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
+    draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
+    labels = va[order.to(device)]
+    losses = torch.zeros(steps, device=device)
+    model.train()
+    for i, pictures in enumerate(gather(images, order, device)):
+        rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
+        set_rate(optimizer, rate)
+        losses[i] = step(Batch(pictures, labels[i], draws[i]))
+    return distributed.summed(losses)

@@ -1,0 +1,69 @@
+"""One training of a study without its notebooks: what `python -m vaaffect train` does.
+
+The parameters are those that the profile gives to the notebook, so the run is the very one that a
+study of this profile looks for.
+"""
+
+from pathlib import Path
+
+from . import data, distributed, paths
+from .errors import UserError
+from .fanout import Training
+from .profiles import load_profile, notebook_sources, number, read_parameters
+from .splits import subject_folds
+from .training import recipe_for
+
+NOTEBOOKS = {"wild": "04", "lab": "05"}  # which notebook trains on which corpus
+
+
+def train_fold(profile: str, model: str, fold: int, on: str, seed: int | None = None) -> Path:
+    """Train one network of a profile on one of its folds by subject; returns the run folder.
+
+    Args:
+        profile: name of a file in the profiles folder.
+        model: one of the profile's MODELS.
+        fold: 0-based.
+        on: "wild" or "lab", the corpus to train on; the other one is predicted after the test.
+        seed: of weights and batches; by default the profile's, whose seed the folds keep.
+
+    Raises:
+        UserError: no such profile, model or fold.
+    """
+    training = fold_training(profile, model, fold, on, seed)
+    return training.run(paths.runs_folder(profile))
+
+
+def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None) -> Training:
+    """The training that `train_fold` does."""
+    values = parameters(profile, NOTEBOOKS[on])
+    models, folds = values["MODELS"], values["FOLDS"]
+    if model not in models:
+        raise UserError(f"profile {profile} has no model {model!r}; it has {', '.join(models)}.")
+    if not 0 <= fold < folds:
+        raise UserError(f"profile {profile} has no fold {fold}; it has 0 to {folds - 1}.")
+    if not distributed.is_first():
+        distributed.wait_for_first()  # one of them makes the data, the others open it
+    wild = data.wild_crops(values["DATA"], values["WILD"], values["SIZE"])
+    lab = data.lab_crops(values["DATA"], values["LAB"], values["SIZE"])
+    if distributed.is_first():
+        distributed.wait_for_first()
+    here, there = (wild, lab) if on == "wild" else (lab, wild)
+    recipe = recipe_for(model, values["RECIPE"] | {"epochs": values["EPOCHS"]}, values["PER_MODEL"])
+    split = subject_folds(here.frames, folds, seed=values["SEED"])[fold]
+    return Training(
+        model,
+        recipe,
+        here,
+        split,
+        seed=values["SEED"] if seed is None else seed,
+        elsewhere=(there,),
+        keep_model=on == "wild" and fold == 0,
+    )
+
+
+def parameters(profile: str, notebook: str) -> dict:
+    """What a study with this profile gives to a notebook, over the notebook's defaults."""
+    settings = load_profile(profile)
+    (source,) = [path for path in notebook_sources() if number(path) == notebook]
+    defaults = {name: declared.default for name, declared in read_parameters(source).items()}
+    return defaults | settings.parameters_for(source)
