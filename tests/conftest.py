@@ -11,10 +11,14 @@ import pytest
 from vaaffect.afew_va import load_afew_va
 from vaaffect.corpus import Corpus
 from vaaffect.crops import Crops, build_crops
+from vaaffect.recipes import Recipe
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.recordings import write_semaine
+from vaaffect.simulator.tour import Tour, draw_tour, record
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
+from vaaffect.splits import subject_folds
+from vaaffect.training import train
 
 TINY = WildWorld(clips=20, subjects=10, frames=(3, 4), seed=3)
 TINY_LAB = LabWorld(sessions=6, subjects=3, seconds=(4, 6), seed=3)
@@ -50,6 +54,27 @@ def tiny_corpus(tiny_root) -> Corpus:
 @pytest.fixture(scope="session")
 def tiny_crops(tiny_corpus, tmp_path_factory) -> Crops:
     return build_crops(tiny_corpus, 32, cache=tmp_path_factory.mktemp("crops"))
+
+
+@pytest.fixture(scope="session")
+def run(tiny_crops, tmp_path_factory) -> Path:
+    """A small network that has learned something: its answers must differ between faces."""
+    recipe = Recipe("quick", epochs=4, batch_size=8, lr=0.002, optimizer="adamw")
+    split = subject_folds(tiny_crops.frames, 3)[0]
+    folder = tmp_path_factory.mktemp("runs")
+    return train("resnet10", recipe, tiny_crops, split, folder, keep_model=True)
+
+
+@pytest.fixture(scope="session")
+def tour() -> Tour:
+    """Three seconds of a drawn person in front of a camera."""
+    return draw_tour(3.0, 12.5, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tour_path(tour, tmp_path_factory) -> Path:
+    """The same as a video file."""
+    return record(tour, tmp_path_factory.mktemp("clips") / "clip é.avi")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from . import __version__
@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vaaffect {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_study, add_train, add_simulate, add_check, add_bench):
+    for add in (
+        add_study, add_train, add_simulate, add_check, add_predict, add_export, add_bench,
+    ):  # fmt: skip
         add(commands)
     return parser
 
@@ -189,6 +191,97 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(f"{corpus.root}: not one of its pictures can be used; restore the files.")
 
 
+def add_predict(commands: argparse._SubParsersAction) -> None:
+    """`predict`: valence and arousal of an image, a folder, a clip or a camera."""
+    parser = commands.add_parser(
+        "predict",
+        help="read valence and arousal from an image, a folder of images, a clip or a camera",
+        description="Find the faces, read them with a trained network, write a row per face.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="image, folder, video, or camera number")
+    parser.add_argument(
+        "--run", required=True, help="a run folder, or a profile with a kept model (demo)"
+    )
+    parser.add_argument("--out", type=Path, metavar="CSV", help="where rows go (the terminal)")
+    parser.add_argument(
+        "--clip",
+        type=Path,
+        metavar="FILE",
+        help="annotated clip (.mp4, .avi ...); for an image an image, for a folder a folder",
+    )
+    parser.add_argument(
+        "--smooth", type=float, metavar="SECONDS", help="time constant of smoothing (none)"
+    )
+    parser.add_argument(
+        "--backend", choices=["torch", "openvino"], default="torch", help="what computes (torch)"
+    )
+    parser.add_argument(
+        "--landmarks", choices=["dlib"], default="dlib", help="what finds the landmarks (dlib)"
+    )
+    parser.add_argument(
+        "--real-time",
+        action="store_true",
+        help="play a video at its own speed, as a camera would: late pictures are dropped",
+    )
+    parser.set_defaults(command=predict)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Read a source; the rows that were written are kept whatever ends it."""
+    from .live import Predictor, find_run
+    from .loop import watch
+    from .sources import open_source
+
+    for path in (arguments.out, arguments.clip):
+        if path is not None and path.resolve() == Path(arguments.source).resolve():
+            raise UserError(
+                f"{path}: is the source, and would be overwritten; choose another name."
+            )
+    source = open_source(arguments.source, arguments.real_time)
+    with closing(source):
+        run = find_run(arguments.run)
+        predictor = Predictor.from_run(run, arguments.backend)
+        print(f"Reading with {run.name} ({arguments.backend}).", file=sys.stderr)
+        if arguments.out is not None:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            (
+                arguments.out.open("w", newline="") if arguments.out else nullcontext(sys.stdout)
+            ) as rows,
+            bar("reading", "picture") as progress,
+        ):
+            summary = watch(
+                source, predictor, rows, arguments.clip,
+                smooth=arguments.smooth, progress=progress,
+            )  # fmt: skip
+    print("\n".join(summary.lines()), file=sys.stderr)
+    if summary.problems and not summary.pictures:
+        raise UserError(f"{arguments.source}: not one picture can be read; restore the file.")
+    return 1 if summary.lost else 0
+
+
+def add_export(commands: argparse._SubParsersAction) -> None:
+    """`export`: a trained network for other programs."""
+    parser = commands.add_parser(
+        "export",
+        help="write a trained network as ONNX or OpenVINO IR",
+        description="Write the network of a run as ONNX or as OpenVINO IR, and check that it "
+        "answers as PyTorch does.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run folder, or a profile (demo)")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a name ending in .onnx or .xml")
+    parser.set_defaults(command=export)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Export and say how well it agrees."""
+    from .export import export_run
+    from .live import find_run
+
+    for line in export_run(find_run(arguments.run), arguments.out):
+        print(line)
+
+
 def add_bench(commands: argparse._SubParsersAction) -> None:
     """`bench`: side-by-side measurements."""
     parser = commands.add_parser(
@@ -197,7 +290,9 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         description="Measure in one run, beside a named peer where there is one.",
     )
     parser.add_argument(
-        "what", choices=["simulator", "crops", "landmarks", "bootstrap"], help="what to measure"
+        "what",
+        choices=["simulator", "crops", "landmarks", "bootstrap", "live"],
+        help="what to measure",
     )
     parser.set_defaults(command=bench)
 
@@ -205,6 +300,9 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
 def bench(arguments: argparse.Namespace) -> None:
     """Print the measurements."""
     from . import bench as benchmarks
+
+    if arguments.what == "live":
+        from . import bench_live as benchmarks
 
     for line in getattr(benchmarks, f"bench_{arguments.what}")():
         print(line)

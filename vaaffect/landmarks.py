@@ -36,12 +36,15 @@ OUTER_EYE_CORNERS = (36, 45)
 
 VERSION = 1  # change it when the same pictures would give other landmarks
 
-# Of the tracker. The detector's time grows with the pixels it is shown; it knows faces from 80
+# Of the trackers. The detector's time grows with the pixels it is shown; it knows faces from 80
 # pixels on.
 _LONGEST = 480  # longest side of a whole picture that is searched
+_LARGEST = 1920  # the same, where nothing was found in the smaller one; no corpus has larger ones
 _FACE = 100  # width to which the last face is scaled before it is looked for again
 _ROOM = 0.35  # of the last face's size: how far around it one looks
-_WHOLE_EVERY = 30  # pictures; then the whole picture is searched, for somebody may have come nearer
+WHOLE_EVERY = 30  # pictures; then the whole picture is searched, for somebody may have come nearer
+
+OVERLAP = 0.3  # boxes that share more than this are of the same face
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -68,12 +71,8 @@ def dlib_models() -> tuple:
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model))
 
 
-class FaceTracker:
-    """Landmarks of one face through the consecutive pictures of a clip or a camera.
-
-    The first face is the largest of a picture. Afterwards the detector is shown a small window
-    around the last one, and the whole picture only where that has no face, and now and then.
-    A picture without a face makes it forget. The points are always put on the full-size picture.
+class FaceFinder:
+    """dlib's detector, shown as few pixels as will do, and its 68 points.
 
     Raises:
         UserError: dlib or its model is not installed.
@@ -81,33 +80,6 @@ class FaceTracker:
 
     def __init__(self) -> None:
         self._detector, self._predictor = dlib_models()
-        self._place: tuple[np.ndarray, float] | None = None  # centre and size of the last face
-        self._since_whole = 0  # pictures
-
-    def __call__(self, image: np.ndarray) -> np.ndarray | None:
-        """The landmarks in the next picture.
-
-        Args:
-            image: (H, W, 3) uint8 RGB; the size may change from call to call.
-
-        Returns:
-            (68, 2) float32 in pixels of `image`, or None where no face is found.
-        """
-        self._since_whole += 1
-        box = None
-        if self._place is not None and self._since_whole < _WHOLE_EVERY:
-            box = self._box_nearby(image, *self._place)
-        if box is None:
-            box = self._box_anywhere(image)
-            self._since_whole = 0
-        if box is None:
-            self._place = None
-            return None
-        points = self._points(image, box)
-        # From the points, not from the box: the detector knows sizes in steps of a fifth only.
-        low, high = points.min(axis=0), points.max(axis=0)
-        self._place = (low + high) / 2, float((high - low).max())
-        return points
 
     def _box_nearby(self, image: np.ndarray, centre: np.ndarray, size: float) -> Box | None:
         reach = (0.5 + _ROOM) * size
@@ -120,21 +92,14 @@ class FaceTracker:
         shifted = [(x + low[0], y + low[1], x2 + low[0], y2 + low[1]) for x, y, x2, y2 in boxes]
         return min(shifted, key=lambda box: _distance(box, centre), default=None)
 
-    def _box_anywhere(self, image: np.ndarray) -> Box | None:
-        scale = min(1.0, _LONGEST / max(image.shape[:2]))
-        boxes = self._detect(image, scale)
-        if not boxes and scale < 1:
-            boxes = self._detect(image, 1.0)
-        if not boxes:
-            return None
-        largest = max(boxes, key=_width)
-        if self._place is None:
-            return largest
-        # Two people of about the same size must not take turns.
-        centre, size = self._place
-        same = min(boxes, key=lambda box: _distance(box, centre))
-        near = _distance(same, centre) < size and _width(same) > 0.7 * _width(largest)
-        return same if near else largest
+    def _boxes_anywhere(self, image: np.ndarray, thorough: bool = False) -> list[Box]:
+        """Boxes of the faces in a whole picture; `thorough` looks for small ones beside large."""
+        side = max(image.shape[:2])
+        boxes = self._detect(image, min(1.0, _LONGEST / side))
+        if side > _LONGEST and (thorough or not boxes):
+            finer = self._detect(image, min(1.0, _LARGEST / side))
+            boxes += [box for box in finer if all(overlap(box, b) < OVERLAP for b in boxes)]
+        return boxes
 
     def _detect(self, image: np.ndarray, scale: float) -> list[Box]:
         """Boxes of the faces in a picture that is scaled before it is searched."""
@@ -154,12 +119,77 @@ class FaceTracker:
         return np.array([(part.x, part.y) for part in found.parts()], np.float32)
 
 
+class FaceTracker(FaceFinder):
+    """Landmarks of one face through the consecutive pictures of a clip or a camera.
+
+    The first face is the largest of a picture. Afterwards the detector is shown a small window
+    around the last one, and the whole picture only where that has no face, and now and then.
+    A picture without a face makes it forget. The points are always put on the full-size picture.
+
+    Raises:
+        UserError: dlib or its model is not installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._place: tuple[np.ndarray, float] | None = None  # centre and size of the last face
+        self._since_whole = 0  # pictures
+
+    def __call__(self, image: np.ndarray) -> np.ndarray | None:
+        """The landmarks in the next picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB; the size may change from call to call.
+
+        Returns:
+            (68, 2) float32 in pixels of `image`, or None where no face is found.
+        """
+        self._since_whole += 1
+        box = None
+        if self._place is not None and self._since_whole < WHOLE_EVERY:
+            box = self._box_nearby(image, *self._place)
+        if box is None:
+            box = self._box_anywhere(image)
+            self._since_whole = 0
+        if box is None:
+            self._place = None
+            return None
+        points = self._points(image, box)
+        # From the points, not from the box: the detector knows sizes in steps of a fifth only.
+        low, high = points.min(axis=0), points.max(axis=0)
+        self._place = (low + high) / 2, float((high - low).max())
+        return points
+
+    def _box_anywhere(self, image: np.ndarray) -> Box | None:
+        boxes = self._boxes_anywhere(image)
+        if not boxes:
+            return None
+        largest = max(boxes, key=_width)
+        if self._place is None:
+            return largest
+        # Two people of about the same size must not take turns.
+        centre, size = self._place
+        same = min(boxes, key=lambda box: _distance(box, centre))
+        near = _distance(same, centre) < size and _width(same) > 0.7 * _width(largest)
+        return same if near else largest
+
+
 def _width(box: Box) -> float:
     return box[2] - box[0]
 
 
 def _distance(box: Box, point: np.ndarray) -> float:
     return float(np.hypot((box[0] + box[2]) / 2 - point[0], (box[1] + box[3]) / 2 - point[1]))
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Area that two boxes share, as a share of the area that they cover together (IoU)."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return width * height / (sum(areas) - width * height)
 
 
 def dlib_landmarks(image: np.ndarray) -> np.ndarray | None:

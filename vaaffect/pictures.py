@@ -122,6 +122,34 @@ def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
     return image, None
 
 
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """Any ordinary picture as (H, W, 3) uint8 RGB; one that is so already is not copied.
+
+    Args:
+        picture: grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), of 8 or 16 bits; the
+            alpha is left out.
+
+    Raises:
+        ValueError: it is something else, or empty.
+    """
+    picture = np.asarray(picture)
+    if picture.dtype == np.uint16:
+        picture = (picture >> 8).astype(np.uint8)  # as OpenCV reads files of 16 bits
+    if picture.dtype != np.uint8:
+        raise ValueError(f"the picture is of type {picture.dtype}; give whole numbers, 0 to 255")
+    if picture.ndim == 2:
+        picture = picture[:, :, None]
+    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4):
+        raise ValueError(f"the picture has the shape {picture.shape}; give (height, width, 3)")
+    if 0 in picture.shape:
+        raise ValueError(f"the picture is empty: its shape is {picture.shape}")
+    if picture.shape[2] == 1:
+        return np.repeat(picture, 3, axis=2)
+    if picture.shape[2] == 4:
+        picture = picture[:, :, :3]
+    return np.ascontiguousarray(picture)
+
+
 def _is_utf8(path: Path) -> bool:
     """Whether OpenCV can take a path: it crashes on names that are not valid UTF-8."""
     try:

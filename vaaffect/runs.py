@@ -70,6 +70,18 @@ def read_done(run: Path) -> dict:
     return json.loads((run / "done.json").read_text())
 
 
+def read_config(run: Path) -> dict:
+    """config.json of a run folder, see `training.run_config`.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return json.loads((run / "config.json").read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{run}: is no run folder, it has no config.json.") from error
+
+
 def save_checkpoint(run: Path, state: dict, epoch: int) -> None:
     """Write a checkpoint whose name carries its own hash, and keep the one before it too.
 
@@ -150,7 +162,7 @@ def load_model(run: Path) -> nn.Module:
     """
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
-    config = json.loads((run / "config.json").read_text())
+    config = read_config(run)
     pretrained = config["recipe"]["weights"] == "imagenet"
     # A pretrained VGG keeps the 7 x 7 map that its weights were made for, whatever the image size.
     model = build_model(config["model"], None, 224 if pretrained else config["image_size"])

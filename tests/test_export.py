@@ -1,0 +1,64 @@
+"""Exports answer as PyTorch does, say what they take and give, and bad ones do not stay."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from vaaffect import export, inference
+from vaaffect.errors import UserError
+from vaaffect.live import Predictor
+
+needs_live = pytest.mark.skipif(
+    any(importlib.util.find_spec(n) is None for n in ("openvino", "onnx", "onnxscript")),
+    reason="the extra `live` is not installed",
+)
+
+
+@needs_live
+@pytest.mark.parametrize("name", ["net é.onnx", "net.xml"])
+def test_an_export_answers_as_the_study_does_and_describes_itself(run, tiny_crops, tmp_path, name):
+    out = tmp_path / "new" / name
+    lines = export.export_run(run, out)
+    assert any("random crops" in line for line in lines)
+    assert any("drawn faces" in line for line in lines)
+    model = inference.openvino().Core().read_model(out)
+    (given,), (answered,) = model.inputs, model.outputs
+    assert list(given.shape) == [1, 32, 32, 3] and given.element_type.get_type_name() == "u8"
+    assert list(answered.shape) == [1, 2] and answered.element_type.get_type_name() == "f32"
+    assert "crop" in given.names and "va" in answered.names
+    crops = np.array(tiny_crops.images[:10])
+    network = inference.compile_openvino(model, "f32")
+    ours = Predictor.from_run(run, device="cpu").network(crops)  # perhaps in bfloat16
+    assert np.abs(network(crops) - ours).max() < 2e-2
+    if name.endswith(".onnx"):
+        import onnx
+
+        about = {p.key: p.value for p in onnx.load(out).metadata_props}
+    else:
+        keys = ("input", "output", "run")
+        about = {key: model.get_rt_info(["vaaffect", key]).astype(str) for key in keys}
+    assert "uint8 (1, 32, 32, 3), RGB" in about["input"] and about["run"] == run.name
+    assert about["output"].index("valence") < about["output"].index("arousal")
+    assert "[-1, 1]" in about["output"]
+
+
+@needs_live
+def test_an_export_that_answers_otherwise_is_refused_and_removed(run, tmp_path, monkeypatch):
+    # The check must see a network that is not the same: here, one without the scaling.
+    monkeypatch.setattr(inference, "to_input", lambda x: x.permute(0, 3, 1, 2).float() / 100)
+    original = export.compile_openvino
+
+    def unscaled(model, precision):
+        monkeypatch.undo()
+        return original(model, precision)
+
+    monkeypatch.setattr(export, "compile_openvino", unscaled)
+    with pytest.raises(UserError, match="answers differ from PyTorch's"):
+        export.export_run(run, tmp_path / "net.xml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_kind_of_export_is_refused(run, tmp_path):
+    with pytest.raises(UserError, match=r"end the name in \.onnx"):
+        export.export_run(run, tmp_path / "net.pt")

@@ -1,0 +1,294 @@
+"""The loop, its sources and what it writes: every kind of source, and everything that ends it."""
+
+import csv
+import io
+import itertools
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from vaaffect import loop, paths
+from vaaffect.drawing import ClipWriter, annotate, save_still
+from vaaffect.errors import UserError
+from vaaffect.live import Predictor, Reading
+from vaaffect.sources import Camera, CameraLostError, Clip, Stills, open_camera, open_source
+from vaaffect.tracking import KnownFaces
+
+
+@pytest.fixture
+def predictor(run):
+    return Predictor.from_run(run, device="cpu")
+
+
+class Slow:
+    """A predictor that takes its time, and is otherwise the real one."""
+
+    def __init__(self, predictor: Predictor, seconds: float) -> None:
+        self.predictor, self.seconds = predictor, seconds
+
+    def __getattr__(self, name):
+        return getattr(self.predictor, name)
+
+    def __call__(self, picture):
+        time.sleep(self.seconds)
+        return self.predictor(picture)
+
+
+def rows_of(text: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "vaaffect", "predict", *map(str, arguments)]
+
+
+def test_a_clip_gives_a_row_per_face_and_an_annotated_clip(predictor, tour, tour_path, tmp_path):
+    out, seen = io.StringIO(), []
+    done = []
+    summary = loop.watch(
+        Clip(tour_path), predictor, out, tmp_path / "new" / "annotated.mp4",
+        progress=lambda *at: done.append(at), seen=lambda frame, faces: seen.append(faces),
+    )  # fmt: skip
+    rows = rows_of(out.getvalue())
+    count = len(tour.pictures)
+    assert summary.pictures == summary.readings == len(rows) == len(seen) == count
+    assert list(rows[0]) == list(loop.COLUMNS)
+    assert [int(row["frame"]) for row in rows] == list(range(count))
+    assert {row["face"] for row in rows} == {"0"} and {row["source"] for row in rows} == {
+        "clip é.avi"
+    }
+    assert float(rows[5]["time_s"]) == pytest.approx(5 / tour.fps, abs=1e-3)
+    for row, (reading,) in zip(rows, seen, strict=True):
+        assert float(row["valence"]) == pytest.approx(reading.va[0], abs=1e-4)
+        assert float(row["arousal"]) == pytest.approx(reading.va[1], abs=1e-4)
+        box = [float(row[name]) for name in ("x0", "y0", "x1", "y1")]
+        points = tour.landmarks[int(row["frame"])]
+        assert np.all(np.abs(np.array(box[:2]) - points.min(axis=0)) < 40)
+    assert done[-1] == (count, count)
+    clip = cv2.VideoCapture(str(tmp_path / "new" / "annotated.mp4"))
+    assert clip.get(cv2.CAP_PROP_FRAME_COUNT) == count
+    assert clip.get(cv2.CAP_PROP_FPS) == pytest.approx(tour.fps)
+
+
+def test_smoothing_is_off_unless_asked_and_then_named(predictor, tour_path):
+    raw, smooth = io.StringIO(), io.StringIO()
+    loop.watch(Clip(tour_path), predictor, raw)
+    loop.watch(Clip(tour_path), predictor, smooth, smooth=0.5)
+    raw, smooth = rows_of(raw.getvalue()), rows_of(smooth.getvalue())
+    assert "valence" in raw[0] and "valence" not in smooth[0]
+    of = [np.array([float(row[name]) for row in rows])
+          for rows, name in ((raw, "arousal"), (smooth, "arousal_smoothed_0.5s"))]  # fmt: skip
+    assert of[0][0] == of[1][0]
+    assert np.abs(np.diff(of[1])).mean() < np.abs(np.diff(of[0])).mean()
+
+
+def test_a_slow_reader_of_a_camera_drops_stale_pictures_and_counts_them(
+    predictor, tour, tour_path, tmp_path
+):
+    slow = Slow(predictor, 0.3)
+    out = io.StringIO()
+    started = time.perf_counter()
+    summary = loop.watch(open_source(str(tour_path), real_time=True), slow, out, tmp_path / "c.avi")
+    spent = time.perf_counter() - started
+    rows = rows_of(out.getvalue())
+    count = len(tour.pictures)
+    assert summary.dropped > 0.5 * count
+    assert summary.pictures + summary.dropped == count and len(rows) == summary.pictures
+    assert spent > 0.9 * count / tour.fps, "it plays at its own speed"
+    # Never a stale picture: each is about as much newer as the reading of the last one took.
+    times = [float(row["time_s"]) for row in rows]
+    assert np.mean(np.diff(times[:-1])) > 0.25
+    assert any("dropped" in line for line in summary.lines())
+    # The annotated clip still runs at the speed of the source.
+    clip = cv2.VideoCapture(str(tmp_path / "c.avi"))
+    assert clip.get(cv2.CAP_PROP_FRAME_COUNT) / tour.fps == pytest.approx(times[-1], abs=0.2)
+
+
+def test_an_unplugged_camera_ends_the_loop_and_keeps_the_rows(predictor, tour, tour_path):
+    # A capture whose pictures end is what a camera looks like that is pulled out.
+    camera = Camera(cv2.VideoCapture(str(tour_path)), "camera 7")
+    out = io.StringIO()
+    summary = loop.watch(camera, predictor, out)
+    assert summary.lost and summary.ended.startswith("camera 7: delivers no more pictures")
+    assert summary.pictures >= 1 and len(rows_of(out.getvalue())) == summary.readings
+    assert summary.pictures + summary.dropped == len(tour.pictures)
+
+
+def test_a_camera_that_hangs_is_given_up(tour):
+    class Hangs(cv2.VideoCapture):  # opens, and never delivers
+        def read(self):
+            time.sleep(3)
+            return False, None
+
+    with pytest.raises(CameraLostError, match=r"has not delivered a picture for 0.2 seconds"):
+        next(iter(Camera(Hangs(), "camera 0", patience=0.2)))
+
+
+def test_a_camera_that_is_not_there_is_one_sentence():
+    with pytest.raises(UserError, match=r"camera 97: cannot be opened"):
+        open_camera(97)
+
+
+def test_images_and_folders(predictor, tour, tmp_path):
+    folder = tmp_path / "bilder é"
+    folder.mkdir()
+    face = tour.pictures[0]
+    save_still(folder / "a.png", face)
+    cv2.imwrite(str(folder / "b grey.jpg"), face.mean(axis=2).astype(np.uint8))
+    deep = (face.astype(np.uint16) * 257)[:, :, ::-1]
+    cv2.imwrite(str(folder / "c 16 bit.png"), deep)
+    rgba = np.dstack([face[:, :, ::-1], np.full(face.shape[:2], 255, np.uint8)])
+    cv2.imwrite(str(folder / "d rgba.png"), rgba)
+    save_still(folder / "e nobody.png", np.full((120, 90, 3), 99, np.uint8))
+    (folder / "f broken.png").write_bytes((folder / "a.png").read_bytes()[:500])
+    (folder / "g empty.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("no image")
+    out = io.StringIO()
+    source = open_source(str(folder))
+    assert source.total == 7
+    summary = loop.watch(source, predictor, out, tmp_path / "annotated")
+    rows = rows_of(out.getvalue())
+    assert [row["source"] for row in rows] == ["a.png", "b grey.jpg", "c 16 bit.png", "d rgba.png"]
+    assert {row["face"] for row in rows} == {"0"} and {row["time_s"] for row in rows} == {""}
+    values = np.array([[float(row["valence"]), float(row["arousal"])] for row in rows])
+    assert np.array_equal(values[0], values[2]) and np.array_equal(values[0], values[3])
+    assert summary.without_face == 1 and len(summary.problems) == 2
+    assert "truncated or corrupt" in "\n".join(summary.lines())
+    names = sorted(path.name for path in (tmp_path / "annotated").iterdir())
+    assert names == ["a.png", "b grey.jpg", "c 16 bit.png", "d rgba.png", "e nobody.png"]
+    with pytest.raises(UserError, match="cannot be smoothed"):
+        loop.watch(Stills(folder), predictor, out, smooth=0.5)
+    with pytest.raises(UserError, match="the source is an image"):
+        loop.watch(Stills(folder / "a.png"), predictor, out, tmp_path / "x.mp4")
+
+
+def test_a_truncated_clip_is_read_as_far_as_it_goes(predictor, tour_path, tmp_path):
+    broken = tmp_path / "broken.avi"
+    data = tour_path.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    out = io.StringIO()
+    summary = loop.watch(Clip(broken), predictor, out)
+    assert 0 < summary.pictures < 38 and len(rows_of(out.getvalue())) == summary.pictures
+    (problem,) = summary.problems
+    assert "the video ends before its frame" in problem[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("missing.mp4", None, "there is no such file"),
+        ("missing.png", None, "there is no such file or folder"),
+        ("empty.mp4", b"", "does not open"),
+        ("text.avi", b"no video at all" * 99, "does not open"),
+    ],
+)
+def test_sources_that_are_none(name, contents, message, tmp_path):
+    path = tmp_path / name
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(UserError, match=message) as error:
+        open_source(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_a_folder_without_images_and_real_time_of_one(tmp_path):
+    with pytest.raises(UserError, match="holds no image"):
+        open_source(str(tmp_path))
+    with pytest.raises(UserError, match="only a video plays in real time"):
+        open_source(str(tmp_path), real_time=True)
+
+
+def test_an_annotated_picture_shows_its_readings():
+    picture = np.full((200, 300, 3), 90, np.uint8)
+    points = np.stack([np.linspace(100, 200, 68), np.linspace(60, 160, 68)], 1).astype(np.float32)
+    faces = [
+        Reading(n, (100.0, 60.0, 200.0, 160.0), points, np.array(va, np.float32), {})
+        for n, va in enumerate([(0.5, 0.5), (-0.5, -0.5)])
+    ]
+    empty, one, two = (annotate(picture, faces[:n]) for n in range(3))
+    smoothed = annotate(picture, faces[:1], note="smoothed 0.5 s")
+    trail = annotate(picture, faces[:1], {0: [(-0.9, 0.0), (0.5, 0.5)]})
+    shown = [empty, one, two, smoothed, trail]
+    assert len({page.shape for page in shown}) == 1 and shown[0].shape[0] >= 360
+    assert all(side % 2 == 0 for side in shown[0].shape[:2])
+    for a, b in itertools.combinations(shown, 2):
+        assert (a != b).any()
+    assert np.array_equal(picture, np.full((200, 300, 3), 90, np.uint8)), "left as it was"
+    assert annotate(np.zeros((8, 4000, 3), np.uint8), []).shape[0] == 360
+    # Twenty faces and a note have room, or the panel says how many more there are.
+    annotate(
+        picture, [Reading(n, faces[0].box, points, faces[0].va, {}) for n in range(20)], note="x"
+    )
+
+
+def test_clips_that_cannot_be_written_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"ends in \.mp4"):
+        ClipWriter(tmp_path / "clip.gif", 25)
+    writer = ClipWriter(tmp_path, 25) if tmp_path.suffix else ClipWriter(tmp_path / "x.mp4", 25)
+    writer.path = tmp_path / "folder.mp4"
+    writer.path.mkdir()
+    with pytest.raises(UserError, match="cannot be written as a video"):
+        writer.write(np.zeros((64, 64, 3), np.uint8), 0.0)
+
+
+def test_the_command_writes_rows_and_says_what_it_did(run, tour_path, tmp_path):
+    out, clip = tmp_path / "rows.csv", tmp_path / "clip.mp4"
+    words = command(tour_path, "--run", run, "--out", out, "--clip", clip, "--smooth", 0.4)
+    done = subprocess.run(words, cwd=paths.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    assert "38 pictures, 38 faces read; no face in 0." in done.stderr
+    assert "valence_smoothed_0.4s" in out.read_text() and clip.stat().st_size > 10_000
+    same = subprocess.run(
+        command(tour_path, "--run", run, "--out", tour_path),
+        cwd=paths.ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert same.returncode == 1 and "would be overwritten" in same.stderr
+
+
+def test_ctrl_c_ends_a_camera_and_keeps_what_was_read(run, tour, tmp_path):
+    from vaaffect.simulator.tour import Tour, record
+
+    long = Tour(tour.time_s, tour.va, tour.pictures * 40, tour.landmarks, tour.fps)
+    path = record(long, tmp_path / "long.avi")  # two minutes
+    out = tmp_path / "rows.csv"
+    words = command(path, "--run", run, "--out", out, "--clip", tmp_path / "c.mp4", "--real-time")
+    running = subprocess.Popen(words, cwd=paths.ROOT, stderr=subprocess.PIPE, text=True)
+    waited = time.monotonic()
+    while time.monotonic() - waited < 90 and (not out.exists() or out.stat().st_size < 500):
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 0 and "Stopped by Ctrl-C" in errors, errors
+    assert "Traceback" not in errors
+    rows = rows_of(out.read_text())
+    assert len(rows) >= 2 and all(row["milliseconds"] for row in rows)
+    assert cv2.VideoCapture(str(tmp_path / "c.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= len(rows)
+
+
+def test_known_faces_need_no_dlib_in_the_loop(run, tour, tour_path):
+    predictor = Predictor.from_run(run, device="cpu", tracker=KnownFaces(tour.landmarks))
+    boxes = []
+    loop.watch(
+        Clip(tour_path), predictor, io.StringIO(), seconds=1.0,
+        seen=lambda frame, faces: boxes.append(faces[0].landmarks),
+    )  # fmt: skip
+    assert len(boxes) == int(np.ceil(tour.fps))
+    assert np.array_equal(boxes, tour.landmarks[: len(boxes)])
+
+
+def test_the_bench_measures_both_loops_and_judges_them_by_the_goals(tmp_path):
+    from vaaffect.bench_live import Timing, _lines, bench_live
+
+    report = tmp_path / "new" / "live.md"
+    lines = bench_live(("resnet10",), 6, 3, backend="torch", report=report)
+    assert "random weights" in lines[0] and "ResNet10: " in lines[-1]
+    assert all(word in report.read_text() for word in ("naive, PyTorch f32", "live, torch"))
+    fast = Timing([], [10.0] * 99, 100, 2.0)
+    slow = Timing([], [100.0] * 99, 100, 10.0)
+    assert _lines("resnet152", fast, slow)[0].count("reached") == 3
+    assert _lines("resnet152", slow, fast)[0].count("missed") == 3
