@@ -213,6 +213,13 @@ def test_plans_are_consistent_and_balanced(big):
     assert 0.15 < gains.std() < 0.4
 
 
+def test_worlds_of_another_seed_have_other_people():
+    worlds = [WildWorld(clips=4, subjects=4, seed=seed) for seed in (0, 1)]
+    first, second = ([subject(world, i) for i in range(4)] for world in worlds)
+    assert not {p.actor for p in first} & {p.actor for p in second}
+    assert all(a.identity != b.identity for a, b in zip(first, second, strict=True))
+
+
 def test_each_clip_depends_on_its_index_alone(big):
     world, plans = big
     alone = clip_plan(replace(world, clips=300), 123)

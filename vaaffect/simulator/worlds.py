@@ -110,9 +110,10 @@ class ClipPlan:
 
 
 def subject(world: WildWorld, number: int) -> Subject:
-    """Person `number` (0 .. subjects - 1) of a world."""
+    """Person `number` (0 .. subjects - 1) of a world; worlds of another seed have other people."""
     rng = np.random.default_rng([world.seed, _SUBJECT, number])
-    return sample_subject(rng, number, world.difficulty)
+    person = sample_subject(rng, number, world.difficulty)
+    return replace(person, actor=f"{person.actor} of world {world.seed}")
 
 
 def sample_subject(rng: np.random.Generator, number: int, difficulty: float) -> Subject:

@@ -23,7 +23,7 @@ from ..parallel import in_processes
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 
-VERSION = 1  # of the simulator: to be raised whenever the same world gives other bytes
+VERSION = 2  # of the simulator: to be raised whenever the same world gives other bytes
 MARKER = "simulated.json"  # written last: the corpus is whole
 PARTIAL_MARKER = "simulating.json"  # there while the corpus is being written
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
