@@ -19,6 +19,7 @@ from .errors import UserError
 from .landmarks import landmark_corpus
 from .paths import LANDMARKS, SIMULATED
 from .progress import report_step
+from .simulator import recordings, writers
 from .simulator.laboratory import LabWorld
 from .simulator.recordings import write_semaine
 from .simulator.worlds import WildWorld
@@ -37,11 +38,28 @@ class _Kind:
     load: Callable[[Path], Corpus]
     world: type
     write: Callable[..., dict]
+    version: int  # of what `write` writes
 
 
-_WILD = _Kind("afew-va", "WILD", afew_va.VARIABLE, afew_va.load_afew_va, WildWorld, write_afew_va)
+_WILD = _Kind(
+    "afew-va",
+    "WILD",
+    afew_va.VARIABLE,
+    afew_va.load_afew_va,
+    WildWorld,
+    write_afew_va,
+    writers.VERSION,
+)
 _PRETEXT = replace(_WILD, parameter="PRETEXT")
-_LAB = _Kind("semaine", "LAB", semaine.VARIABLE, semaine.load_semaine, LabWorld, write_semaine)
+_LAB = _Kind(
+    "semaine",
+    "LAB",
+    semaine.VARIABLE,
+    semaine.load_semaine,
+    LabWorld,
+    write_semaine,
+    recordings.VERSION,
+)
 
 
 def wild_corpus(data: str, world: dict, progress: Progress = report_step) -> Corpus:
@@ -140,7 +158,9 @@ def _simulated(kind: _Kind, world: dict, progress: Callable[[int, int], None]) -
             f"unknown {kind.parameter} key {sorted(unknown)[0]!r}; such a world has: {known}."
         )
     chosen = kind.world(**world)
-    digest = hashlib.sha256(json.dumps(asdict(chosen), sort_keys=True).encode()).hexdigest()[:8]
+    # Another version of the simulator draws into another folder.
+    world = json.dumps(asdict(chosen) | {"version": kind.version}, sort_keys=True)
+    digest = hashlib.sha256(world.encode()).hexdigest()[:8]
     root = SIMULATED / f"{kind.parameter.lower()}-{digest}"
     kind.write(root, chosen, progress=progress)
     return root
