@@ -148,13 +148,26 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         description="Measure in one run, beside a named peer where there is one.",
     )
     parser.add_argument(
-        "what", choices=["simulator", "crops", "landmarks", "bootstrap"], help="what to measure"
+        "what",
+        choices=["simulator", "crops", "landmarks", "bootstrap", "train"],
+        help="what to measure; train needs the extra bench",
     )
+    parser.add_argument("--quick", action="store_true", help="train: only see that it works")
+    parser.add_argument("--out", type=Path, help="train: folder of the report")
     parser.set_defaults(command=bench)
 
 
 def bench(arguments: argparse.Namespace) -> None:
     """Print the measurements."""
+    if arguments.what == "train":
+        from .bench_training import bench_training
+        from .paths import REPORTS
+
+        out = arguments.out or (None if arguments.quick else REPORTS / "benchmarks")
+        print("\n".join(bench_training(arguments.quick, out)))
+        return
+    if arguments.quick or arguments.out:
+        raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")
     from . import bench as benchmarks
 
     for line in getattr(benchmarks, f"bench_{arguments.what}")():
