@@ -50,6 +50,7 @@ class Task:
         dropout: False sets its probability to 0: in another precision or memory layout the same
             seed drops other units, and losses could not be compared.
         seed: of the initial weights.
+        threads: of the processor; 0 takes PyTorch's choice.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Task:
     lr: float = 0.001
     dropout: bool = True
     seed: int = 0
+    threads: int = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -346,6 +348,7 @@ class Runner:
     def __init__(self, contender: type[Contender]) -> None:
         self.kind = contender
         self.device = default_device()
+        self.threads = torch.get_num_threads()
 
     def call(self, method: str, *arguments: object) -> object:
         """One of the methods below by its name. A peer may raise anything; here it is UserError."""
@@ -366,6 +369,7 @@ class Runner:
             A hash of the initial weights.
         """
         self.contender = None  # frees the last one's memory first
+        torch.set_num_threads(task.threads or self.threads)
         torch.manual_seed(task.seed)
         model = build_model(task.model, None, task.image_size)
         if not task.dropout:
