@@ -80,10 +80,10 @@ GPU = Settings(
     _CORPUS, warm=20, scaling=("resnet152", 64, 224), fed=True,
 )  # fmt: skip
 QUICK = Settings(
-    (("resnet10", 4, 32), ("vgg_tiny_bn", 4, 32)),
+    (("vgg_tiny_bn", 4, 32),),
     WildWorld(clips=24, subjects=12, frames=(4, 4), size=(180, 144), seed=5),
     rounds=2, block_s=0.1, gate_more=120, ceiling_s=0.1, small=True,
-    scaling=("vgg_tiny_bn", 4, 32), scaling_s=0.05, fed=True,
+    scaling=("vgg_tiny_bn", 8, 32), scaling_s=0.05, fed=True,
 )  # fmt: skip
 
 
@@ -117,6 +117,11 @@ def bench_training(quick: bool = False, out: Path | None = None, say: Say = prin
     kinds = contenders(device)
     first = measure_ceilings(device, settings.ceiling_s, settings.small)
     work = {(m, px): count_work(m, px) for m, _, px in settings.kernels}
+    tell = say
+
+    def say(what: str) -> None:
+        tell(f"{time.monotonic() - began:4.0f} s  {what}")
+
     say(f"{_estimate(settings, kinds, first, work, device):.0f} s by estimate, {len(kinds)} loops")
     workers = [Worker(kind) for kind in kinds]
     try:
@@ -263,22 +268,29 @@ def _kernel_rows(
         images = rng.integers(0, 256, (batch, px, px, 3), np.uint8)
         va = rng.uniform(-1, 1, (batch, 2)).astype(np.float32)
         one = np.arange(batch)[None]
-        running = [w for w in workers if not verdicts[w.kind.name].fault]
-        blocks, rates = {}, {w.kind.name: [] for w in workers}
-        for worker in running:
+        running, blocks, rates = [], {}, {w.kind.name: [] for w in workers}
+        faults = {w.kind.name: verdicts[w.kind.name].fault for w in workers}
+        for worker in workers:
             name = worker.kind.name
+            if faults[name]:
+                continue
             say(f"{model}, batch {batch}: {name} warms up")
-            worker.call("start", Task(model, px, batch), images, va)
-            worker.call("seconds", one.repeat(settings.warm, 0))
-            step = worker.call("seconds", one)
+            try:
+                worker.call("start", Task(model, px, batch), images, va)
+                worker.call("seconds", one.repeat(settings.warm, 0))
+                step = worker.call("seconds", one)
+            except UserError as error:  # memory, mostly; the others go on
+                faults[name] = str(error)
+                continue
             blocks[name] = one.repeat(max(1, round(settings.block_s / step)), 0)
+            running.append(worker)
         for turn in range(settings.rounds):
             say(f"{model}, batch {batch}: round {turn + 1} of {settings.rounds}")
             for worker in np.roll(np.array(running, object), -turn):
                 batches = blocks[worker.kind.name]
                 rates[worker.kind.name].append(batches.size / worker.call("seconds", batches))
         for worker in workers:
-            kind, fault = worker.kind, verdicts[worker.kind.name].fault
+            kind, fault = worker.kind, faults[worker.kind.name]
             setting = f"batch {batch}, {px} px"
             more = {"precision": kind.precision(default_device()), "batch": batch, "px": px}
             more |= {"gate": f"failed: {fault}" if fault else "passed"}
