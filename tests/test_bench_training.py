@@ -107,7 +107,7 @@ def test_the_gate_needs_a_reference_that_learns_and_the_same_weights(task_data, 
     images, va = task_data
     shuffled = np.random.default_rng(1).permutation(va)
     short = dataclasses.replace(SHORT, gate_steps=2, gate_more=4)
-    with pytest.raises(UserError, match="0.8 is needed"):
+    with pytest.raises(UserError, match=r"only, 0\.8 is needed"):
         run_gates([Runner(Author)], images, shuffled, short, print)
     other = Runner(Reseeded)
     start = other.start

@@ -368,7 +368,7 @@ class Runner:
         Returns:
             A hash of the initial weights.
         """
-        self.contender = None  # frees the last one's memory first
+        self.contender = self.loader = None  # frees the last one's memory first
         torch.set_num_threads(task.threads or self.threads)
         torch.manual_seed(task.seed)
         model = build_model(task.model, None, task.image_size)
@@ -397,12 +397,19 @@ class Runner:
         return self.contender.seconds
 
     def seconds_fed(self, files: list[str]) -> float:
-        """Time of an epoch of timm's loop on timm's loader. files: pictures, row by row."""
+        """Time of an epoch of timm's loop on timm's loader, whose workers run already.
+
+        Args:
+            files: pictures, row by row; the same ones until the next `start`.
+        """
         from .bench_loaders import timm_loader
 
-        task = self.contender.task
-        loader = timm_loader(files, task.image_size, task.batch_size, self.device)
-        self.contender.train((x, self.va[rows]) for x, rows in loader)
+        if self.loader is None:
+            task = self.contender.task
+            self.loader = timm_loader(files, task.image_size, task.batch_size, self.device)
+            for _ in self.loader:  # its workers start in the first epoch, and stay
+                pass
+        self.contender.train((x, self.va[rows]) for x, rows in self.loader)
         return self.contender.seconds
 
     def set_lr(self, lr: float) -> None:
