@@ -442,6 +442,8 @@ class Goal:
     @property
     def said(self) -> str:
         """In a line."""
+        if not np.isfinite(self.measured):
+            return self.outcome
         sign = ">=" if self.at_least else "<="
         return f"{self.measured:.3g} (wanted {sign} {self.wanted:g}): {self.outcome}"
 

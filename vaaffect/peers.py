@@ -471,7 +471,10 @@ def _serve(contender: type[Contender], there: multiprocessing.connection.Connect
             answer = True, runner.call(method, *arguments)
         except UserError as error:
             answer = False, str(error)
-        there.send(answer)
+        try:
+            there.send(answer)
+        except OSError:
+            return  # nobody waits for it any more
 
 
 def _wait_for(device: torch.device) -> None:
