@@ -225,11 +225,17 @@ def draw(rows: pd.DataFrame) -> Figure:
             a, b = fit(rows, curve)
             at = np.array([0, here["x"].max()], float)
             ax.plot(
-                at, a + b * at, color=_LIMIT, lw=1.2, label=f"{a:.2f} s + {b:.2g} s per {x[:-1]}"
+                at,
+                a + b * at,
+                color=_LIMIT,
+                lw=1.2,
+                label=f"{a:.2f} s {b:+.2g} s\N{MULTIPLICATION SIGN}{x}",
             )
             ax.legend(fontsize="x-small", loc="upper left")
         ax.set(xlabel=x, ylabel=y, ylim=(0, 1.15 * here["value"].max()), xlim=(0, None))
-        ax.set_title(f"{model_name(here['model'].iloc[0])}", fontsize="small")
+        if curve in ("folds", "threads"):
+            ax.set_xticks(here["x"])
+        ax.set_title(model_name(here["model"].iloc[0]), fontsize="small")
     return figure
 
 
@@ -245,10 +251,13 @@ def _bars(ax: Axes, here: pd.DataFrame, title: str) -> None:
     limit = here["of_limit"].to_numpy(float)
     if np.isfinite(limit).any():
         ax.plot(value / limit, at, "|", color=_LIMIT, ms=16, mew=2, label="limit of its precision")
-        ax.legend(fontsize="x-small", loc="lower right")
-    for y, number, gate in zip(at, value, here.get("gate", pd.Series()).fillna(""), strict=False):
-        text = f" {number:.3g}" if np.isfinite(number) else f" {gate[:40]}"
-        ax.text(0 if not np.isfinite(number) else number, y, text, va="center", fontsize="x-small")
+        ax.legend(fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, 1.06))
+    gates = here["gate"] if "gate" in here else [""] * len(here)
+    for y, number, high, gate in zip(at, value, here["high"], gates, strict=True):
+        text = f"  {number:,.0f}" if number >= 100 else f"  {number:.2f}"
+        measured = np.isfinite(number)
+        ax.text(high if measured else 0, y, text if measured else f"  {gate[:40]}", va="center",
+                fontsize="x-small")  # fmt: skip
     precision = here["precision"].fillna("")
     names = [f"{n} ({p})" if p else n for n, p in zip(here["contender"], precision, strict=True)]
     ax.set_yticks(at, [n.replace(": ", ":\n").replace(", ", ",\n", 1) for n in names],
