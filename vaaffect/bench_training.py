@@ -33,7 +33,7 @@ LOSS_WITHIN = {"fp32": 2e-3, "bf16": 2e-2, "fp16": 2e-2}
 CCC_WITHIN = 0.01
 LEARNT = 0.8  # CCC that the float32 loop must reach, or the gate would say nothing
 # What of the ceiling a loop reaches, for the estimate of how long all will take.
-_GUESS = 0.3
+_GUESS = 0.5
 
 Say = Callable[[str], None]
 
@@ -46,7 +46,8 @@ class Settings:
         kernels: (model, batch size, side in pixels) of each comparison.
         rounds: blocks of each contender, in turn with the others.
         block_s: how long a block is, unless one step is longer.
-        warm: steps of each contender that are not counted.
+        warm: steps of each contender before anything is measured.
+        discard: steps before each block that are not counted.
         gate: model, side and learning rate of the gate.
         gate_steps: steps whose losses are compared.
         gate_more: further steps, at three times the rate and then falling, before CCC is.
@@ -61,8 +62,9 @@ class Settings:
     kernels: tuple[tuple[str, int, int], ...]
     world: WildWorld
     rounds: int = 3
-    block_s: float = 5.0
-    warm: int = 2
+    block_s: float = 4.0
+    warm: int = 1
+    discard: int = 1
     gate: tuple[str, int, float] = ("vgg_tiny_bn", 32, 0.001)
     gate_steps: int = 50
     gate_more: int = 160
@@ -77,7 +79,7 @@ _CORPUS = WildWorld(clips=48, subjects=24, frames=(5, 5), size=(720, 576), seed=
 CPU = Settings((("resnet152", 16, 224), ("vgg11_bn", 16, 224)), _CORPUS)
 GPU = Settings(
     (("resnet152", 256, 224), ("resnet152", 32, 224), ("vgg11_bn", 256, 224)),
-    _CORPUS, warm=20, scaling=("resnet152", 64, 224), fed=True,
+    _CORPUS, warm=20, discard=3, scaling=("resnet152", 64, 224), fed=True,
 )  # fmt: skip
 QUICK = Settings(
     (("vgg_tiny_bn", 4, 32),),
@@ -164,7 +166,9 @@ def _estimate(
         for kind in kinds:
             rate = ceilings.conv(kind.precision(device)) * _GUESS
             step = batch * work[model, px].flop / rate
-            total += settings.warm * step + settings.rounds * max(step, settings.block_s)
+            total += (settings.warm + 1) * step
+            block = max(step, settings.block_s) + settings.discard * step
+            total += settings.rounds * block
     return total
 
 
@@ -277,8 +281,7 @@ def _kernel_rows(
             say(f"{model}, batch {batch}: {name} warms up")
             try:
                 worker.call("start", Task(model, px, batch), images, va)
-                worker.call("seconds", one.repeat(settings.warm, 0))
-                step = worker.call("seconds", one)
+                step = worker.call("seconds", one, settings.warm)
             except UserError as error:  # memory, mostly; the others go on
                 faults[name] = str(error)
                 continue
@@ -288,7 +291,9 @@ def _kernel_rows(
             say(f"{model}, batch {batch}: round {turn + 1} of {settings.rounds}")
             for worker in np.roll(np.array(running, object), -turn):
                 batches = blocks[worker.kind.name]
-                rates[worker.kind.name].append(batches.size / worker.call("seconds", batches))
+                rates[worker.kind.name].append(
+                    batches.size / worker.call("seconds", batches, settings.discard)
+                )
         for worker in workers:
             kind, fault = worker.kind, faults[worker.kind.name]
             setting = f"batch {batch}, {px} px"

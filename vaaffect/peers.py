@@ -6,6 +6,7 @@ process each, because what one sets for its process (memory that is kept, cuDNN'
 algorithms) would help or hurt the others.
 """
 
+import ctypes
 import hashlib
 import importlib.util
 import logging
@@ -388,12 +389,21 @@ class Runner:
         """The loss of each step. batches: (steps, B) row numbers."""
         return self.contender.losses(self.images, self.va, self._rows(batches))
 
-    def seconds(self, batches: np.ndarray) -> float:
-        """Time of training on these batches (steps, B), one after the other."""
-        prepared = self.contender.prepare(self.images, self.va, self._rows(batches))
-        self.contender.train(prepared)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()  # the other processes need it now
+    def seconds(self, batches: np.ndarray, discard: int = 0) -> float:
+        """Time of training on some batches, one after the other.
+
+        Args:
+            batches: (steps, B) row numbers.
+            discard: further steps before the clock starts, on the first batch: memory has to be
+                had again after other contenders used it.
+        """
+        rows = self._rows(batches)
+        if discard:
+            first = self.contender.prepare(self.images, self.va, rows[:1].repeat(discard, 1))
+            self.contender.train(first)
+        self.contender.train(self.contender.prepare(self.images, self.va, rows))
+        self.contender.optimizer.zero_grad(set_to_none=True)
+        _give_back(self.device)
         return self.contender.seconds
 
     def seconds_fed(self, files: list[str]) -> float:
@@ -475,6 +485,15 @@ def _serve(contender: type[Contender], there: multiprocessing.connection.Connect
             there.send(answer)
         except OSError:
             return  # nobody waits for it any more
+
+
+def _give_back(device: torch.device) -> None:
+    """Free memory goes back to the system: all contenders are kept, and it is for one at a time."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
 
 
 def _wait_for(device: torch.device) -> None:
