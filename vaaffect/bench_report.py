@@ -138,7 +138,7 @@ def _markdown(
         to_markdown(
             pd.DataFrame(
                 {"network": model_name(r.model), "setting": r.setting, "loop": r.contender,
-                 "precision": r.precision, "img/s": float(r.value),
+                 "precision": r.precision, "blocks": r.blocks, "img/s": float(r.value),
                  "range": f"{r.low:.2f} to {r.high:.2f}" if np.isfinite(r.value) else "–",
                  "ours is (times)": r.ours, "of conv ceiling": r.of_conv, "of limit": r.of_limit,
                  "gate": r.gate}
@@ -208,8 +208,11 @@ def draw(rows: pd.DataFrame) -> Figure:
     for ax, ((model, setting), here) in zip(axs, groups, strict=False):
         _bars(ax, here, f"{model_name(model)}, {setting}")
     loaders = rows[rows["track"] == "loaders"]
-    _bars(axs[-1], loaders, "loaders alone")
-    axs[-1].set_xscale("log")
+    if len(loaders):
+        _bars(axs[-1], loaders, "loaders alone")
+        axs[-1].set_xscale("log")
+    else:
+        axs[-1].set_axis_off()
     curves = [
         ("frames", "frames", "time (s)"),
         ("folds", "folds", "time (s)"),

@@ -31,6 +31,7 @@ from .training import build_optimizer, default_device, keep_freed_memory, train_
 # Mean distance of the losses of the gate's steps from the float32 loop's, as a share of their mean.
 LOSS_WITHIN = {"fp32": 2e-3, "bf16": 2e-2, "fp16": 2e-2}
 CCC_WITHIN = 0.01
+LEAST_ROUNDS = 2  # a spread needs two
 LEARNT = 0.8  # CCC that the float32 loop must reach, or the gate would say nothing
 # What of the ceiling a loop reaches, for the estimate of how long all will take.
 _GUESS = 0.5
@@ -46,6 +47,7 @@ class Settings:
         kernels: (model, batch size, side in pixels) of each comparison.
         rounds: blocks of each contender, in turn with the others.
         block_s: how long a block is, unless one step is longer.
+        kernel_s: after so long no further round of a network begins, but for the first two.
         warm: steps of each contender before anything is measured.
         discard: steps before each block that are not counted.
         gate: model, side and learning rate of the gate.
@@ -63,6 +65,7 @@ class Settings:
     world: WildWorld
     rounds: int = 3
     block_s: float = 4.0
+    kernel_s: float = 90.0
     warm: int = 1
     discard: int = 1
     gate: tuple[str, int, float] = ("vgg_tiny_bn", 32, 0.001)
@@ -287,7 +290,10 @@ def _kernel_rows(
                 continue
             blocks[name] = one.repeat(max(1, round(settings.block_s / step)), 0)
             running.append(worker)
+        until = time.monotonic() + settings.kernel_s
         for turn in range(settings.rounds):
+            if turn >= LEAST_ROUNDS and time.monotonic() > until:
+                break  # the table says how many blocks there were
             say(f"{model}, batch {batch}: round {turn + 1} of {settings.rounds}")
             for worker in np.roll(np.array(running, object), -turn):
                 batches = blocks[worker.kind.name]
@@ -298,6 +304,7 @@ def _kernel_rows(
             kind, fault = worker.kind, faults[worker.kind.name]
             setting = f"batch {batch}, {px} px"
             more = {"precision": kind.precision(default_device()), "batch": batch, "px": px}
+            more |= {"blocks": len(rates[kind.name])}
             more |= {"gate": f"failed: {fault}" if fault else "passed"}
             rows.append(_row("kernels", model, setting, kind.name, rates[kind.name], **more))
     return rows
