@@ -4,7 +4,7 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-browser test-slurm lab bench lock clean
+.PHONY: help study test test-browser test-slurm lab bench bench-train lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ lab: .venv/ready  ## open the notebooks in JupyterLab
 
 bench: .venv/ready  ## measure side by side: simulator, crops, landmarks, bootstrap
 	@for what in simulator crops landmarks bootstrap; do $(VENV)/python -m vaaffect bench $$what; done
+
+bench-train: .venv/ready  ## training beside torchvision, timm and Lightning (installs those two)
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[bench]'
+	@$(VENV)/python -m vaaffect bench train
 
 lock: .venv/ready  ## renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra test pyproject.toml \

@@ -6,6 +6,7 @@ needs is imported inside it, so that help and mistakes in arguments are answered
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -291,14 +292,25 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "what",
-        choices=["simulator", "crops", "landmarks", "bootstrap", "live"],
-        help="what to measure",
+        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train"],
+        help="what to measure; live needs the extra live, train the extra bench",
     )
+    parser.add_argument("--quick", action="store_true", help="train: only see that it works")
+    parser.add_argument("--out", type=Path, help="train: folder of the report")
     parser.set_defaults(command=bench)
 
 
 def bench(arguments: argparse.Namespace) -> None:
     """Print the measurements."""
+    if arguments.what == "train":
+        from .bench_training import bench_training
+        from .paths import REPORTS
+
+        out = arguments.out or (None if arguments.quick else REPORTS / "benchmarks")
+        print("\n".join(bench_training(arguments.quick, out)))
+        return
+    if arguments.quick or arguments.out:
+        raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")
     from . import bench as benchmarks
 
     if arguments.what == "live":
