@@ -117,14 +117,13 @@ def add_train(commands: argparse._SubParsersAction) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train, and say where the run folder is."""
-    from . import distributed, onefold
+    from . import onefold
 
-    with distributed.processes():
-        run = onefold.train_fold(
-            arguments.profile, arguments.model, arguments.fold, arguments.on, arguments.seed
-        )
-        if distributed.is_first():
-            print(run)
+    run = onefold.train_fold(
+        arguments.profile, arguments.model, arguments.fold, arguments.on, arguments.seed
+    )
+    if os.environ.get("RANK", "0") == "0":  # of several processes (torchrun) one says so
+        print(run)
 
 
 def add_simulate(commands: argparse._SubParsersAction) -> None:

@@ -6,9 +6,10 @@ study of this profile looks for.
 
 from pathlib import Path
 
-from . import data, distributed, paths
+from . import data, distributed, paths, pretext
 from .errors import UserError
 from .fanout import Training
+from .files import held
 from .profiles import load_profile, notebook_sources, number, read_parameters
 from .splits import subject_folds
 from .training import recipe_for
@@ -24,13 +25,16 @@ def train_fold(profile: str, model: str, fold: int, on: str, seed: int | None = 
         model: one of the profile's MODELS.
         fold: 0-based.
         on: "wild" or "lab", the corpus to train on; the other one is predicted after the test.
-        seed: of weights and batches; by default the profile's, whose seed the folds keep.
+        seed: of weights and batches; by default the first of the profile's SEEDS.
 
     Raises:
         UserError: no such profile, model or fold.
     """
-    training = fold_training(profile, model, fold, on, seed)
-    return training.run(paths.runs_folder(profile))
+    # Of several processes one makes the data and the weights to start from; the others wait.
+    with held(paths.runs_folder(profile) / "prepared"):
+        training = fold_training(profile, model, fold, on, seed)
+    with distributed.processes():
+        return training.run(paths.runs_folder(profile))
 
 
 def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None) -> Training:
@@ -41,22 +45,27 @@ def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None
         raise UserError(f"profile {profile} has no model {model!r}; it has {', '.join(models)}.")
     if not 0 <= fold < folds:
         raise UserError(f"profile {profile} has no fold {fold}; it has 0 to {folds - 1}.")
-    if not distributed.is_first():
-        distributed.wait_for_first()  # one of them makes the data, the others open it
     wild = data.wild_crops(values["DATA"], values["WILD"], values["SIZE"])
     lab = data.lab_crops(values["DATA"], values["LAB"], values["SIZE"])
-    if distributed.is_first():
-        distributed.wait_for_first()
     here, there = (wild, lab) if on == "wild" else (lab, wild)
     recipe = recipe_for(model, values["RECIPE"] | {"epochs": values["EPOCHS"]}, values["PER_MODEL"])
+    starts = pretext.starts(
+        [(model, recipe)],
+        values["PRETEXT"],
+        values["PRETEXT_EPOCHS"],
+        paths.runs_folder(profile),
+        apart=(wild, lab),
+        seed=values["SEED"],
+    )
     split = subject_folds(here.frames, folds, seed=values["SEED"])[fold]
     return Training(
         model,
         recipe,
         here,
         split,
-        seed=values["SEED"] if seed is None else seed,
+        seed=values["SEEDS"][0] if seed is None else seed,
         elsewhere=(there,),
+        start=starts.get((model, recipe.name)),
         keep_model=on == "wild" and fold == 0,
     )
 
