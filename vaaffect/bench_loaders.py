@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from .batches import augment
 from .corpus import Corpus
 from .crops import Crops, face_box
 from .errors import UserError
-from .training import Recipe, augment, default_device, to_input
+from .training import Recipe, default_device, to_input
 
 BATCH = 16
 ROUNDS = 3
@@ -129,7 +130,7 @@ def loader_rows(
             for rows in batches:
                 x = images[rows]
                 if full:
-                    augment(to_input(x), recipe, generator)
+                    augment(to_input(x), recipe, torch.rand(6, len(x), generator=generator))
             count += batches.numel()
         return count
 

@@ -4,7 +4,7 @@ import platform
 import re
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import matplotlib
@@ -37,6 +37,13 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
 def circumstances(device: torch.device, rows: pd.DataFrame) -> dict[str, str]:
     """What the numbers depend on, without names of computers or people."""
     extra = [
@@ -59,7 +66,7 @@ def circumstances(device: torch.device, rows: pd.DataFrame) -> dict[str, str]:
         "threads": f"{torch.get_num_threads()} ({', '.join(extra) or 'no bfloat16 unit'})",
         "precision": "bfloat16 is native and used where a loop can" if low else
         "float32 throughout: this processor does not compute in bfloat16",
-        "versions": ", ".join(f"{name} {version(name)}" for name in _VERSIONS),
+        "versions": ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit.stdout.strip() or "unknown",
