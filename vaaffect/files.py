@@ -43,16 +43,20 @@ def held(folder: Path) -> Iterator[None]:
     """Make a folder and hold it; whoever comes second waits. However a process ends, the system
     lets go of what it held, so a folder that can be held and is unfinished is nobody's.
 
-    What is locked is a hidden file beside the folder, opened for writing: NFS refuses other locks.
+    Where a file system cannot lock folders (NFS can lock files opened for writing only), nothing is
+    held: there, only two studies at once would get into each other's way.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
-                raise  # else a shared file system without locks: only two studies at once suffer
+            if error.errno not in (errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                raise
         yield
+    finally:
+        os.close(handle)
 
 
 def find_files(
