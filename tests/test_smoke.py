@@ -67,6 +67,7 @@ def test_the_five_fold_table_has_every_model_the_constant_and_where_the_data_is_
         "constant (training mean)",
         "VGG-tiny-bn",
         "ResNet10",
+        "ResNet10, from scratch",
     }
     assert set(table["dimension"]) == {"valence", "arousal"}
     assert set(table["data"]) == {"AFEW-VA (simulated)"}
