@@ -120,7 +120,8 @@ def test_an_unplugged_camera_ends_the_loop_and_keeps_the_rows(predictor, tour, t
 
 
 def test_a_camera_that_hangs_is_given_up(tour):
-    class Hangs:  # opens, and never delivers; OpenCV's own class must not be derived from (it crashes)
+    # Not derived from OpenCV's own class: that corrupts memory.
+    class Hangs:  # opens, and never delivers
         def get(self, _):
             return 0.0
 
