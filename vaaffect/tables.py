@@ -12,6 +12,7 @@ from .paths import report_folder
 from .predictions import DIMENSIONS, FROM_SCRATCH
 from .raters import RATER
 
+LONG = 40  # letters of a cell that may be broken into lines
 UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant
 
 
@@ -64,6 +65,8 @@ def to_markdown(table: pd.DataFrame) -> str:
 def show(table: pd.DataFrame, digits: int = 3) -> Styler:
     """A table for a notebook or a page: no index, rounded, intervals on a line of their own.
 
+    Sentences are broken into lines, so that what stands beside them is seen.
+
     Long headers break after a comma or before a bracket, so that a table fits the page's width.
     """
     table = table.rename(columns=lambda c: c.replace(", ", ",<br>").replace(" (", "<br>("))
@@ -78,8 +81,12 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
     # The default id is random; this one is the same each time, and another for another table.
     uuid = hashlib.sha256(table.to_csv().encode()).hexdigest()[:8]
     left = [{"selector": "", "props": "text-align: left"}]
+    sentence = [{"selector": "", "props": "text-align: left; white-space: normal; min-width: 11em"}]
+    styles = {
+        name: sentence if table[name].astype(str).str.len().max() > LONG else left for name in names
+    }
     style = table.style.hide(axis="index").format(cell).set_uuid(uuid)
-    return style.set_table_styles(dict.fromkeys(names, left))
+    return style.set_table_styles(styles)
 
 
 def fold_table(
