@@ -75,7 +75,7 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     moved, since the landmarks would have to follow."""
     return replace(
         recipe, name="pretext", epochs=epochs, weights="none", trained="all", stop="epochs",
-        flip=False, shift=0.0,
+        flip=False, shift=0.0, loss="mse", density_weighting=0.0,
     )  # fmt: skip
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from .errors import UserError
+from .losses import LOSSES
 from .predictions import FROM_SCRATCH
 
 _CHOICES = {
+    "loss": LOSSES,
     "weights": ("none", "imagenet", "pretext"),
     "schedule": ("constant", "one-cycle"),
     "optimizer": ("sgd", "adamw"),
@@ -46,6 +48,9 @@ class Recipe:
         window: epochs over which "converged" averages the training loss.
         min_gain: share by which that average must fall from one window to the next.
         patience: epochs that "early" waits for a smaller validation error.
+        loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
+        density_weighting: how much more rare labels count, from 0 (all alike) to 1 (inversely to
+            how common they are in the plane), see `losses.density_weights`.
     """
 
     name: str = "thesis"
@@ -65,6 +70,8 @@ class Recipe:
     window: int = 10
     min_gain: float = 0.01
     patience: int = 10
+    loss: str = "mse"
+    density_weighting: float = 0.0
 
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():
@@ -75,6 +82,8 @@ class Recipe:
             raise UserError("a recipe needs epochs >= 1 and batch_size >= 2.")
         if self.window < 1 or self.patience < 1 or not 0 <= self.min_gain < 1:
             raise UserError("a recipe needs window >= 1, patience >= 1 and 0 <= min_gain < 1.")
+        if not 0 <= self.density_weighting <= 1:
+            raise UserError(f"density_weighting is {self.density_weighting}; use 0 to 1.")
         if self.trained == "head" and (self.flip or self.shift or self.jitter):
             raise UserError(
                 f'recipe {self.name!r} trains the "head" on features computed once, so its '
