@@ -13,7 +13,6 @@ from vaaffect.models import (
     put_head,
 )
 
-
 # A small member of every family, with the smallest pictures it takes.
 MEMBERS = {
     "alexnet": 63, "convnext_tiny": 32, "densenet121": 29, "efficientnet_b0": 64, "googlenet": 32,
