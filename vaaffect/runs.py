@@ -163,9 +163,8 @@ def load_model(run: Path) -> nn.Module:
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
     config = read_config(run)
-    pretrained = config["recipe"]["weights"] == "imagenet"
-    # A pretrained VGG keeps the 7 x 7 map that its weights were made for, whatever the image size.
-    model = build_model(config["model"], None, 224 if pretrained else config["image_size"])
+    weights = "imagenet" if config["recipe"]["weights"] == "imagenet" else None
+    model = build_model(config["model"], weights, config["image_size"], load=False)
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
     return model.eval()
 
