@@ -1,0 +1,163 @@
+"""Pieces that may be added to a recipe: each a name and what it changes, so an ablation is data.
+
+    {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "bias correction": {"correct": True}}
+
+A piece changes fields of the recipe (see `recipes.Recipe`), or what is done with the predictions
+afterwards (`smooth`, `correct`; see `afterwards.py`), or only the `seed`, to show what luck does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import pandas as pd
+
+from . import metrics
+from .afterwards import corrected, corrected_across_people, corrections, smoothed
+from .errors import UserError
+from .predictions import DIMENSIONS
+from .recipes import Recipe
+
+_NOT_OF_PIECES = ("name", "epochs", "weights")  # the same for all, or it is another comparison
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece.
+
+    Attributes:
+        name: how tables call it.
+        recipe: fields of recipes.Recipe, with their new values.
+        smooth: frames over which predictions are smoothed within a clip; 0 does not.
+        correct: whether gain and offset are corrected, as fitted on inner validation.
+        seed: what is added to the training's seed.
+    """
+
+    name: str
+    recipe: dict = field(default_factory=dict)
+    smooth: float = 0.0
+    correct: bool = False
+    seed: int = 0
+
+    def recipe_from(self, base: Recipe) -> Recipe:
+        """The recipe with this piece; the base itself where only predictions change."""
+        if not self.recipe and not self.seed:
+            return base
+        return replace(base, name=self.name.replace(" ", "-"), **self.recipe)
+
+    def changes(self) -> dict:
+        """What it changes, as it was written."""
+        own = {"smooth": self.smooth, "correct": self.correct, "seed": self.seed}
+        return self.recipe | {name: value for name, value in own.items() if value}
+
+    def outcome(
+        self, predictions: pd.DataFrame, validation: pd.DataFrame
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Both tables of this piece's runs after what it does with predictions, under its name.
+
+        A correction is fitted on the validation predictions of the fold. For the validation part
+        itself, which pieces are chosen by, it is fitted on the other people there.
+
+        Args:
+            predictions, validation: as of `predictions.read_predictions`, one model's.
+        """
+        if self.smooth:
+            predictions, validation = (smoothed(t, self.smooth) for t in (predictions, validation))
+        if self.correct:
+            predictions = corrected(predictions, corrections(validation))
+            validation = corrected_across_people(validation)
+        return predictions.assign(recipe=self.name), validation.assign(recipe=self.name)
+
+
+def read_pieces(given: Mapping[str, Mapping]) -> list[Piece]:
+    """Pieces as a notebook's parameter gives them: {name: {what: value}}.
+
+    Raises:
+        UserError: a key that no recipe and no piece has, or one that a piece must not change; a
+            value that the recipe refuses; a piece that changes nothing.
+    """
+    pieces = []
+    for name, changes in given.items():
+        own = {key: changes[key] for key in ("smooth", "correct", "seed") if key in changes}
+        recipe = {key: value for key, value in changes.items() if key not in own}
+        for key in recipe:
+            if key not in Recipe.__dataclass_fields__:
+                known = ", ".join(k for k in Recipe.__dataclass_fields__ if k not in _NOT_OF_PIECES)
+                raise UserError(
+                    f"piece {name!r} changes {key!r}, which no recipe has; a piece may change "
+                    f"{known}, smooth, correct or seed."
+                )
+            if key in _NOT_OF_PIECES:
+                raise UserError(f"piece {name!r} changes {key!r}; change it for all pieces alike.")
+        piece = Piece(name, recipe, **own)
+        if not piece.changes():
+            raise UserError(f"piece {name!r} changes nothing; leave it out.")
+        piece.recipe_from(Recipe())  # refuses values that cannot be meant
+        pieces.append(piece)
+    return pieces
+
+
+def together(pieces: Sequence[Piece], name: str = "together") -> Piece:
+    """Several pieces as one.
+
+    Raises:
+        UserError: two of them change the same thing.
+    """
+    for one, other in combinations(pieces, 2):
+        if both := set(one.changes()) & set(other.changes()):
+            raise UserError(
+                f"pieces {one.name!r} and {other.name!r} both change {sorted(both)[0]!r}; only one "
+                "of them can be part of a recipe."
+            )
+    recipe = {key: value for piece in pieces for key, value in piece.recipe.items()}
+    smooth = max((piece.smooth for piece in pieces), default=0.0)
+    return Piece(name, recipe, smooth, any(piece.correct for piece in pieces))
+
+
+def mean_ccc(validation: pd.DataFrame) -> float:
+    """CCC on the inner validation parts: the mean over folds and dimensions, of one model."""
+    return float(
+        pd.Series(
+            [
+                metrics.ccc(of[f"{dimension}_true"], of[f"{dimension}_pred"])
+                for _, of in validation.groupby("fold")
+                for dimension in DIMENSIONS
+            ]
+        ).mean(skipna=False)
+    )
+
+
+def chosen(pieces: Sequence[Piece], gains: Mapping[str, float]) -> list[Piece]:
+    """The pieces that helped on inner validation; of those that change the same thing, the best.
+
+    Args:
+        pieces: to choose from; one that changes the seed alone is never chosen.
+        gains: {name: what the piece adds to `mean_ccc` of the recipe without it}.
+
+    Returns:
+        Those with a gain above 0 that do not get in each other's way, largest gain first.
+    """
+    taken: list[Piece] = []
+    for piece in sorted(pieces, key=lambda piece: -gains[piece.name]):
+        used = {key for other in taken for key in other.changes()}
+        if gains[piece.name] > 0 and not piece.seed and not used & set(piece.changes()):
+            taken.append(piece)
+    return taken
+
+
+def verdicts(differences: pd.DataFrame) -> dict[str, str]:
+    """What each piece did, by intervals that hold for all of them together.
+
+    Args:
+        differences: of CCC to the recipe without the piece, as of `evaluation.differences` at a
+            level that was made for so many comparisons; columns recipe, dimension, low, high.
+
+    Returns:
+        {name: "paid", "harmed", "both" (one dimension each) or "nothing shown"}.
+    """
+    found = {}
+    for name, of in differences.groupby("recipe", sort=False):
+        paid, harmed = bool((of["low"] > 0).any()), bool((of["high"] < 0).any())
+        words = {(True, False): "paid", (False, True): "harmed", (True, True): "both"}
+        found[str(name)] = words.get((paid, harmed), "nothing shown")
+    return found
