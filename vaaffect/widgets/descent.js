@@ -106,7 +106,8 @@ function render({ model, el }) {
     const places = answer.path.map(([x, y]) => [across(x), down(y)]);
     path.setAttribute("d", `M${places.map((place) => place.join(" ")).join("L")}`);
     dots.replaceChildren(...places.slice(1).map(([cx, cy]) => svg("circle", { cx, cy, r: 1.6 })));
-    const [first, last] = [answer.costs[0], answer.costs.at(-1)].map((c) => c.toPrecision(3));
+    const [first, last] = [answer.costs[0], answer.costs.at(-1)]
+      .map((cost) => (cost < 1000 ? cost.toPrecision(3) : "more than 1000"));
     const end = answer.diverges ? "It diverges" : "The cost falls";
     said.textContent = `${end}: ${first} at the start, ${last} after ${places.length - 1} steps.`;
     said.classList.toggle("va-bad", answer.diverges);
