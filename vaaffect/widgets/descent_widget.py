@@ -100,8 +100,8 @@ class Descent(Interactive):
         draw_surface(self._surface, axs[0])
         walks = {
             "no momentum": (0.0, FORMS[0], "#009E73"),
-            f"momentum {momentum:g}, {FORMS[0]}": (momentum, FORMS[0], plots.COLOURS["valence"]),
-            f"momentum {momentum:g}, {FORMS[1]}": (momentum, FORMS[1], plots.COLOURS["arousal"]),
+            f"momentum {momentum:g}, {FORMS[0]}": (momentum, FORMS[0], plots.READING),
+            f"momentum {momentum:g}, {FORMS[1]}": (momentum, FORMS[1], "#E69F00"),
         }
         with ONE_AT_A_TIME:
             for name, (share, form, colour) in walks.items():
