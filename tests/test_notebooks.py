@@ -39,7 +39,7 @@ def path(request):
 
 
 def test_the_notebooks_of_the_study_are_there():
-    study = ["00", "01", "02", "03", "04", "05", "06", "99"]
+    study = ["00", "01", "02", "03", "04", "05", "06", "07", "99"]
     assert [source.stem[:2] for source in SOURCES] == [*study, "p1", "p2"]
 
 

@@ -99,8 +99,8 @@ def test_people_are_corrected_by_what_others_say():
     wanted = corrected(inner[inner["subject"] == "s4"], corrections(others))
     found = alone[alone["subject"] == "s4"]
     assert np.allclose(found["valence_pred"], wanted["valence_pred"])
-    with pytest.raises(UserError, match="two people or more"):
-        corrected_across_people(table([0], folds=1))
+    nobody_else = corrected_across_people(table([0], folds=1))
+    assert nobody_else["valence_pred"].isna().all() and np.isnan(mean_ccc(nobody_else))
 
 
 def test_pieces_change_what_they_say_and_nothing_else():
@@ -144,6 +144,8 @@ def test_the_best_of_those_that_exclude_each_other_is_chosen():
              "another seed": 0.3}  # fmt: skip
     taken = chosen(pieces, gains)
     assert [piece.name for piece in taken] == ["both losses", "smoothing"]
+    unknown = gains | {"both losses": np.nan}  # which must not upset the order of the others
+    assert [piece.name for piece in chosen(pieces, unknown)] == ["CCC loss", "smoothing"]
     assert together(taken).changes() == {"loss": "mse+ccc", "smooth": 10}
     with pytest.raises(UserError, match="'CCC loss' and 'both losses' both change 'loss'"):
         together(pieces[:2])

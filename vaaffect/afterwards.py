@@ -100,15 +100,14 @@ def corrected_across_people(validation: pd.DataFrame) -> pd.DataFrame:
     """Validation predictions, each person's corrected by what the other people of the fold say.
 
     To ask on the validation part whether a correction is worth it: fitted on the very rows, it
-    always seems to be.
-
-    Raises:
-        UserError: a validation part with a single person.
+    always seems to be. Where a part has a single person this cannot be asked: answers are nan.
     """
-    if validation.groupby(_FOLD)["subject"].nunique().min() < 2:
-        raise UserError("a correction needs two people or more in the inner validation part.")
     parts = []
     for _, of in validation.groupby(_FOLD, sort=False):
         for subject, rows in of.groupby("subject", sort=False):
-            parts.append(corrected(rows, corrections(of[of["subject"] != subject])))
+            others = of[of["subject"] != subject]
+            if len(others):
+                parts.append(corrected(rows, corrections(others)))
+            else:
+                parts.append(rows.assign(**dict.fromkeys(_SAID, np.nan)))
     return pd.concat(parts, ignore_index=True)

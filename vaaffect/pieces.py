@@ -132,15 +132,16 @@ def chosen(pieces: Sequence[Piece], gains: Mapping[str, float]) -> list[Piece]:
 
     Args:
         pieces: to choose from; one that changes the seed alone is never chosen.
-        gains: {name: what the piece adds to `mean_ccc` of the recipe without it}.
+        gains: {name: what the piece adds to `mean_ccc` of the recipe without it}; nan never helped.
 
     Returns:
         Those with a gain above 0 that do not get in each other's way, largest gain first.
     """
+    helped = [piece for piece in pieces if gains[piece.name] > 0 and not piece.seed]
     taken: list[Piece] = []
-    for piece in sorted(pieces, key=lambda piece: -gains[piece.name]):
+    for piece in sorted(helped, key=lambda piece: -gains[piece.name]):
         used = {key for other in taken for key in other.changes()}
-        if gains[piece.name] > 0 and not piece.seed and not used & set(piece.changes()):
+        if not used & set(piece.changes()):
             taken.append(piece)
     return taken
 

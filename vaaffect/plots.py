@@ -235,6 +235,27 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
     return axs
 
 
+def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) -> Axes:
+    """A row per recipe: what it adds to the one it is compared with, and how sure that is.
+
+    Args:
+        differences: of one metric and dimension, as of `evaluation.differences`, with the wider
+            bounds low_all and high_all, which hold for all comparisons at once.
+        dimension: "valence" or "arousal".
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    rows, colour = np.arange(len(differences)), COLOURS[dimension]
+    ax.axvline(0, color="black", lw=1, zorder=1)
+    ax.hlines(rows, differences["low_all"], differences["high_all"], color=colour, lw=1)
+    ax.hlines(rows, differences["low"], differences["high"], color=colour, lw=3.5)
+    ax.plot(differences["difference"], rows, "D", ms=5.5, color=colour, mec="white", zorder=4)
+    ax.set_yticks(rows, differences["recipe"])
+    ax.set(ylim=(len(rows) - 0.5, -0.5), title=dimension)
+    ax.grid(False, axis="y")
+    return ax
+
+
 def error_over_plane(errors: pd.DataFrame, ax: Axes | None = None, least: int = 10) -> Axes:
     """How large the error is in each cell of the plane, and where answers are pulled to.
 
