@@ -9,7 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from vaaffect.errors import UserError
-from vaaffect.html import Formulas, build_pages, external_loads, to_mathml
+from vaaffect.formulas import Formulas, to_mathml
+from vaaffect.html import build_pages, external_loads
 
 PIXEL = base64.b64encode(
     bytes.fromhex(
