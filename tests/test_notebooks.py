@@ -1,20 +1,36 @@
-"""House rules for the notebooks' sources; the smoke study (test_smoke.py) runs them."""
+"""House rules for the notebooks' sources; the smoke study (test_smoke.py) runs them.
+
+A notebook ends with a Markdown cell that begins `## Summary`, one that begins `## Exercises`, then
+three cells per exercise, one that begins `## References`, and the colophon. The three cells of an
+exercise: `### Exercise N. Title` with the task and a hint; code tagged `answer`, which begins
+`# your answer` and has typed names with `...` for what is to be found; code tagged `check`, folded
+(`source_hidden`), which begins `if answered(...)` and asserts, each assertion with the sentence
+that tells a student what is wrong. Checks compute what they compare with and accept every way
+there. Answers, right ones and typical wrong ones, are in solutions/ (see solved.py) and are tried
+by the smoke test. Exercises are the same in all profiles, so they also hold in the smallest.
+"""
 
 import ast
 import re
 
 import nbformat
 import pytest
+from solved import exercises, read_solutions
 
 from vaaffect.profiles import load_profile, notebook_sources, read_parameters
 
 SOURCES = notebook_sources()
 PROFILES = ("smoke", "demo", "gpu", "thesis")
+STILL_LISTS = ("01", "02", "03", "04", "05", "06", "p1")  # their exercises have no cells yet
 FORBIDDEN = r"\btqdm\b|\binput\(|filterwarnings|sys\.path|os\.chdir|^[%!]|\.\./|/home/|/work/"
 
 
 def cells_of(path, kind):
     return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
+
+
+def is_report(path):
+    return path.name.startswith("99")  # reads what the others wrote: nothing to learn or to solve
 
 
 @pytest.fixture(params=SOURCES, ids=lambda p: p.stem)
@@ -23,8 +39,8 @@ def path(request):
 
 
 def test_the_notebooks_of_the_study_are_there():
-    numbers = [source.name[:2] for source in SOURCES]
-    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "99"]
+    study = ["00", "01", "02", "03", "04", "05", "06", "99"]
+    assert [source.stem[:2] for source in SOURCES] == [*study, "p1", "p2"]
 
 
 def test_format_kernel_and_no_outputs(path):
@@ -39,11 +55,12 @@ def test_format_kernel_and_no_outputs(path):
 
 def test_length(path):
     cells = nbformat.read(path, as_version=4).cells
-    assert 20 <= len(cells) <= 40
+    story = [cell.source.startswith("## Exercises") for cell in cells]
+    assert 20 <= (story.index(True) if any(story) else len(cells)) <= 40  # exercises come after
     for cell in cells_of(path, "code"):
         if "parameters" not in cell.metadata.get("tags", []):  # a line each, and nothing to follow
             assert len(cell.source.splitlines()) <= 26, cell.source
-    assert path.stat().st_size < 60 * 1024
+    assert path.stat().st_size < 70 * 1024
 
 
 def test_parameters_are_typed_and_explained(path):
@@ -76,22 +93,51 @@ def test_code_keeps_to_the_rules(path):
 
 def test_text_frames_the_code(path):
     text = [c.source for c in cells_of(path, "markdown")]
-    assert re.match(r"# \d\d\. \S", text[0]) and "?" in text[0] + text[1]
-    if not path.name.startswith("99"):
+    assert text[0].startswith(f"# {path.stem[:2].upper()}. ") and "?" in text[0] + text[1]
+    if not is_report(path):
         assert "**Reads**" in text[0] and "**Writes**" in text[0]
         assert "## What you will learn" in text[1]
-        ending = text[-1]
-        assert ending.index("## Summary") < ending.index("## Exercises") < ending.index("## Ref")
-        assert len(re.findall(r"^\d\. ", ending, re.MULTILINE)) >= 3
     assert "colophon" in cells_of(path, "code")[-1].source
+
+
+def test_three_exercises_each_with_an_answer_and_a_check(path):
+    if is_report(path) or path.stem[:2] in STILL_LISTS:
+        return
+    cells = nbformat.read(path, as_version=4).cells
+    start = next(i for i, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
+    assert cells[start - 1].source.startswith("## Summary")
+    assert cells[-2].source.startswith("## References")
+    numbered = cells[start + 1 : -2]
+    assert len(numbered) == 9
+    for number, (task, answer, check) in enumerate(zip(*[iter(numbered)] * 3, strict=True), 1):
+        assert re.match(rf"### Exercise {number}\. \S", task.source) and "*Hint:*" in task.source
+        assert answer.metadata["tags"] == ["answer"] and answer.source.startswith("# your answer\n")
+        asked = [n for n in ast.walk(ast.parse(answer.source)) if isinstance(n, ast.AnnAssign)]
+        assert asked and all(ast.unparse(name.value) == "..." for name in asked), answer.source
+        assert check.metadata["tags"] == ["check"] and check.metadata["jupyter"]["source_hidden"]
+        (guard,) = ast.parse(check.source).body
+        assert ast.unparse(guard.test).startswith("answered(")
+        asserted = [node for node in ast.walk(guard) if isinstance(node, ast.Assert)]
+        assert asserted and all(node.msg for node in asserted), check.source
+
+
+def test_every_exercise_has_a_right_and_a_wrong_answer(path):
+    numbers = range(1, len(exercises(nbformat.read(path, as_version=4))) + 1)
+    solutions = read_solutions(path.stem)
+    assert [s.exercise for s in solutions] == sorted(s.exercise for s in solutions)
+    for number in numbers:
+        own = [s.message for s in solutions if s.exercise == number]
+        assert len(own) >= 2 and own[-1] is None and own.count(None) < len(own), number
+    assert {s.exercise for s in solutions} == set(numbers)
 
 
 def test_no_results_are_typed_into_prose(path):
     """Decimals in prose are definitions or quoted literature, never results of ours."""
-    allowed = {"0.5", "127.5", "5.2", "5.3", "4.3.2", "4.3.3", "0.3", "1.03", "1.82"}
+    allowed = {"0.5", "127.5", "5.2", "5.3", "0.3", "1.03", "1.82"}
     for cell in cells_of(path, "markdown"):
         text = re.sub(r"\$\$?.*?\$\$?|`[^`]*`", "", cell.source, flags=re.DOTALL)
-        assert set(re.findall(r"\d+\.\d+(?:\.\d+)?", text)) <= allowed, text
+        text = re.sub(r"\(\d\.\d\)|\d\.\d\.\d", "", text)  # the thesis's equations and sections
+        assert set(re.findall(r"\d+\.\d+", text)) <= allowed, text
 
 
 @pytest.mark.parametrize("profile", PROFILES)

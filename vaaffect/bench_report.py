@@ -258,12 +258,15 @@ def _bars(ax: Axes, here: pd.DataFrame, title: str) -> None:
     ax.barh(
         at, np.nan_to_num(value), color=np.where(ours, _OURS, _PEER), xerr=np.nan_to_num(spread)
     )
-    limit = here["of_limit"].to_numpy(float)
-    if np.isfinite(limit).any():
-        ax.plot(value / limit, at, "|", color=_LIMIT, ms=16, mew=2, label="limit of its precision")
+    mark = value / here["of_limit"].to_numpy(float)
+    ends = here["high"].to_numpy(float)
+    if np.isfinite(mark).any():
+        beside = (mark > ends) & (mark < ends + 0.25 * np.nanmax(np.r_[mark, ends]))
+        ends = np.where(beside, mark, ends)  # where a number would be written over the mark
+        ax.plot(mark, at, "|", color=_LIMIT, ms=16, mew=2, label="limit of its precision")
         ax.legend(fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, 1.06))
     gates = here["gate"] if "gate" in here else [""] * len(here)
-    for y, number, high, gate in zip(at, value, here["high"], gates, strict=True):
+    for y, number, high, gate in zip(at, value, ends, gates, strict=True):
         text = f"  {number:,.0f}" if number >= 100 else f"  {number:.2f}"
         measured = np.isfinite(number)
         ax.text(high if measured else 0, y, text if measured else f"  {gate[:40]}", va="center",

@@ -1,0 +1,116 @@
+"""Executed notebooks with the exercises answered: rightly, and wrongly in a typical way.
+
+The answers are in solutions/<notebook>.py, in cells of which the first line says what they are:
+
+    # %% 1 right
+    # %% 1 wrong: a part of what the check has to say
+
+The smoke test runs every notebook once more on its stored trainings to compare what it prints; it
+does so with the exercises answered. To try the answers of one notebook while writing them:
+
+    python -m vaaffect study --profile smoke --only 04
+    python tests/solved.py 04
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from vaaffect.paths import ROOT
+
+SOLUTIONS = Path(__file__).parent / "solutions"
+REFUSED = """\
+try:
+{check}
+except AssertionError as error:
+    assert {message!r} in str(error), f"the check says something else: {{error}}"
+else:
+    raise AssertionError("the check is content with a wrong answer")"""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One answer to an exercise."""
+
+    exercise: int
+    message: str | None  # part of what the check must say to it; None for a right one
+    code: str
+
+
+def read_solutions(stem: str) -> list[Solution]:
+    """The answers to a notebook's exercises, in the order of their file; none without a file."""
+    path = SOLUTIONS / f"{stem}.py"
+    if not path.exists():
+        return []
+    _, *cells = re.split(r"^# %% ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = []
+    for cell in cells:
+        heading, _, code = cell.partition("\n")
+        match = re.fullmatch(r"(\d) (?:right|wrong: (\S.*))", heading)
+        assert match, f"{path.name}: {heading!r} is no `N right` and no `N wrong: message`"
+        found.append(Solution(int(match[1]), match[2], code.strip()))
+    return found
+
+
+def exercises(notebook: NotebookNode) -> list[tuple[NotebookNode, NotebookNode]]:
+    """The answer and the check cell of each exercise."""
+
+    def tagged(tag: str) -> list[NotebookNode]:
+        return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+    return list(zip(tagged("answer"), tagged("check"), strict=True))
+
+
+def solved(notebook: NotebookNode, solutions: Sequence[Solution]) -> NotebookNode:
+    """A copy in which every answer is tried, each followed by the check; it runs if all is well.
+
+    Args:
+        notebook: with or without outputs.
+        solutions: of all its exercises; a wrong answer must be refused with its message.
+    """
+    copy = nbformat.from_dict(notebook)
+    for number, (answer, check) in enumerate(exercises(copy), start=1):
+        tried = []
+        for solution in (s for s in solutions if s.exercise == number):
+            code = check.source
+            if solution.message:
+                code = REFUSED.format(check=indent(code, "    "), message=solution.message)
+            tried += new_code_cell(solution.code), new_code_cell(code)
+        start = copy.cells.index(answer)
+        copy.cells[start : copy.cells.index(check) + 1] = tried
+    return copy
+
+
+def run_again(report: Path, stems: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
+    """Run executed notebooks again, answered, and compare the outputs that are marked for it.
+
+    Args:
+        report: a report folder, whose trainings are kept.
+        stems: names of notebooks in it.
+        folder: where the answered copies go.
+    """
+    for stem in stems:
+        notebook = nbformat.read(report / "notebooks" / f"{stem}.ipynb", as_version=4)
+        nbformat.write(solved(notebook, read_solutions(stem)), folder / f"{stem}.ipynb")
+    files = [str(folder / f"{stem}.ipynb") for stem in stems]
+    options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-q"]
+    command = [sys.executable, "-m", "pytest", *options, "-c", "/dev/null", "--rootdir"]
+    return subprocess.run([*command, str(folder), *files], cwd=ROOT, capture_output=True, text=True)
+
+
+if __name__ == "__main__":
+    report = ROOT / "reports" / "smoke"
+    chosen = [p.stem for p in (report / "notebooks").iterdir() if p.name.startswith(sys.argv[1])]
+    with tempfile.TemporaryDirectory() as folder:
+        done = run_again(report, chosen, Path(folder))
+    print(done.stdout + done.stderr)
+    sys.exit(done.returncode)

@@ -1,0 +1,49 @@
+"""What the check cells of the notebooks' exercises share.
+
+An exercise is three cells: its task; a cell tagged `answer`, which begins `# your answer` and has
+`...` where something is to be found; and a cell tagged `check`, which asserts, with messages that
+say what is wrong. While a `...` is left the check is green, so that an unanswered notebook runs.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def answered(*values: Any) -> bool:
+    """Whether something stands in place of every `...`; says so where it does not.
+
+    Args:
+        values: what the answer cell was to give a value to.
+    """
+    if any(value is ... for value in values):
+        print("Not answered yet.")
+        return False
+    return True
+
+
+def numbers(value: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """An answer as an array, whether it came as a list, a Series, a tensor or a single number.
+
+    Args:
+        value: the answer.
+        shape: what it must have: () for one number, (2,) for (valence, arousal).
+        name: how the answer cell calls it.
+
+    Returns:
+        The numbers as float64, of that shape.
+
+    Raises:
+        AssertionError: it has another shape, or holds something that is no finite number.
+    """
+    value = value.detach().cpu() if hasattr(value, "detach") else value
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise AssertionError(f"`{name}` holds {value!r}; numbers are asked for.") from None
+    array = array.reshape(shape) if array.size == 1 == np.prod(shape) else array
+    asked = "one number" if shape == () else f"an array of shape {shape}"
+    assert array.shape == shape, f"`{name}` has shape {array.shape}; {asked} is asked for."
+    assert np.isfinite(array).all(), f"`{name}` is not finite: {array}."
+    return array
