@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
 
 from .plots import GREY, model_colour, plane
+from .predictions import DIMENSIONS
 from .tables import model_name
 
 
@@ -110,3 +112,20 @@ def error_by_group(estimates: pd.DataFrame, metric: str = "RMSE", ax: Axes | Non
     ax.set(xlabel=here["trait"].iloc[0], xlim=(-0.5, len(names) - 0.5))
     ax.grid(False, axis="x")
     return ax
+
+
+def error_in_all_groups(estimates: pd.DataFrame, metric: str = "RMSE") -> Figure:
+    """A figure with a line of axes per dimension and a column per trait, see `error_by_group`."""
+    traits = list(estimates["trait"].unique())
+    size = (3.6 * len(traits), 6.4)
+    fig, axs = plt.subplots(2, len(traits), figsize=size, squeeze=False, sharey="row")
+    for line, dimension in zip(axs, DIMENSIONS, strict=True):
+        for ax, trait in zip(line, traits, strict=True):
+            of = (estimates["trait"] == trait) & (estimates["dimension"] == dimension)
+            error_by_group(estimates[of], metric, ax)
+        line[0].set_ylabel(f"{metric} of {dimension} (labels in [−1, 1])")
+        line[0].set_ylim(bottom=min(0, line[0].get_ylim()[0]))
+    axs[0, 0].legend(fontsize="x-small", loc="lower left")
+    label = estimates["test_corpus"].iloc[0]
+    fig.suptitle(f"Bars: 95 % intervals over people. {label}", fontsize="medium")
+    return fig

@@ -21,6 +21,7 @@ from .metrics import FROM_MOMENTS, from_moments, moments
 from .predictions import DIMENSIONS, GROUP, check_predictions
 from .simulator.truth import wild_truth
 from .simulator.worlds import WildWorld
+from .tables import number
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,30 @@ def between_groups(
             rows.append(head | what | {"decided": bool(low > 0 or high < 0), "subjects": people})
     columns = [*GROUP, "trait", "compared", "reference", "dimension", "metric", "difference"]
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "decided", "subjects"])
+
+
+def gaps_in_words(gaps: pd.DataFrame) -> str:
+    """How many groups differ beyond chance, and how far; Markdown.
+
+    Args:
+        gaps: as of `between_groups`, of networks; models named as people write them.
+    """
+    gaps = gaps[gaps["difference"].notna()]
+    decided = gaps[gaps["decided"]]
+    people = gaps.groupby("trait", sort=False)["subjects"].min()
+    sizes = ", ".join(f"{count} for {trait}" for trait, count in people.items())
+    head = (
+        f"Of {len(gaps)} differences between the two ends of a trait, {len(decided)} have an "
+        "interval that leaves 0 out; where there is no difference at all, one in twenty would too. "
+        f"The smaller of the two groups has this many people: {sizes}."
+    )
+    lines = [
+        f"- {row['model']}, {row['dimension']}: {row['metric']} of *{row['compared']}* minus that "
+        f"of *{row['reference']}* ({row['trait']}) is {number(row['difference'])} "
+        f"[{number(row['low'])}, {number(row['high'])}]."
+        for row in decided.to_dict("records")
+    ]
+    return "\n".join([head, "", *lines])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from .formulas import Formulas
 from .progress import clock
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
+CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
 STYLE = Path(__file__).with_name("pages.css")
 SIMULATED = (
     "<strong>Simulated data.</strong> The faces were drawn by the simulator. What is measured here"
@@ -52,9 +53,9 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     }
     titles = {stem: _title(notebook, stem) for stem, notebook in notebooks.items()}
     has_report = any(map(is_report, sources))
-    cards = _cards(folder, manifest)
     notes: list[str] = []
     (folder / "html").mkdir(exist_ok=True)
+    cards = _cards(folder, manifest)
     wanted = [(source, folder / "html" / f"{source.stem}.html", True) for source in sources]
     wanted += [(source, folder / "report.html", False) for source in sources if is_report(source)]
     for source, page, with_code in wanted:
@@ -86,9 +87,9 @@ def is_report(source: Path) -> bool:
 
 
 def _cards(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Write a page for each Markdown file beside the notebooks; {stem of the page: title}."""
+    """Write a page for each card beside the notebooks; {stem of the page: title}."""
     titles = {}
-    for path in sorted(folder.glob("*_card.md")):
+    for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
         card = new_notebook(cells=[new_markdown_cell(path.read_text(encoding="utf-8"))])
         titles[path.stem] = _title(card, path.stem)
         body, _ = _body(card, folder, with_code=False)
@@ -216,6 +217,8 @@ def _relink(body: str, page: Path, folder: Path, sources: Path, pages: set[str])
             new = Path(folder / "html" / f"{stem}.html")
         elif (folder / "notebooks" / target).exists():
             new = folder / "notebooks" / target
+            if re.fullmatch(CARD, new.name):
+                new = folder / "html" / f"{new.stem}.html"
         elif (sources / target).exists() and folder.is_relative_to(paths.ROOT):
             new = sources / target
         else:

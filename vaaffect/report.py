@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from .groups import gaps_in_words
 from .predictions import DIMENSIONS
 from .record import Record, both, listed
 from .tables import number
@@ -179,22 +180,7 @@ def provenance(record: Record) -> str:
 def gaps(record: Record) -> str:
     """Which groups differ beyond chance, and how far; Markdown."""
     of = record.table("04_group_gaps")
-    of = of[of["model"].isin(record.networks())]
-    decided = of[of["decided"]]
-    lines = [
-        f"- {row['model']}, {row['dimension']}: {row['metric']} of *{row['compared']}* minus that "
-        f"of *{row['reference']}* ({row['trait']}) is {number(row['difference'])} "
-        f"[{number(row['low'])}, {number(row['high'])}]."
-        for row in decided.to_dict("records")
-    ]
-    people = of.groupby("trait", sort=False)["subjects"].min()
-    sizes = listed([f"{count} for {trait}" for trait, count in people.items()])
-    head = (
-        f"Of {len(of)} differences between the two ends of a trait, {len(decided)} have an interval"
-        " that leaves 0 out; where there is no difference at all, one in twenty would too. The "
-        f"smaller of the two groups has this many people: {sizes}."
-    )
-    return "\n".join([head, "", *lines])
+    return gaps_in_words(of[of["model"].isin(record.networks())])
 
 
 def page_width(picture: Path) -> int:
