@@ -3,17 +3,67 @@ import torch
 from torchvision import models as zoo
 
 from vaaffect.errors import UserError
-from vaaffect.models import NAMES, build_model, count_parameters
+from vaaffect.models import (
+    NAMES,
+    OURS,
+    build_model,
+    count_parameters,
+    head_name,
+    head_of,
+    put_head,
+)
+
+# A small member of every family, with the smallest pictures it takes.
+MEMBERS = {
+    "alexnet": 63, "convnext_tiny": 32, "densenet121": 29, "efficientnet_b0": 64, "googlenet": 32,
+    "inception_v3": 75, "maxvit_t": 224, "mnasnet0_5": 32, "mobilenet_v2": 32,
+    "mobilenet_v3_small": 32, "regnet_x_400mf": 64, "resnet18": 32, "resnet10": 32,
+    "shufflenet_v2_x0_5": 32, "squeezenet1_1": 32, "swin_t": 32, "vgg11_bn": 32,
+    "vgg_tiny_bn": 32, "vit_b_32": 32,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_model_gives_two_outputs_and_all_weights_learn(name):
-    model = build_model(name, image_size=64)
-    model.eval()
-    out = model(torch.zeros(2, 3, 64, 64))
-    assert out.shape == (2, 2)
-    out.sum().backward()
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_of_each_family_gives_two_outputs_and_learns(name):
+    torch.manual_seed(0)
+    size = MEMBERS[name]
+    model = build_model(name, image_size=size).train()
+    n = 4 if size < 224 else 1
+    x, va = torch.rand(n, 3, size, size) * 2 - 1, torch.rand(n, 2) - 1  # answers below 0 too
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4, fused=True)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(1)  # the same dropout
+        out = model(x)
+        assert out.shape == (n, 2)
+        loss = torch.nn.functional.mse_loss(out, va)
+        losses.append(loss.item())
+        if len(losses) == 1:
+            loss.backward()
+            optimizer.step()
     assert all(p.grad is not None for p in model.parameters())
+    assert losses[1] != losses[0]
+    # The head is the last layer: without it, the network answers with what the head reads.
+    head = head_of(model)
+    assert isinstance(head, torch.nn.Linear) and head.out_features == 2
+    model.eval()
+    with torch.no_grad():
+        whole = model(x[:1])
+        put_head(model, torch.nn.Identity())
+        features = model(x[:1])
+        assert features.shape == (1, head.in_features)
+        assert torch.allclose(head(features), whole, atol=1e-5)
+        put_head(model, head)
+        assert torch.equal(model(x[:1]), whole)
+
+
+def test_every_family_of_torchvision_has_a_member_here_and_a_name():
+    kinds = {zoo.get_model_builder(name).__module__ for name in MEMBERS if name not in OURS}
+    assert {zoo.get_model_builder(name).__module__ for name in zoo.list_models(zoo)} == kinds
+    assert NAMES["vgg11_bn"] == "VGG11-bn" and NAMES["resnet152"] == "ResNet152"
+    assert NAMES["mnasnet0_5"] == "MNASNet0.5" and NAMES["vit_b_16"] == "ViT-b-16"
+    assert NAMES["resnext50_32x4d"] == "ResNeXt50-32x4d"
+    assert len(set(NAMES.values())) == len(NAMES)
 
 
 def test_architectures_of_the_literature_are_torchvisions_with_another_head():
@@ -57,18 +107,46 @@ def test_small_vgg_computes_what_torchvisions_stretched_map_computes():
 
 
 def test_unknown_names_and_weights_are_refused():
-    with pytest.raises(UserError, match="unknown model 'resnet151'; choose one of"):
+    with pytest.raises(UserError, match="unknown model 'resnet151'; did you mean resnet152 or"):
         build_model("resnet151")
+    with pytest.raises(UserError, match="did you mean efficientnet_b0 or"):
+        build_model("EfficientNet-B0")
+    with pytest.raises(UserError, match=r"unknown model 'xyz'; one of resnet10, .*, vit_b_16, "):
+        build_model("xyz")
     with pytest.raises(UserError, match="unknown weights"):
         build_model("resnet18", "vggface")
-    with pytest.raises(UserError, match="no ImageNet weights for resnet10"):
-        build_model("resnet10", "imagenet")
+    for name in ("resnet10", "vit_h_14"):
+        with pytest.raises(UserError, match=f"no ImageNet weights for {name}"):
+            build_model(name, "imagenet")
 
 
-@pytest.mark.parametrize("weights", [None, "imagenet"])
-def test_alexnet_says_how_large_its_pictures_must_be(weights):
-    with pytest.raises(UserError, match="alexnet needs pictures of at least 64 pixels, these have"):
-        build_model("alexnet", weights, image_size=63)
+@pytest.mark.parametrize(
+    ("name", "weights", "size", "said"),
+    [
+        ("alexnet", None, 62, "alexnet needs pictures of at least 63 pixels, these have 62; use S"),
+        ("alexnet", "imagenet", 62, "alexnet needs pictures of at least 63 pixels"),
+        ("inception_v3", None, 74, "inception_v3 needs pictures of at least 75 pixels"),
+        ("vit_b_16", None, 36, "must be a multiple of 16 pixels; these have 36; use SIZE 32"),
+        ("vit_b_32", None, 8, "must be a multiple of 32 pixels; these have 8; use SIZE 32"),
+        ("vit_b_16", "imagenet", 64, "ImageNet weights for pictures of 224 pixels, these have 64"),
+        ("maxvit_t", None, 256, "must be a multiple of 224 pixels; these have 256; use SIZE 224"),
+    ],
+)
+def test_pictures_that_a_family_cannot_take_are_refused(name, weights, size, said):
+    with pytest.raises(UserError, match=said):
+        build_model(name, weights, image_size=size)
+
+
+@pytest.mark.parametrize("name", ["vgg11_bn", "vit_b_32", "googlenet"])
+def test_a_pretrained_network_can_be_built_again_without_a_download(name):
+    # What `load_model` relies on: the same shapes as torchvision's weights have, but for the head.
+    ours = build_model(name, "imagenet", image_size=224, load=False)
+    options = {"init_weights": False} if name == "googlenet" else {}
+    with torch.device("meta"):
+        theirs = zoo.get_model(name, weights=None, **options).state_dict()
+    head = {f"{head_name(ours)}.{of}" for of in ("weight", "bias")}
+    for key, value in ours.state_dict().items():
+        assert key in head or theirs[key].shape == value.shape
 
 
 def test_missing_imagenet_weights_are_a_clear_error(monkeypatch, tmp_path):

@@ -4,10 +4,10 @@ A notebook ends with a Markdown cell that begins `## Summary`, one that begins `
 three cells per exercise, one that begins `## References`, and the colophon. The three cells of an
 exercise: `### Exercise N. Title` with the task and a hint; code tagged `answer`, which begins
 `# your answer` and has typed names with `...` for what is to be found; code tagged `check`, folded
-(`source_hidden`), which begins `if answered(...)` and asserts, each assertion with the sentence
-that tells a student what is wrong. Checks compute what they compare with and accept every way
-there. Answers, right ones and typical wrong ones, are in solutions/ (see solved.py) and are tried
-by the smoke test. Exercises are the same in all profiles, so they also hold in the smallest.
+(`source_hidden`), which is one function under `@check(...)` and asserts, each assertion with the
+sentence that tells a student what is wrong. Checks compute what they compare with and accept every
+way there. Answers, right ones and typical wrong ones, are in solutions/ (see solved.py) and are
+tried by the smoke test. Exercises are the same in all profiles, so they hold in the smallest too.
 """
 
 import ast
@@ -21,7 +21,7 @@ from vaaffect.profiles import load_profile, notebook_sources, read_parameters
 
 SOURCES = notebook_sources()
 PROFILES = ("smoke", "demo", "gpu", "thesis")
-STILL_LISTS = ()
+STILL_LISTS = ("p1",)  # its exercises have no cells yet
 FORBIDDEN = r"\btqdm\b|\binput\(|filterwarnings|sys\.path|os\.chdir|^[%!]|\.\./|/home/|/work/"
 
 
@@ -39,8 +39,8 @@ def path(request):
 
 
 def test_the_notebooks_of_the_study_are_there():
-    numbers = [source.name[:2] for source in SOURCES]
-    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "99"]
+    study = ["00", "01", "02", "03", "04", "05", "06", "99"]
+    assert [source.stem[:2] for source in SOURCES] == [*study, "p1", "p2"]
 
 
 def test_format_kernel_and_no_outputs(path):
@@ -93,7 +93,7 @@ def test_code_keeps_to_the_rules(path):
 
 def test_text_frames_the_code(path):
     text = [c.source for c in cells_of(path, "markdown")]
-    assert re.match(r"# \d\d\. \S", text[0]) and "?" in text[0] + text[1]
+    assert text[0].startswith(f"# {path.stem[:2].upper()}. ") and "?" in text[0] + text[1]
     if not is_report(path):
         assert "**Reads**" in text[0] and "**Writes**" in text[0]
         assert "## What you will learn" in text[1]
@@ -115,9 +115,11 @@ def test_three_exercises_each_with_an_answer_and_a_check(path):
         asked = [n for n in ast.walk(ast.parse(answer.source)) if isinstance(n, ast.AnnAssign)]
         assert asked and all(ast.unparse(name.value) == "..." for name in asked), answer.source
         assert check.metadata["tags"] == ["check"] and check.metadata["jupyter"]["source_hidden"]
-        (guard,) = ast.parse(check.source).body
-        assert ast.unparse(guard.test).startswith("answered(")
-        asserted = [node for node in ast.walk(guard) if isinstance(node, ast.Assert)]
+        begin = re.escape(f"@check({', '.join(name.target.id for name in asked)})")
+        how = f"begin `@check(every, answer)` and `def exercise_{number}():`, not `if answered`"
+        assert re.match(rf"{begin}\ndef exercise_{number}\(\):\n", check.source), how
+        (body,) = ast.parse(check.source).body
+        asserted = [node for node in ast.walk(body) if isinstance(node, ast.Assert)]
         assert asserted and all(node.msg for node in asserted), check.source
 
 
@@ -133,10 +135,11 @@ def test_every_exercise_has_a_right_and_a_wrong_answer(path):
 
 def test_no_results_are_typed_into_prose(path):
     """Decimals in prose are definitions or quoted literature, never results of ours."""
-    allowed = {"0.5", "127.5", "3.9", "5.2", "5.3", "4.3.2", "4.3.3", "0.3", "1.03", "1.82"}
+    allowed = {"0.5", "127.5", "5.2", "5.3", "0.3", "1.03", "1.82"}
     for cell in cells_of(path, "markdown"):
         text = re.sub(r"\$\$?.*?\$\$?|`[^`]*`", "", cell.source, flags=re.DOTALL)
-        assert set(re.findall(r"\d+\.\d+(?:\.\d+)?", text)) <= allowed, text
+        text = re.sub(r"\(\d\.\d\)|\d\.\d\.\d", "", text)  # the thesis's equations and sections
+        assert set(re.findall(r"\d+\.\d+", text)) <= allowed, text
 
 
 @pytest.mark.parametrize("profile", PROFILES)

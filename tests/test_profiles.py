@@ -99,6 +99,17 @@ def test_a_profile_reaches_the_notebooks_that_declare_its_parameters(load, noteb
     assert profile.parameters_for(report) == {}
 
 
+def test_the_primer_comes_last_and_has_parameters_like_the_rest(load, notebooks):
+    write_notebook(notebooks / "primer" / "p1_basics.ipynb", ["# P1"], "STEPS: int = 3\n")
+    write_notebook(notebooks / "primer" / "notes.ipynb", ["# Not part of the primer"])
+    names = [source.name for source in notebook_sources(notebooks)]
+    assert names == ["00_start.ipynb", "03_train.ipynb", "99_report.ipynb", "p1_basics.ipynb"]
+    profile = load("expected_seconds: {p1: 9}\nnotebooks: {p1: {STEPS: 4}}")
+    assert profile.parameters_for(notebooks / "primer" / "p1_basics.ipynb") == {"STEPS": 4}
+    with pytest.raises(UserError, match="notebook p1 does not declare it"):
+        load("notebooks: {p1: {EPOCHS: 4}}")
+
+
 def test_an_empty_profile_changes_nothing(load, notebooks):
     assert load("").parameters_for(notebooks / "00_start.ipynb") == {}
     assert load("all:\nnotebooks:\n").title == "p"

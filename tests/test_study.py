@@ -271,6 +271,22 @@ def test_only_leaves_the_rest_alone_and_a_new_start_sets_runs_aside(toy, capsys)
     assert not (toy.out / "tables").exists()
 
 
+def test_the_primer_runs_after_the_study_and_has_pages_like_the_rest(toy):
+    toy.write("primer/p1_basics", ["# P1. Basics", "import os\nprint(os.getcwd(), EPOCHS)"])
+    toy.profile("notebooks: {p1: {EPOCHS: 9}}")
+    toy.run()
+    assert list(manifest(toy)["notebooks"]) == ["00", "03", "99", "p1"]
+    copy = nbformat.read(toy.out / "notebooks" / "p1_basics.ipynb", as_version=4)
+    assert copy.cells[-1].outputs[0].text.endswith("notebooks/primer 9\n")
+    assert 'href="p1_basics.html"' in (toy.out / "html" / "99_report.html").read_text()
+    assert 'href="html/p1_basics.html"' in (toy.out / "report.html").read_text()
+
+    toy.write("primer/p1_basics", ["# P1. Basics", "print(EPOCHS + 1)"])
+    toy.run(only=["p1"])
+    assert [toy.runs_of(nn) for nn in ("00", "99", "p1")] == [1, 1, 2]
+    assert manifest(toy)["status"] == "complete"  # nothing is built on the primer
+
+
 def test_only_an_unknown_number(toy):
     with pytest.raises(UserError, match="--only 07: there is no such notebook; valid: 00, 03, 99"):
         toy.run(only=["7"])

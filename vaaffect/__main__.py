@@ -62,7 +62,7 @@ def add_study(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--profile", default="demo", help="a file in notebooks/profiles (demo)")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="NN", help="run these notebooks alone, e.g. 03 05"
+        "--only", nargs="+", default=[], metavar="NN", help="run these notebooks alone, e.g. 03 p1"
     )
     parser.add_argument(
         "--resume", action="store_true", help="keep what is finished and still up to date"

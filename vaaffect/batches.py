@@ -22,21 +22,38 @@ class Batch:
         images: (B, S, S, 3) uint8 crops, or (B, D) float features.
         va: (B, 2) float32 labels, columns (valence, arousal), in [-1, 1].
         draws: (6, B) uniform random numbers in [0, 1) for `augment`.
+        weights: (B,) how much each frame counts, see `losses.density_weights`; None is 1 for all.
     """
 
     images: Tensor
     va: Tensor
     draws: Tensor
+    weights: Tensor | None = None
 
     def rows(self, some: slice) -> "Batch":
         """Some of the batch's rows."""
-        return Batch(self.images[some], self.va[some], self.draws[:, some])
+        weights = None if self.weights is None else self.weights[some]
+        return Batch(self.images[some], self.va[some], self.draws[:, some], weights)
 
     def split(self, parts: int) -> "list[Batch]":
         """The batch in parts whose sizes differ by at most one."""
         images, va = self.images.tensor_split(parts), self.va.tensor_split(parts)
         draws = self.draws.tensor_split(parts, dim=1)
-        return [Batch(*part) for part in zip(images, va, draws, strict=True)]
+        weights = [None] * parts if self.weights is None else self.weights.tensor_split(parts)
+        return [Batch(*part) for part in zip(images, va, draws, weights, strict=True)]
+
+    def clone(self) -> "Batch":
+        """The same on memory of its own."""
+        weights = None if self.weights is None else self.weights.clone()
+        return Batch(self.images.clone(), self.va.clone(), self.draws.clone(), weights)
+
+    def copy_(self, other: "Batch") -> None:
+        """Take over the values of a batch of the same shapes; addresses stay."""
+        self.images.copy_(other.images)
+        self.va.copy_(other.va)
+        self.draws.copy_(other.draws)
+        if self.weights is not None:
+            self.weights.copy_(other.weights)
 
 
 def to_input(images: Tensor) -> Tensor:

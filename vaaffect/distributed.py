@@ -76,6 +76,11 @@ def summed(value: Tensor) -> Tensor:
     return value
 
 
+def summed_through(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, through which gradients flow back to each."""
+    return _SumOverProcesses.apply(value) if count() > 1 else value
+
+
 def from_first(value: Any) -> Any:
     """The first process's value, in all: what decides must not differ, even in the last bit."""
     if count() > 1:
@@ -148,9 +153,9 @@ class WholeBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         dims, shape, values = (0, 2, 3), (1, -1, 1, 1), x.float()
         n = summed(torch.tensor(float(x.numel() / x.shape[1])))
-        mean = _SumOverProcesses.apply(values.sum(dims)) / n
+        mean = summed_through(values.sum(dims)) / n
         centred = values - mean.view(shape)
-        variance = _SumOverProcesses.apply(centred.square().sum(dims)) / n
+        variance = summed_through(centred.square().sum(dims)) / n
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

@@ -11,6 +11,7 @@ from . import distributed
 from .batches import Batch, gather
 from .errors import UserError
 from .fast import answers, take_step
+from .losses import density_weights
 from .recipes import Recipe, learning_rate
 
 
@@ -81,7 +82,9 @@ def epoch_losses(
     seed: int,
     step: Callable[[Batch], Tensor] | None = None,
 ) -> Tensor:
-    """One pass over the training rows in a random order; the loss of each step, on the device.
+    """One pass over the training rows in a random order; each step's mean squared error.
+
+    They stay on the device, and are that whatever the recipe's loss is.
 
     Order, augmentation and dropout depend on (seed, epoch) alone, so an epoch is the same whether
     or not the training was interrupted before it. Nothing waits for the device.
@@ -95,7 +98,7 @@ def epoch_losses(
         rows: (n,) training rows; those that do not fill a last batch are left out of this epoch.
         epoch: 0-based.
         seed: of the training.
-        step: takes a step and returns its loss; by default `fast.take_step`.
+        step: takes a step and returns its error; by default `fast.take_step`.
 
     Raises:
         UserError: fewer rows than a batch.
@@ -116,10 +119,16 @@ def epoch_losses(
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
     labels = va[order.to(device)]
+    weights = [None] * steps
+    if recipe.density_weighting:  # from the labels of the training rows, and of no others
+        mine = torch.from_numpy(np.asarray(rows)).to(device)
+        weights = va.new_zeros(len(va))
+        weights[mine] = density_weights(va[mine], recipe.density_weighting)
+        weights = weights[order.to(device)]
     losses = torch.zeros(steps, device=device)
     model.train()
     for i, pictures in enumerate(gather(images, order, device)):
         rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
         set_rate(optimizer, rate)
-        losses[i] = step(Batch(pictures, labels[i], draws[i]))
+        losses[i] = step(Batch(pictures, labels[i], draws[i], weights[i]))
     return distributed.summed(losses)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from . import distributed
 from .batches import Batch, augment, to_input
+from .losses import loss_between, mse_loss
 from .recipes import Recipe
 
 GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs to tell it what
@@ -154,17 +155,21 @@ def take_step(
     batch: Batch,
     parts: int = 1,
 ) -> Tensor:
-    """Predict, compare, go downhill: one step; returns its loss, still on the device.
+    """Predict, compare, go downhill: one step.
+
+    Returns its mean squared error, whatever the loss, so that recipes can be compared while they
+    train; still on the device.
 
     Args:
         model: in train mode.
         optimizer: of its weights; the learning rate is set already.
-        recipe: says how pictures are changed.
+        recipe: says how pictures are changed, and what is made small.
         batch: images, labels and random numbers.
         parts: in which the batch goes through, one after the other, so that less has to be in
             memory. Gradients add up, each part's loss weighted by its share of the batch: the sum
-            is the gradient of the whole batch's mean squared error. Batch normalisation is the
-            exception: it normalises by what it sees, which is a part, and dropout draws anew.
+            is the gradient of the whole batch's mean squared error. Batch normalisation is an
+            exception: it normalises by what it sees, which is a part; so is concordance, which is
+            that of each part; and dropout draws anew.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batch.va.device)
@@ -175,11 +180,12 @@ def take_step(
         if x.ndim == 4:  # pictures
             x = augment(x, recipe, part.draws)
         with autocast(x.device):
-            pred = model(x)
+            pred = model(x).float()
         share = len(part.va) / whole
-        loss = nn.functional.mse_loss(pred.float(), part.va) * share
+        loss = loss_between(pred, part.va, recipe.loss, part.weights) * share
         loss.backward()
-        total += loss.detach()
+        plain = recipe.loss == "mse" and part.weights is None
+        total += loss.detach() if plain else mse_loss(pred.detach(), part.va) * share
     distributed.sum_gradients(optimizer)
     optimizer.step()
     return total
@@ -212,12 +218,10 @@ class FixedStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         if self.batch is None:
-            self.batch = Batch(batch.images.clone(), batch.va.clone(), batch.draws.clone())
+            self.batch = batch.clone()
             if self.record:
                 self._capture()
-        self.batch.images.copy_(batch.images)
-        self.batch.va.copy_(batch.va)
-        self.batch.draws.copy_(batch.draws)
+        self.batch.copy_(batch)
         if self.graph is None:
             return self.step(self.batch)
         self.graph.replay()

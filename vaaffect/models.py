@@ -1,10 +1,13 @@
-"""The two families the study compares, each with a head of two outputs: (valence, arousal).
+"""Networks with a head of two outputs: (valence, arousal).
 
-VGG: Simonyan & Zisserman 2015, with batch normalisation. ResNet: He et al. 2016. Beside them
-AlexNet (Krizhevsky 2014), which the authors of AFEW-VA finetuned (Kossaifi et al. 2017). All are
-torchvision's own, so that its ImageNet weights fit.
+The study compares two families, VGG (Simonyan & Zisserman 2015, with batch normalisation) and
+ResNet (He et al. 2016). Beside them stands AlexNet (Krizhevsky 2014), which the authors of AFEW-VA
+finetuned (Kossaifi et al. 2017), and every other network that torchvision classifies pictures with,
+by the name it has there. All are torchvision's own, so that its ImageNet weights fit.
 """
 
+import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +18,27 @@ from torchvision import models as zoo
 from .errors import UserError
 from .files import sha256_of
 
-# Display name of each model, and its family: the colour of a family is the same in every figure.
-NAMES = {
-    "alexnet": "AlexNet",
-    "vgg_tiny_bn": "VGG-tiny-bn",
-    "vgg11_bn": "VGG11-bn",
-    "resnet10": "ResNet10",
-    "resnet18": "ResNet18",
-    "resnet50": "ResNet50",
-    "resnet152": "ResNet152",
-}
-WITH_IMAGENET = ("alexnet", "vgg11_bn", "resnet18", "resnet50", "resnet152")
-ALEXNET_SMALLEST = 64  # pixels; much less and nothing is left for AlexNet's last pooling
+OURS = ("resnet10", "vgg_tiny_bn")  # members of the two families small enough for tests
+# How people write the names of families; a longer one comes before its beginning.
+_FAMILIES = {
+    "alexnet": "AlexNet", "convnext": "ConvNeXt", "densenet": "DenseNet",
+    "efficientnet": "EfficientNet", "googlenet": "GoogLeNet", "inception": "Inception",
+    "maxvit": "MaxViT", "mnasnet": "MNASNet", "mobilenet": "MobileNet", "regnet": "RegNet",
+    "resnet": "ResNet", "resnext": "ResNeXt", "shufflenet": "ShuffleNet",
+    "squeezenet": "SqueezeNet", "swin": "Swin", "vgg": "VGG", "vit": "ViT",
+    "wide_resnet": "Wide ResNet",
+}  # fmt: skip
+
+
+def _display_name(name: str) -> str:
+    family = next(family for family in _FAMILIES if name.startswith(family))
+    rest = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", name)[len(family) :]  # 0_5 is a number
+    return _FAMILIES[family] + rest.replace("_", "-")
+
+
+# Display name of each model; the colour of a family is the same in every figure.
+NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
+V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
 
 
 @dataclass(frozen=True)
@@ -37,37 +49,81 @@ class Start:
     sha256: str
 
 
-def build_model(name: str, weights: str | None = None, image_size: int = 224) -> nn.Module:
+def build_model(
+    name: str, weights: str | None = None, image_size: int = 224, load: bool = True
+) -> nn.Module:
     """A network that maps images (N, 3, S, S) to (N, 2): valence and arousal, unbounded.
+
+    Its last layer is new. Inception and GoogLeNet come without the side outputs that once helped
+    to train them on classes, and SqueezeNet without the rectifier behind its last layer, which
+    would forbid negative answers.
 
     Args:
         name: one of NAMES.
         weights: "imagenet" loads torchvision's weights (all but the head); None starts from
             torchvision's random initialisation under the current torch seed.
-        image_size: S. Matters for an untrained VGG below 224 only: torchvision stretches its last
-            map to 7 x 7 by repeating values; here the map keeps its own size, which computes the
-            same functions with fewer copies of each weight. At 224 nothing is changed.
+        image_size: S. A transformer is built for it. An untrained VGG below 224 is too:
+            torchvision stretches its last map to 7 x 7 by repeating values; here the map keeps its
+            own size, which computes the same functions with fewer copies of each weight.
+        load: without, a network for these weights that does not have them yet.
 
     Raises:
-        UserError: unknown name; pictures too small for AlexNet; weights that do not exist, or
-            cannot be had without a network.
+        UserError: unknown name; pictures that the family cannot take; weights that do not exist,
+            or cannot be had without a network.
     """
     if name not in NAMES:
-        raise UserError(f"unknown model {name!r}; choose one of {', '.join(NAMES)}.")
-    if name == "alexnet" and image_size < ALEXNET_SMALLEST:
-        raise UserError(
-            f"alexnet needs pictures of at least {ALEXNET_SMALLEST} pixels, these have "
-            f"{image_size}; use SIZE {ALEXNET_SMALLEST}, or resnet18 or vgg11_bn."
-        )
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(NAMES)}."
+        raise UserError(f"unknown model {name!r}; {hint}")
     if weights not in (None, "imagenet"):
         raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
-    if weights == "imagenet":
-        return _with_two_outputs(_pretrained(name))
-    return _with_two_outputs(_untrained(name, image_size))
+    if weights and (name in OURS or V1 not in zoo.get_model_weights(name).__members__):
+        raise UserError(
+            f"there are no ImageNet weights for {name}; take another model or train from scratch "
+            "(WEIGHTS none)."
+        )
+    _check_size(name, image_size, weights)
+    if weights and load:
+        model = _pretrained(name)
+    else:
+        model = _untrained(name, 224 if weights else image_size)
+    return _with_two_outputs(model)
+
+
+def _check_size(name: str, size: int, weights: str | None) -> None:
+    """Refuse pictures that a family cannot take."""
+    if name in OURS:
+        return
+    # Torchvision names the size that Swin was trained with, but it pads its windows.
+    said = zoo.get_model_weights(name).DEFAULT.meta["min_size"][0]
+    smallest = 32 if name.startswith("swin") else said
+    patch = _multiple(name)
+    if patch and weights and size != 224:
+        raise UserError(
+            f"{name} has its ImageNet weights for pictures of 224 pixels, these have {size}; use "
+            "SIZE 224, or train from scratch (WEIGHTS none)."
+        )
+    if patch and size % patch:
+        raise UserError(
+            f"{name} cuts pictures into squares, so their side must be a multiple of {patch} "
+            f"pixels; these have {size}; use SIZE {max(patch, round(size / patch) * patch)}."
+        )
+    if not patch and size < smallest:
+        raise UserError(
+            f"{name} needs pictures of at least {smallest} pixels, these have {size}; use SIZE "
+            f"{smallest}, or resnet18 or vgg11_bn, which take smaller ones."
+        )
+
+
+def _multiple(name: str) -> int:
+    """Of what the side of a picture must be a multiple, for a network built for one size; or 0."""
+    if name.startswith("vit_"):
+        return int(name.rsplit("_", 1)[1])  # its patch
+    return 224 if name == "maxvit_t" else 0  # windows of 7 x 7, also on a map of 1/32 of the side
 
 
 def _untrained(name: str, image_size: int) -> nn.Module:
-    if name == "vgg_tiny_bn":  # VGG's shape at a hundredth of its cost, for tests
+    if name == "vgg_tiny_bn":  # VGG's shape at a hundredth of its cost
         layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
         model = zoo.VGG(layers, num_classes=2)
         model.avgpool = nn.AdaptiveAvgPool2d(2)
@@ -75,9 +131,16 @@ def _untrained(name: str, image_size: int) -> nn.Module:
             nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
         )
         return model
-    if name == "resnet10":  # one basic block per stage, for tests
+    if name == "resnet10":  # one basic block per stage
         return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
-    model = zoo.get_model(name, weights=None)
+    options = {}
+    if name.startswith("vit_"):
+        options["image_size"] = image_size
+    if name == "maxvit_t":
+        options["input_size"] = (image_size, image_size)
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = True  # unless told so, torchvision warns
+    model = zoo.get_model(name, weights=None, **options)
     side = image_size // 32  # of the map after VGG's five poolings
     if isinstance(model, zoo.VGG) and 1 <= side < 7:
         model.avgpool = nn.AdaptiveAvgPool2d(side)
@@ -89,13 +152,7 @@ def _untrained(name: str, image_size: int) -> nn.Module:
 
 
 def _pretrained(name: str) -> nn.Module:
-    if name not in WITH_IMAGENET:
-        raise UserError(
-            f"there are no ImageNet weights for {name}; choose one of {', '.join(WITH_IMAGENET)} "
-            "or train from scratch (WEIGHTS none)."
-        )
-    # V1: the weights that were current when the thesis was written.
-    weights = zoo.get_model_weights(name)["IMAGENET1K_V1"]
+    weights = zoo.get_model_weights(name)[V1]
     try:
         return zoo.get_model(name, weights=weights)
     except OSError as error:  # includes URLError; torchvision has no exception of its own
@@ -109,6 +166,14 @@ def _pretrained(name: str) -> nn.Module:
 
 def _with_two_outputs(model: nn.Module) -> nn.Module:
     """Replace the last linear layer by a new one with two outputs (thesis, section 4.1)."""
+    if isinstance(model, zoo.GoogLeNet | zoo.Inception3):
+        model.aux_logits = False
+        model.aux1 = model.aux2 = model.AuxLogits = None
+        model.transform_input = False  # theirs is our scale, [-1, 1], already
+    if isinstance(model, zoo.SqueezeNet):  # it averages the answers at every place of its last map
+        dropout, last = model.classifier[:2]  # to average the map first is the same
+        last = nn.Linear(last.in_channels, 2)
+        model.classifier = nn.Sequential(dropout, nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
     put_head(model, nn.Linear(head_of(model).in_features, 2))
     return model
 
@@ -124,10 +189,10 @@ def put_head(model: nn.Module, head: nn.Module) -> None:
 
 
 def head_name(model: nn.Module) -> str:
-    """Where the last layer is, as its weights are called."""
-    if isinstance(model, zoo.VGG | zoo.AlexNet):
-        return f"classifier.{len(model.classifier) - 1}"
-    return "fc"
+    """Where the last layer is, as its weights are called; families call it differently."""
+    name = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+    part = getattr(model, name)
+    return f"{name}.{[*part._modules][-1]}" if isinstance(part, nn.Sequential) else name
 
 
 def start_from(network: nn.Module, start: Start) -> None:

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from .adapt import adapt
 from .batches import on_device
 from .crops import Crops
 from .data import pretext_crops
@@ -75,7 +76,7 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     moved, since the landmarks would have to follow."""
     return replace(
         recipe, name="pretext", epochs=epochs, weights="none", trained="all", stop="epochs",
-        flip=False, shift=0.0,
+        flip=False, shift=0.0, loss="mse", density_weighting=0.0, dropout=None, averaging="none",
     )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def _pretrain(
 
     keep_freed_memory()
     torch.manual_seed(config["seed"])
-    network = build_model(name, None, config["image_size"])
+    network = adapt(build_model(name, None, config["image_size"]), recipe, name)
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))
     network.to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(network, recipe)

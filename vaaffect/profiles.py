@@ -9,7 +9,7 @@ gives other values:
     all:                  # given to each notebook that declares the parameter
       SEED: 0
     notebooks:
-      "03": {EPOCHS: 4}   # given to that notebook, which must declare it
+      "03": {EPOCHS: 4}   # given to that notebook, which must declare it; p1 is the primer's first
 
 papermill only warns about a name that a notebook does not know and never looks at types, so both
 are checked here.
@@ -71,12 +71,16 @@ class Profile:
 
 
 def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
-    """The study's notebooks (`NN_name.ipynb`) in the order in which they run."""
-    return sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    """The notebooks in the order in which they run: `NN_name.ipynb`, then `primer/pN_name.ipynb`.
+
+    The primer comes last: nothing is built on it.
+    """
+    study = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    return study + sorted(Path(folder).glob("primer/p[0-9]_*.ipynb"))
 
 
 def number(notebook: Path) -> str:
-    """The two digits that a notebook's file name starts with."""
+    """What a notebook's file name starts with: two digits, or p and a digit for the primer."""
     return Path(notebook).name[:2]
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from .errors import UserError
+from .losses import LOSSES
 from .predictions import FROM_SCRATCH
 
 _CHOICES = {
+    "loss": LOSSES,
     "weights": ("none", "imagenet", "pretext"),
     "schedule": ("constant", "one-cycle"),
     "optimizer": ("sgd", "adamw"),
     "trained": ("all", "head"),
     "stop": ("epochs", "converged", "early"),
+    "normalisation": ("unit", "imagenet"),
+    "averaging": ("none", "ema", "swa"),
 }
 
 
@@ -46,6 +50,16 @@ class Recipe:
         window: epochs over which "converged" averages the training loss.
         min_gain: share by which that average must fall from one window to the next.
         patience: epochs that "early" waits for a smaller validation error.
+        loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
+        density_weighting: how much more rare labels count, from 0 (all alike) to 1 (inversely to
+            how common they are in the plane), see `losses.density_weights`.
+        normalisation: of the pictures: "unit", the thesis's [-1, 1]; or "imagenet", the mean and
+            standard deviation that ImageNet's weights were trained with, see `adapt.py`.
+        dropout: share of values that the network's dropout layers set to zero; None leaves what the
+            network comes with, which is the thesis's (VGG 0.5, ResNet has no such layer).
+        averaging: whose weights are judged and kept: the network's own ("none"), or a running mean
+            of them, "ema" or "swa", see `averaging.py`.
+        decay: of "ema", per step.
     """
 
     name: str = "thesis"
@@ -65,6 +79,12 @@ class Recipe:
     window: int = 10
     min_gain: float = 0.01
     patience: int = 10
+    loss: str = "mse"
+    density_weighting: float = 0.0
+    normalisation: str = "unit"
+    dropout: float | None = None
+    averaging: str = "none"
+    decay: float = 0.99
 
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():
@@ -75,10 +95,21 @@ class Recipe:
             raise UserError("a recipe needs epochs >= 1 and batch_size >= 2.")
         if self.window < 1 or self.patience < 1 or not 0 <= self.min_gain < 1:
             raise UserError("a recipe needs window >= 1, patience >= 1 and 0 <= min_gain < 1.")
+        if not 0 <= self.density_weighting <= 1:
+            raise UserError(f"density_weighting is {self.density_weighting}; use 0 to 1.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}; use a share from 0 to below 1, or None.")
+        if not 0 < self.decay < 1:
+            raise UserError(f"decay is {self.decay}; use a number between 0 and 1, such as 0.99.")
         if self.trained == "head" and (self.flip or self.shift or self.jitter):
             raise UserError(
                 f'recipe {self.name!r} trains the "head" on features computed once, so its '
                 'pictures cannot change; set flip, shift and jitter to 0, or trained to "all".'
+            )
+        if self.trained == "head" and self.dropout is not None:
+            raise UserError(
+                f'recipe {self.name!r} trains the "head", and dropout layers come before it; leave '
+                'dropout out, or set trained to "all".'
             )
 
 

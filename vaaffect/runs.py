@@ -5,6 +5,7 @@ history.csv        a row per epoch, replaced as a whole after each, so that it c
 memory.json        where memory ran out: since which epoch batches go through in how many parts
 checkpoint_*.pt    while it runs; the name carries the file's own hash
 predictions.parquet  a row per test frame
+validation.parquet   a row per frame of the inner validation part, by the same weights
 model.pt           the chosen epoch's weights, where asked for
 done.json          written last, with the hashes of the results
 
@@ -20,9 +21,11 @@ import torch
 from torch import nn
 
 from . import distributed
+from .adapt import adapt
 from .errors import UserError
 from .files import sha256_of, sync, write_atomically
 from .models import build_model
+from .recipes import Recipe
 
 
 def run_name(config: dict) -> str:
@@ -127,15 +130,17 @@ def write_memory(run: Path, parts: dict[int, int]) -> None:
 
 
 def finish_run(
-    run: Path, predictions: pd.DataFrame, outcome: dict, model: nn.Module | None
+    run: Path, tables: dict[str, pd.DataFrame], outcome: dict, model: nn.Module | None
 ) -> None:
-    """Write predictions, the model where given, and last done.json; remove the checkpoints.
+    """Write tables, the model where given, and last done.json; remove the checkpoints.
 
     done.json also says by how many threads and processes: they decide the last bits of a result.
     """
     outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
-    writing = {"predictions.parquet": run / "predictions.parquet.writing"}
-    predictions.to_parquet(writing["predictions.parquet"], index=False)
+    writing = {}
+    for name, table in tables.items():
+        writing[f"{name}.parquet"] = run / f"{name}.parquet.writing"
+        table.to_parquet(writing[f"{name}.parquet"], index=False)
     if model is not None:
         writing["model.pt"] = run / "model.pt.writing"
         torch.save(model.state_dict(), writing["model.pt"])
@@ -163,11 +168,11 @@ def load_model(run: Path) -> nn.Module:
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
     config = read_config(run)
-    pretrained = config["recipe"]["weights"] == "imagenet"
-    # A pretrained VGG keeps the 7 x 7 map that its weights were made for, whatever the image size.
-    model = build_model(config["model"], None, 224 if pretrained else config["image_size"])
+    weights = "imagenet" if config["recipe"]["weights"] == "imagenet" else None
+    model = build_model(config["model"], weights, config["image_size"], load=False)
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
-    return model.eval()
+    # It reads pictures as they were normalised in its training.
+    return adapt(model, Recipe(**config["recipe"]), config["model"]).eval()
 
 
 def read_history(run: Path) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def run_study(
 
     Args:
         profile: name of a file in the profiles folder.
-        only: notebook numbers; the others, and all trainings, are left as they are.
+        only: notebook numbers ("03", "p1"); the others, and all trainings, are left as they are.
         resume: keep every notebook that is complete and whose inputs are still the same.
         out: the report folder; `reports/<profile>` by default.
         how: where trainings run; by default what the environment says. It is no parameter: what

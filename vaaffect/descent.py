@@ -1,0 +1,88 @@
+"""Gradient descent on a surface that one can see: the cost of two weights.
+
+For the primer and its widget, which derive and show what `torch.optim.SGD` does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+FAR = 1e6  # weights beyond it will not come back: the descent diverges
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A cost of two weights, and the window through which one looks at it."""
+
+    cost: Callable[[np.ndarray], np.ndarray]  # weights (..., 2) -> cost (...)
+    gradient: Callable[[np.ndarray], np.ndarray]  # weights (2,) -> gradient (2,)
+    window: tuple[float, float, float, float]  # left, right, bottom, top
+    names: tuple[str, str] = ("w1", "w2")
+
+
+def descend(
+    gradient: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    lr: float,
+    momentum: float = 0.0,
+    steps: int = 50,
+    written: bool = False,
+) -> np.ndarray:
+    """The path of gradient descent with momentum, as PyTorch runs it or as the thesis writes it.
+
+    PyTorch: v <- momentum v + gradient. The thesis (3.9): v <- momentum v + (1 - momentum)
+    gradient. Both begin with v = 0, and then w <- w - lr v.
+
+    Args:
+        gradient: from weights (2,) to the gradient there (2,).
+        start: (2,) weights.
+        lr: learning rate.
+        momentum: in [0, 1).
+        steps: how many.
+        written: the thesis's form instead of PyTorch's.
+
+    Returns:
+        The weights before the first step and after each, (steps + 1, 2); fewer where they went
+        farther than FAR.
+    """
+    weights, velocity = np.array(start, dtype=float), np.zeros(2)
+    path = [weights]
+    for _ in range(steps):
+        velocity = momentum * velocity + (1 - momentum if written else 1) * gradient(weights)
+        weights = weights - lr * velocity
+        path.append(weights)
+        if not np.abs(weights).max() < FAR:
+            break
+    return np.array(path)
+
+
+def draw_surface(surface: Surface, ax: Axes | None = None, cells: int = 120) -> Axes:
+    """The surface from above, in grey: light is low; lines of equal cost lie closer near the floor.
+
+    Args:
+        surface: what to draw.
+        ax: where to draw; the current axes by default.
+        cells: points along each axis at which the cost is computed.
+    """
+    ax = ax or plt.gca()
+    left, right, bottom, top = surface.window
+    grid = np.stack(np.meshgrid(np.linspace(left, right, cells), np.linspace(bottom, top, cells)))
+    costs = surface.cost(np.moveaxis(grid, 0, -1))
+    levels = costs.min() + np.ptp(costs) * np.linspace(0, 1, 15) ** 2.5
+    ax.contourf(*grid, costs, levels=levels, cmap="Greys", vmax=costs.max() * 1.9, zorder=0)
+    ax.contour(*grid, costs, levels=levels[1:], colors="0.55", linewidths=0.6, zorder=1)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.set(xlabel=f"weight {surface.names[0]}", ylabel=f"weight {surface.names[1]}")
+    ax.grid(False)
+    return ax
+
+
+def draw_path(path: np.ndarray, ax: Axes, colour: str, label: str = "") -> Axes:
+    """A path over a surface: a ring where it starts, a dot per step. path: (steps + 1, 2)."""
+    ax.plot(*path.T, "-", color=colour, lw=1.4, zorder=3, label=label)
+    ax.plot(*path[1:].T, "o", color=colour, ms=3.5, zorder=4)
+    ax.plot(*path[0], "o", color=colour, ms=9, mfc="none", mew=2, zorder=4)
+    return ax
