@@ -22,7 +22,7 @@ from torch import nn
 from . import distributed
 from .errors import UserError
 from .files import sha256_of, sync, write_atomically
-from .models import build_model
+from .models import backbone_of, build_model
 
 
 def run_name(config: dict) -> str:
@@ -167,6 +167,19 @@ def load_model(run: Path) -> nn.Module:
     model = build_model(config["model"], weights, config["image_size"], load=False)
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
     return model.eval()
+
+
+def refuse_clips(run: Path, config: dict) -> None:
+    """Refuse a network that reads clips where single pictures are to be read.
+
+    Raises:
+        UserError: the run's network is such a one.
+    """
+    if backbone_of(config["model"]) is not None:
+        raise UserError(
+            f"{run}: holds {config['model']}, which reads clips with their landmarks; choose a run "
+            "of a network that reads pictures."
+        )
 
 
 def read_history(run: Path) -> pd.DataFrame:
