@@ -77,7 +77,8 @@ def undisturbed(start, tmp_path_factory) -> tuple[pd.DataFrame, float]:
 def read(folder: Path) -> pd.DataFrame:
     [run] = folder.iterdir()
     assert {p.name for p in run.iterdir()} == {
-        "config.json", "done.json", "history.csv", "model.pt", "predictions.parquet"
+        "config.json", "done.json", "history.csv", "model.pt", "predictions.parquet",
+        "validation.parquet",
     }  # fmt: skip
     history = run_files.read_history(run)
     assert list(history["epoch"]) == list(range(1, RECIPE.epochs + 1))

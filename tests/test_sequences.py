@@ -178,7 +178,7 @@ def test_held_frames_have_no_say_in_the_loss(tiny_crops):
         concordance = 2 * ((p - p.mean(0)) * (t - t.mean(0))).mean(0) / spread
         (1 - concordance).mean().backward()
         optimizer.step()
-        start = torch.cat([value.flatten() for value in fresh()[0].parameters()])
+        start = torch.cat([value.detach().flatten() for value in fresh()[0].parameters()])
         mine, theirs = (
             torch.cat([value.detach().flatten() for value in m.parameters()]) - start
             for m in (model, other)

@@ -12,7 +12,7 @@ from vaaffect.baselines import constant_predictor
 from vaaffect.batches import augment
 from vaaffect.errors import UserError
 from vaaffect.models import build_model
-from vaaffect.predictions import check_predictions
+from vaaffect.predictions import check_predictions, read_predictions
 from vaaffect.runs import is_finished, load_checkpoint, load_model, save_checkpoint
 from vaaffect.splits import leaking_folds, subject_folds
 from vaaffect.training import Recipe, train
@@ -47,6 +47,7 @@ def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
         "history.csv",
         "model.pt",
         "predictions.parquet",
+        "validation.parquet",
     ]
     table = read(run)
     check_predictions(table)
@@ -58,6 +59,12 @@ def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
         load_model(run), torch.from_numpy(tiny_crops.images), split.test, torch.device("cpu")
     )
     assert np.array_equal(pred, table[["valence_pred", "arousal_pred"]])
+    # Beside it the inner validation part, by the same weights: what the epoch was chosen by.
+    inner = read_predictions([run], "validation")
+    assert set(inner["subject"]) == set(tiny_crops.frames["subject"].iloc[split.val])
+    error = inner[["valence_pred", "arousal_pred"]].to_numpy() - tiny_crops.va[split.val]
+    best = json.loads((run / "done.json").read_text())["best_val_mse"]
+    assert np.mean(error**2) == pytest.approx(best, rel=1e-6)
     history = pd.read_csv(run / "history.csv")
     done = json.loads((run / "done.json").read_text())
     assert done["best_epoch"] == history["epoch"][history["val_mse"].idxmin()]

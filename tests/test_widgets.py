@@ -13,16 +13,18 @@ import cv2
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_predictor import Reading, SmallPredictor
 
 from vaaffect import execution, html, widgets
+from vaaffect.descent import Surface
 from vaaffect.errors import UserError
 from vaaffect.features import geometry
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, render, sample_identity
 from vaaffect.widgets import base
-from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of, settings_of
+from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of
 
 PERSON = sample_identity(np.random.default_rng(7))
 
@@ -288,7 +290,7 @@ def test_the_plane_refuses_what_is_no_point_or_slider():
         assert "failed" in page.ask("draw", va=va)
     assert "unknown control 'hat'" in page.ask("draw", va=[0, 0], settings={"hat": 1})["failed"]
     assert np.allclose(point_of((3, 4)), (0.6, 0.8))
-    assert settings_of({"yaw": 400})["yaw"] == 30
+    assert base.settings_of({"yaw": 400}, CONTROLS)["yaw"] == 30
     wrong = Page(widgets.plane(lambda picture, points: np.zeros(3)))
     assert "two finite numbers" in wrong.ask("draw", va=[0, 0])["failed"]
 
@@ -316,12 +318,82 @@ def test_readers_of_a_predictor_and_of_a_run(small, tiny_crops, tmp_path):
         widgets.read_with_run(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["camera", "plane"])
+STEEP = np.array([4.0, 0.5])  # curvatures, so that the learning rate's limit is a half
+
+
+def bowl() -> Surface:
+    return Surface(
+        lambda w: (STEEP * w**2).sum(axis=-1) / 2, lambda w: STEEP * w, (-1, 1, -1, 1), ("a", "b")
+    )
+
+
+def test_a_walk_down_the_surface_is_the_optimizers():
+    page = Page(widgets.descent(bowl(), start=(0.8, -0.6)))
+    settings = {"lr": -1, "momentum": 0.5, "steps": 30}  # the logarithm, as the slider has it
+    answer = page.ask("descend", start=[0.8, -0.6], settings=settings)
+    weights = torch.tensor([0.8, -0.6], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([weights], lr=0.1, momentum=0.5)
+    for step in range(31):
+        assert np.allclose(answer["path"][step], weights.detach().numpy(), rtol=0, atol=1e-12)
+        optimizer.zero_grad()
+        (torch.tensor(STEEP) * weights**2).sum().div(2).backward()
+        optimizer.step()
+    assert np.allclose(answer["costs"], bowl().cost(np.array(answer["path"])))
+    assert not answer["diverges"] and np.array_equal(page.widget.path, answer["path"])
+    assert page.widget.settings == {
+        "lr": 0.1, "momentum": 0.5, "steps": 30, "form": "as run (PyTorch)",
+    }  # fmt: skip
+    written = page.ask("descend", start=[0.8, -0.6], settings=settings, form="as written (3.9)")
+    louder = settings | {"lr": np.log10(0.2)}
+    louder = page.ask("descend", start=[0.8, -0.6], settings=louder, form="as written (3.9)")
+    assert np.allclose(louder["path"], answer["path"], rtol=0, atol=1e-12)
+    assert written["costs"][-1] > 2 * answer["costs"][-1]
+
+
+@pytest.mark.parametrize(("lr", "diverges"), [(0.49, False), (0.51, True), (3.0, True)])
+def test_a_walk_beyond_the_limit_is_called_divergent(lr, diverges):
+    page = Page(widgets.descent(bowl(), start=(0.8, -0.6)))
+    settings = {"lr": np.log10(lr), "momentum": 0, "steps": 200}
+    answer = page.ask("descend", start=[0.8, -0.6], settings=settings)
+    assert answer["diverges"] is diverges and np.isfinite(answer["path"]).all()
+    assert len(answer["path"]) == len(answer["costs"]) <= 201
+    assert (len(answer["path"]) < 30) == (lr > 1)  # it has left for good, and the walk ends
+
+
+def test_the_surface_is_sent_as_a_picture_with_its_range():
+    page = Page(widgets.descent(bowl(), start=(0.8, -0.6)))
+    answer = page.ask("surface")
+    picture = cv2.imdecode(np.frombuffer(page.got[1][1][0], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture.shape == (600, 600) and answer["high"] == pytest.approx(2.25)
+    assert 0 <= answer["low"] < 0.01
+    middle, corner = picture[280:320, 280:320].mean(), picture[:20, :20].mean()
+    assert middle > 250 and 100 < corner < 200  # light is low
+
+
+def test_a_walk_refuses_what_is_no_start_or_setting():
+    page = Page(widgets.descent(bowl(), start=(0.8, -0.6)))
+    assert page.widget.path is None and page.widget.settings == {}
+    for start in (None, [1], [float("nan"), 0], ["a", 0]):
+        assert "failed" in page.ask("descend", start=start)
+    assert (
+        "unknown control 'rate'"
+        in page.ask("descend", start=[0, 0], settings={"rate": 1})["failed"]
+    )
+    assert "unknown form" in page.ask("descend", start=[0, 0], form="x")["failed"]
+    with pytest.raises(UserError, match="not a place"):
+        widgets.descent(bowl(), start=(1,))
+
+
+@pytest.mark.parametrize("kind", ["camera", "plane", "descent"])
 def test_a_stored_notebook_shows_a_static_picture(small, kind):
     """As after papermill: the executed copy and the page made from it, without a network."""
-    made = widgets.camera(small) if kind == "camera" else widgets.plane(read_line(small))
+    made = {
+        "camera": lambda: widgets.camera(small),
+        "plane": lambda: widgets.plane(read_line(small)),
+        "descent": lambda: widgets.descent(bowl(), start=(0.8, -0.6)),
+    }[kind]()
     data, _ = made._repr_mimebundle_()
-    assert execution.WIDGET in data and data["text/plain"] in ("Camera()", "Plane()")
+    assert execution.WIDGET in data and data["text/plain"] == f"{kind.title()}()"
     encoded = re.search(r'src="data:image/jpeg;base64,([^"]+)"', data["text/html"])[1]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
     assert picture.shape[1] > 900 and picture.std() > 30
@@ -341,7 +413,7 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind):
 
 
 def test_the_modules_are_whole_and_load_nothing():
-    for name in ("camera.js", "plane.js"):
+    for name in ("camera.js", "plane.js", "descent.js"):
         module = base.script(name)
         assert module.count("export default") == 1 and "import " not in module
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|localhost|\$)", module)

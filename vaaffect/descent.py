@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
 
+GREYS = LinearSegmentedColormap.from_list("greys", ["1.0", "0.68"])  # paths stand out against it
 FAR = 1e6  # weights beyond it will not come back: the descent diverges
 
 
@@ -71,10 +73,10 @@ def draw_surface(surface: Surface, ax: Axes | None = None, cells: int = 120) -> 
     left, right, bottom, top = surface.window
     grid = np.stack(np.meshgrid(np.linspace(left, right, cells), np.linspace(bottom, top, cells)))
     costs = surface.cost(np.moveaxis(grid, 0, -1))
-    levels = costs.min() + np.ptp(costs) * np.linspace(0, 1, 15) ** 2.5
-    ax.contourf(*grid, costs, levels=levels, cmap="Greys", vmax=costs.max() * 1.9, zorder=0)
-    ax.contour(*grid, costs, levels=levels[1:], colors="0.55", linewidths=0.6, zorder=1)
-    ax.set(xlim=(left, right), ylim=(bottom, top))
+    levels = np.quantile(costs, np.linspace(0, 1, 15) ** 1.5)  # bands of the same order of area
+    ax.contourf(*grid, costs, levels=levels, cmap=GREYS, norm=BoundaryNorm(levels, 256), zorder=0)
+    ax.contour(*grid, costs, levels=levels[1:-1], colors="0.5", linewidths=0.6, zorder=1)
+    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.set(xlabel=f"weight {surface.names[0]}", ylabel=f"weight {surface.names[1]}")
     ax.grid(False)
     return ax

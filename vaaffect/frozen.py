@@ -41,7 +41,9 @@ def cached_features(
     """
     precision = autocast_dtype(device)
     settings = [VERSION, crops.key, device.type, str(precision), torch.__version__]
-    key = hashlib.sha256(f"{settings} {hash_of(backbone.state_dict())}".encode()).hexdigest()[:16]
+    # Buffers too, which tell how pictures are normalised and are no part of the state dict.
+    weights = backbone.state_dict() | dict(backbone.named_buffers())
+    key = hashlib.sha256(f"{settings} {hash_of(weights)}".encode()).hexdigest()[:16]
     folder = cache / f"{name}-{key}"
     try:
         if read_manifest(folder) is None:

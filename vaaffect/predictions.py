@@ -214,7 +214,13 @@ def _listed(values: Iterable) -> str:
     return ", ".join(str(value) for value in sorted(values))
 
 
-def read_predictions(runs: list[Path]) -> pd.DataFrame:
-    """The predictions of finished runs, one under the other."""
-    tables = [pd.read_parquet(run / "predictions.parquet") for run in runs]
+def read_predictions(runs: list[Path], table: str = "predictions") -> pd.DataFrame:
+    """The predictions of finished runs, one under the other.
+
+    Args:
+        runs: run folders.
+        table: "predictions", of the test parts; or "validation", of the inner validation parts,
+            which overlap from fold to fold: what is fitted or chosen on them is so within a fold.
+    """
+    tables = [pd.read_parquet(run / f"{table}.parquet") for run in runs]
     return pd.concat(tables, ignore_index=True)

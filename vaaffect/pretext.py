@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from .adapt import adapt
 from .batches import on_device
 from .crops import Crops
 from .data import pretext_crops
@@ -80,7 +81,7 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     return replace(
         recipe, batch_size=recipe.batch_size * recipe.sequence, sequence=1,
         name="pretext", epochs=epochs, weights="none", trained="all", stop="epochs",
-        flip=False, shift=0.0, loss="mse", density_weighting=0.0,
+        flip=False, shift=0.0, loss="mse", density_weighting=0.0, dropout=None, averaging="none",
     )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def _pretrain(
 
     keep_freed_memory()
     torch.manual_seed(config["seed"])
-    network = build_model(name, None, config["image_size"])
+    network = adapt(build_model(name, None, config["image_size"]), recipe, name)
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))
     network.to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(network, recipe)

@@ -17,6 +17,8 @@ _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "trained": ("all", "head"),
     "stop": ("epochs", "converged", "early"),
+    "normalisation": ("unit", "imagenet"),
+    "averaging": ("none", "ema", "swa"),
 }
 
 
@@ -54,6 +56,13 @@ class Recipe:
         loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
         density_weighting: how much more rare labels count, from 0 (all alike) to 1 (inversely to
             how common they are in the plane), see `losses.density_weights`.
+        normalisation: of the pictures: "unit", the thesis's [-1, 1]; or "imagenet", the mean and
+            standard deviation that ImageNet's weights were trained with, see `adapt.py`.
+        dropout: share of values that the network's dropout layers set to zero; None leaves what the
+            network comes with, which is the thesis's (VGG 0.5, ResNet has no such layer).
+        averaging: whose weights are judged and kept: the network's own ("none"), or a running mean
+            of them, "ema" or "swa", see `averaging.py`.
+        decay: of "ema", per step.
     """
 
     name: str = "thesis"
@@ -75,6 +84,10 @@ class Recipe:
     patience: int = 10
     loss: str = "mse"
     density_weighting: float = 0.0
+    normalisation: str = "unit"
+    dropout: float | None = None
+    averaging: str = "none"
+    decay: float = 0.99
     sequence: int = 1
 
     def __post_init__(self) -> None:
@@ -88,10 +101,19 @@ class Recipe:
             raise UserError("a recipe needs window >= 1, patience >= 1 and 0 <= min_gain < 1.")
         if not 0 <= self.density_weighting <= 1:
             raise UserError(f"density_weighting is {self.density_weighting}; use 0 to 1.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}; use a share from 0 to below 1, or None.")
+        if not 0 < self.decay < 1:
+            raise UserError(f"decay is {self.decay}; use a number between 0 and 1, such as 0.99.")
         if self.trained == "head" and (self.flip or self.shift or self.jitter):
             raise UserError(
                 f'recipe {self.name!r} trains the "head" on features computed once, so its '
                 'pictures cannot change; set flip, shift and jitter to 0, or trained to "all".'
+            )
+        if self.trained == "head" and self.dropout is not None:
+            raise UserError(
+                f'recipe {self.name!r} trains the "head", and dropout layers come before it; leave '
+                'dropout out, or set trained to "all".'
             )
 
 
@@ -116,7 +138,7 @@ def check_fits(model: str, recipe: Recipe) -> None:
 
     Raises:
         UserError: sequences for a network that reads pictures, or none for one that reads clips;
-            or features computed once for the latter.
+            or, for the latter, features computed once or a mean of weights.
     """
     backbone = backbone_of(model)
     if backbone is None and recipe.sequence > 1:
@@ -128,6 +150,11 @@ def check_fits(model: str, recipe: Recipe) -> None:
         raise UserError(
             f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet "
             "reads 80)."
+        )
+    if backbone is not None and recipe.averaging != "none":
+        raise UserError(
+            f"{model} reads clips, and the mean of weights (recipe {recipe.name!r}, averaging "
+            f"{recipe.averaging!r}) is made for networks that read pictures; leave averaging out."
         )
     if backbone is not None and recipe.trained == "head":
         raise UserError(

@@ -5,6 +5,7 @@ history.csv        a row per epoch, replaced as a whole after each, so that it c
 memory.json        where memory ran out: since which epoch batches go through in how many parts
 checkpoint_*.pt    while it runs; the name carries the file's own hash
 predictions.parquet  a row per test frame
+validation.parquet   a row per frame of the inner validation part, by the same weights
 model.pt           the chosen epoch's weights, where asked for
 done.json          written last, with the hashes of the results
 
@@ -20,9 +21,11 @@ import torch
 from torch import nn
 
 from . import distributed
+from .adapt import adapt
 from .errors import UserError
 from .files import sha256_of, sync, write_atomically
 from .models import backbone_of, build_model
+from .recipes import Recipe
 
 
 def run_name(config: dict) -> str:
@@ -127,15 +130,17 @@ def write_memory(run: Path, parts: dict[int, int]) -> None:
 
 
 def finish_run(
-    run: Path, predictions: pd.DataFrame, outcome: dict, model: nn.Module | None
+    run: Path, tables: dict[str, pd.DataFrame], outcome: dict, model: nn.Module | None
 ) -> None:
-    """Write predictions, the model where given, and last done.json; remove the checkpoints.
+    """Write tables, the model where given, and last done.json; remove the checkpoints.
 
     done.json also says by how many threads and processes: they decide the last bits of a result.
     """
     outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
-    writing = {"predictions.parquet": run / "predictions.parquet.writing"}
-    predictions.to_parquet(writing["predictions.parquet"], index=False)
+    writing = {}
+    for name, table in tables.items():
+        writing[f"{name}.parquet"] = run / f"{name}.parquet.writing"
+        table.to_parquet(writing[f"{name}.parquet"], index=False)
     if model is not None:
         writing["model.pt"] = run / "model.pt.writing"
         torch.save(model.state_dict(), writing["model.pt"])
@@ -166,7 +171,8 @@ def load_model(run: Path) -> nn.Module:
     weights = "imagenet" if config["recipe"]["weights"] == "imagenet" else None
     model = build_model(config["model"], weights, config["image_size"], load=False)
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
-    return model.eval()
+    # It reads pictures as they were normalised in its training.
+    return adapt(model, Recipe(**config["recipe"]), config["model"]).eval()
 
 
 def refuse_clips(run: Path, config: dict) -> None:

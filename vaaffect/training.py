@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from . import distributed
+from .adapt import adapt
+from .averaging import Average
 from .batches import Batch, on_device, resident, to_input
 from .crops import Crops
 from .epochs import build_optimizer, epoch_losses, predict, train_epoch
@@ -98,8 +100,9 @@ class State:
         network: the whole network; in feature extraction without its head.
         model: what learns: the network, or its head.
         optimizer: of the model's weights.
-        best: the model's weights after the best epoch.
+        best: the model's weights (or their mean) after the best epoch.
         progress: the rest.
+        average: the mean of the weights, where the recipe asks for it.
     """
 
     network: nn.Module
@@ -107,6 +110,7 @@ class State:
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor]
     progress: Progress
+    average: Average | None = None
 
 
 def run_config(
@@ -251,10 +255,9 @@ def train(
             distributed.wait_for_first()
             return run
         state.model.load_state_dict(state.best)
-        tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
-        tables = [
-            prediction_table(
-                # The only time that these pictures are read.
+
+        def table_of(c: Crops, rows: np.ndarray) -> pd.DataFrame:
+            return prediction_table(
                 predict(
                     state.model,
                     torch.from_numpy(source(state, c)),
@@ -270,8 +273,12 @@ def train(
                 seed=seed,
                 split=split.by,
             )
-            for c, rows in tested
-        ]
+
+        # The only time that the test pictures are read.
+        tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
+        tables = [table_of(c, rows) for c, rows in tested]
+        made = {"predictions": pd.concat(tables, ignore_index=True)}
+        made["validation"] = table_of(crops, split.val)
         if recipe.trained == "head":
             put_head(state.network, state.model)
         progress = state.progress
@@ -284,8 +291,7 @@ def train(
             "parts": read_memory(run),
             "compiled": progress.compiled,
         }
-        table = pd.concat(tables, ignore_index=True)
-        finish_run(run, table, outcome, state.network if keep_model else None)
+        finish_run(run, made, outcome, state.network if keep_model else None)
         distributed.wait_for_first()
     return run
 
@@ -302,7 +308,7 @@ def _start(
     """The training as its newest checkpoint left it, or before the first epoch."""
     torch.manual_seed(seed)
     weights = "imagenet" if recipe.weights == "imagenet" else None
-    network = build_model(model_name, weights, crops.images.shape[1])
+    network = adapt(build_model(model_name, weights, crops.images.shape[1]), recipe, model_name)
     if start is not None:
         start_from(network, start)
     network.to(device, memory_format=torch.channels_last)
@@ -312,12 +318,16 @@ def _start(
         put_head(network, nn.Identity())
     model = distributed.prepare(model)
     optimizer = build_optimizer(model, recipe)
+    average = Average(model, recipe) if recipe.averaging != "none" else None
     saved = load_checkpoint(run, device)
     if saved is None:
-        return State(network, model, optimizer, _copy(model), Progress())
+        return State(network, model, optimizer, _copy(model), Progress(), average)
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
-    return State(network, model, optimizer, saved["best"], Progress(**saved["progress"]))
+    if average is not None:
+        average.load_state(saved["average"])
+    progress = Progress(**saved["progress"])
+    return State(network, model, optimizer, saved["best"], progress, average)
 
 
 def _source(
@@ -361,12 +371,17 @@ def _fit(
                 f"{run}: the training diverged in epoch {progress.epoch + 1} (its loss is {loss}); "
                 f"use a smaller lr than {recipe.lr}."
             )
-        error = predict(model, images, val_rows, device) - truth
+        judged = model
+        if state.average is not None:
+            state.average.after_epoch(progress.epoch + 1)
+            state.average.renew_statistics(images, train_rows, device)
+            judged = state.average.current
+        error = predict(judged, images, val_rows, device) - truth
         val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
             progress.best_epoch, progress.best_val = progress.epoch, val
-            state.best = _copy(model)
+            state.best = _copy(judged)
         seconds = time.monotonic() - started
         progress.history.append(
             {
@@ -392,6 +407,8 @@ def _fit(
         if distributed.is_first() and old and not last:
             weights = {"model": model.state_dict(), "best": state.best}
             rest = {"optimizer": state.optimizer.state_dict(), "progress": asdict(progress)}
+            if state.average is not None:
+                rest["average"] = state.average.state()
             save_checkpoint(run, weights | rest, progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
@@ -407,8 +424,15 @@ def _step(
     alone = distributed.count() == 1  # a graph would have to record what processes exchange
     small = recipe.batch_size * recipe.sequence <= GRAPH_UP_TO
     if device.type == "cuda" and alone and parts == 1 and small:
-        return FixedStep(step, state.model, state.optimizer, record=True)
-    return step
+        step = FixedStep(step, state.model, state.optimizer, record=True)
+    return step if state.average is None else partial(_averaged_step, step, state.average)
+
+
+def _averaged_step(step: Callable[[Batch], Tensor], average: Average, batch: Batch) -> Tensor:
+    """A step, after which the mean of the weights follows; no part of a recorded graph."""
+    error = step(batch)
+    average.after_step()
+    return error
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -67,6 +67,15 @@ def read(picture, landmarks):
 plane = widgets.plane(read, name="line on landmarks", start=(0, 0))
 plane
 """,
+    "descent": """
+from vaaffect.descent import Surface
+
+steep = np.array([4.0, 0.5])
+bowl = Surface(lambda w: (steep * w**2).sum(axis=-1) / 2, lambda w: steep * w, (-1, 1, -1, 1))
+descent = widgets.descent(bowl, start=(0.8, -0.6), lr=0.1, momentum=0.9, steps=60)
+descent
+""",
+    "walk": 'print("WALK", json.dumps({"path": descent.path.tolist(), **descent.settings}))',
     "where": 'print("WHERE", json.dumps([plane.va.tolist(), plane.reading.tolist()]))',
 }
 

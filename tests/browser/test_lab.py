@@ -296,6 +296,63 @@ def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
     picture(page, "plane_turned", ".va-widget:has(.va-point)")
 
 
+def test_a_start_is_dragged_over_the_surface_and_the_path_follows(page):
+    run_cell(page, "descent")
+    page.wait_for_selector(".va-widget[data-walk]")
+    widget = page.locator(".va-widget[data-walk]")
+    widget.scroll_into_view_if_needed()
+    picture(page, "descent_before", ".va-widget[data-walk]")
+
+    def walk() -> dict:
+        return json.loads(widget.get_attribute("data-walk"))
+
+    def drawn() -> list[list[float]]:
+        """The path as it is drawn, in units of the surface's SVG (200 wide)."""
+        text = widget.locator(".va-surface .va-walk").get_attribute("d")
+        return [[float(x) for x in place.split()] for place in text[1:].split("L")]
+
+    assert np.allclose(walk()["start"], (0.8, -0.6)) and walk()["steps"] == 60
+    assert widget.locator(".va-steps circle").count() == 60
+    square = widget.locator(".va-frame").first.bounding_box()
+    page.mouse.move(square["x"] + 0.9 * square["width"], square["y"] + 0.8 * square["height"])
+    page.mouse.down()
+    for step in np.linspace(0, 1, 12):
+        page.mouse.move(
+            square["x"] + (0.9 - 0.8 * step) * square["width"],
+            square["y"] + (0.8 - 0.6 * step) * square["height"],
+        )
+        page.wait_for_timeout(30)
+    page.mouse.up()
+    wait_until(
+        page, lambda: np.allclose(walk()["start"], (-0.8, 0.6), atol=0.02), 5, "the drag's end"
+    )
+    picture(page, "descent_after", ".va-widget[data-walk]")
+    told = printed(page, "walk", "WALK")
+    assert told["lr"] == pytest.approx(0.1) and told["momentum"] == 0.9
+    expected = 100 + 100 * np.array(told["path"]) * (1, -1)
+    assert np.allclose(drawn(), expected, atol=1e-6) and np.allclose(
+        walk()["end"], told["path"][-1]
+    )
+
+    widget.locator(".va-point").focus()
+    page.keyboard.press("ArrowRight")
+    wait_until(page, lambda: np.allclose(walk()["start"][0], -0.76, atol=0.02), 5, "arrow keys")
+
+    before = walk()
+    page.get_by_label("Form").select_option("as written (3.9)")
+    wait_until(page, lambda: walk()["end"] != before["end"], 5, "the other momentum")
+    assert walk()["cost"] > before["cost"]
+    page.get_by_label("Learning rate").press("End")
+    wait_until(page, lambda: walk()["diverges"] is False, 5, "3 times a tenth is below the limit")
+    page.get_by_label("Momentum").press("Home")
+    wait_until(page, lambda: walk()["diverges"], 5, "without momentum it diverges")
+    assert widget.locator(".va-said").inner_text().startswith("It diverges")
+    picture(page, "descent_diverges", ".va-widget[data-walk]")
+    page.get_by_role("button", name="Reset", exact=True).click()
+    wait_until(page, lambda: np.allclose(walk()["start"], (0.8, -0.6)), 5, "everything as it was")
+    assert walk()["diverges"] is False
+
+
 def test_a_camera_that_is_denied_is_explained(browser, lab, outside):
     page = open_lab(browser, lab, outside, allowed=False)
     show_camera(page)

@@ -1,18 +1,21 @@
-"""Interactive parts for JupyterLab: a plane to drag a face through, and the browser's camera.
+"""Interactive parts for JupyterLab: a plane with a face, a surface to walk down, a camera.
 
-Both are anywidgets: Python here, a plain JavaScript module beside it, no build step. Where nothing
+All are anywidgets: Python here, a plain JavaScript module beside it, no build step. Where nothing
 can be interactive (papermill, exported pages, GitHub) they are a static picture.
 """
 
 from .camera_widget import Camera, Predictor, Reading, camera
+from .descent_widget import Descent, descent
 from .plane_widget import Plane, plane, read_with_predictor, read_with_run
 
 __all__ = [
     "Camera",
+    "Descent",
     "Plane",
     "Predictor",
     "Reading",
     "camera",
+    "descent",
     "plane",
     "read_with_predictor",
     "read_with_run",

@@ -10,6 +10,8 @@ import html
 import io
 import threading
 import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,50 @@ JPEG_QUALITY = 90
 # Messages come in on threads of their own, one per widget; models and trackers keep state, and
 # two readings at once would only share the same processor.
 ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Control:
+    """A slider."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    step: float
+    value: float
+    unit: str = ""
+
+
+def settings_of(given: Mapping[str, Any] | None, controls: Sequence[Control]) -> dict[str, float]:
+    """A value for each control, within its range; defaults where none is given.
+
+    Raises:
+        UserError: an unknown name, or not a number.
+    """
+    given = given or {}
+    defaults = {control.name: control.value for control in controls}
+    unknown = set(given) - set(defaults)
+    if unknown:
+        raise UserError(
+            f"unknown control {sorted(unknown)[0]!r}; there are: {', '.join(defaults)}."
+        )
+    settings = {}
+    for control in controls:
+        value = number_of(given.get(control.name, control.value), control.name)
+        settings[control.name] = min(max(value, control.low), control.high)
+    return settings
+
+
+def number_of(value: Any, name: str) -> float:
+    """A finite number that a page has sent.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise UserError(f"{name} is {value!r}, not a number.")
+    return float(value)
 
 
 def script(name: str) -> str:

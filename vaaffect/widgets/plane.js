@@ -8,25 +8,6 @@ function sliderText(control, value) {
   return `${String(value).replace("-", "−")}${control.unit}`;
 }
 
-/** A row with a label, a slider and its value. */
-function sliderRow(control, onInput) {
-  const input = element("input", {
-    type: "range", min: control.low, max: control.high, step: control.step,
-    className: `va-slider va-${control.name}`,
-  });
-  const text = element("output", {});
-  const set = (value) => {
-    input.value = value;
-    text.textContent = sliderText(control, Number(input.value));
-    input.setAttribute("aria-valuetext", text.textContent);
-  };
-  input.addEventListener("input", () => {
-    set(input.value);
-    onInput(control.name, Number(input.value));
-  });
-  return { row: element("label", {}, element("span", {}, control.label), input, text), set };
-}
-
 function render({ model, el }) {
   prepare(model, el);
   const kernel = new Kernel(model);
@@ -34,21 +15,18 @@ function render({ model, el }) {
   const controls = model.get("controls");
   const name = model.get("name");
 
-  // What is wanted, which the hand may change at any time, and whether a face is being drawn.
+  // What is wanted, which the hand may change at any time.
   let va = [...model.get("start")];
   let settings = Object.fromEntries(controls.map((control) => [control.name, control.value]));
-  let wanted = 0;
-  let drawing = false;
-  let closed = false;
   let url = "";
+  const faces = newest(() => kernel.ask("draw", { va, settings }), showFace, alert);
 
   const plane = circumplex(model.get("emotions"));
   const link = svg("path", { class: "va-link" });
   const reading = readingMark();
-  const point = svg("g", {
-    class: "va-point", tabindex: 0, role: "slider", "aria-label": "point in the plane",
-    "aria-valuemin": -1, "aria-valuemax": 1,
-  }, svg("circle", { r: 18, class: "va-grip" }), svg("circle", { r: 7.5, class: "va-dot" }));
+  const point = dragMark({
+    "aria-label": "point in the plane", "aria-valuemin": -1, "aria-valuemax": 1,
+  });
   plane.root.append(link, reading, point);
 
   const picture = element("img", { className: "va-face", alt: "", width: 360, height: 360 });
@@ -59,7 +37,7 @@ function render({ model, el }) {
     ...rows.map(([text, kind]) => element("tr", { className: kind }, element("th", {}, text),
       element("td", { className: "va-v" }), element("td", { className: "va-a" }))));
   const speed = element("p", { className: "va-speed" });
-  const sliders = controls.map((control) => sliderRow(control, (key, value) => {
+  const sliders = controls.map((control) => sliderRow(control, sliderText, (key, value) => {
     settings = { ...settings, [key]: value };
     want();
   }));
@@ -118,24 +96,9 @@ function render({ model, el }) {
     el.dataset.drawn = JSON.stringify({ va: answer.va, reading: answer.reading, milliseconds });
   }
 
-  /** Ask for the face that is wanted now; one at a time, and only the newest of what came since. */
-  async function want() {
-    wanted += 1;
+  function want() {
     showPoint();
-    if (drawing) return;
-    drawing = true;
-    try {
-      for (let done = -1; done !== wanted && !closed;) {
-        done = wanted;
-        const asked = performance.now();
-        const answer = await kernel.ask("draw", { va, settings });
-        if (!closed) showFace(answer, performance.now() - asked);
-        alert.say("");
-      }
-    } catch (error) {
-      if (!closed) alert.say(error.message, error.details);
-    }
-    drawing = false;
+    faces.want();
   }
 
   function move([valence, arousal]) {
@@ -143,31 +106,10 @@ function render({ model, el }) {
     va = [valence / far, arousal / far];
     want();
   }
-
-  function follow(event) {
-    const place = new DOMPoint(event.clientX, event.clientY)
-      .matrixTransform(plane.root.getScreenCTM().inverse());
-    move([place.x / RADIUS, -place.y / RADIUS]);
-  }
-  plane.root.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    event.preventDefault();
-    plane.root.setPointerCapture(event.pointerId);
-    point.focus({ preventScroll: true });
-    follow(event);
-  });
-  plane.root.addEventListener("pointermove", (event) => {
-    if (plane.root.hasPointerCapture(event.pointerId)) follow(event);
-  });
-
-  const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  point.addEventListener("keydown", (event) => {
-    const step = STEPS[event.key];
-    if (!step && event.key !== "Home") return;
-    event.preventDefault();
-    event.stopPropagation();
-    const size = event.shiftKey ? 0.2 : 0.05;
-    move(step ? [va[0] + size * step[0], va[1] + size * step[1]] : [0, 0]);
+  draggable(plane.root, point, {
+    to: (x, y) => move([x / RADIUS, -y / RADIUS]),
+    by: (right, up) => move([va[0] + 0.05 * right, va[1] + 0.05 * up]),
+    home: () => move([0, 0]),
   });
 
   function moved(content) {
@@ -181,7 +123,7 @@ function render({ model, el }) {
   showSliders();
   want();
   return () => {
-    closed = true;
+    faces.close();
     model.off("msg:custom", moved);
     kernel.close();
     URL.revokeObjectURL(url);

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,26 +18,23 @@ from ..errors import UserError
 from ..simulator.appearance import Identity, Scene, sample_identity
 from ..simulator.circumplex import action_units
 from ..simulator.face import build_set, render
-from .base import ONE_AT_A_TIME, Answer, Interactive, encode_jpeg, script, static_figure
+from .base import (
+    ONE_AT_A_TIME,
+    Answer,
+    Control,
+    Interactive,
+    encode_jpeg,
+    number_of,
+    script,
+    settings_of,
+    static_figure,
+)
 from .camera_widget import Predictor
 
 # (picture (H, W, 3) uint8 RGB, its 68 landmarks) -> (valence, arousal), or None: no face found
 Reader = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 SIZE = (360, 360)  # of the drawn picture, pixels
-
-
-@dataclass(frozen=True)
-class Control:
-    """A slider: what changes in the picture beside the expression."""
-
-    name: str
-    label: str
-    low: float
-    high: float
-    step: float
-    value: float
-    unit: str = ""
 
 
 CONTROLS = (
@@ -52,23 +49,6 @@ CONTROLS = (
 DEFAULTS = {control.name: control.value for control in CONTROLS}
 
 
-def settings_of(given: Mapping[str, Any]) -> dict[str, float]:
-    """A value for each control, within its range; defaults where none is given.
-
-    Raises:
-        UserError: an unknown name, or not a number.
-    """
-    unknown = set(given) - set(DEFAULTS)
-    if unknown:
-        known = ", ".join(DEFAULTS)
-        raise UserError(f"unknown control {sorted(unknown)[0]!r}; a plane has: {known}.")
-    settings = {}
-    for control in CONTROLS:
-        value = _number(given.get(control.name, control.value), control.name)
-        settings[control.name] = min(max(value, control.low), control.high)
-    return settings
-
-
 def point_of(given: Any) -> np.ndarray:
     """(valence, arousal) (2,) within the unit circle, to which farther points are pulled.
 
@@ -77,14 +57,8 @@ def point_of(given: Any) -> np.ndarray:
     """
     if not isinstance(given, (list, tuple, np.ndarray)) or len(given) != 2:
         raise UserError(f"{given!r} is not a point; give valence and arousal.")
-    point = np.array([_number(value, "the point") for value in given])
+    point = np.array([number_of(value, "the point") for value in given])
     return point / max(np.hypot(*point), 1.0)
-
-
-def _number(value: Any, name: str) -> float:
-    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
-        raise UserError(f"{name} is {value!r}, not a number.")
-    return float(value)
 
 
 def draw(
@@ -95,7 +69,7 @@ def draw(
     Args:
         person: who.
         va: (2,) valence, arousal in [-1, 1].
-        settings: as of `settings_of`.
+        settings: a value for each of CONTROLS.
 
     Returns:
         The picture (H, W, 3) uint8 RGB, and its landmarks (68, 2) in pixels.
@@ -156,12 +130,12 @@ class Plane(Interactive):
         Raises:
             UserError: not numbers, or an unknown slider.
         """
-        chosen = settings_of({**self.settings, **settings})
+        chosen = settings_of({**self.settings, **settings}, CONTROLS)
         self.send({"move": point_of((valence, arousal)).tolist(), "settings": chosen})
 
     def on_draw(self, content: dict, buffers: list) -> Answer:
         """Draw a face and read it: {"va", "settings"} -> the picture, and what the model says."""
-        va, settings = point_of(content.get("va")), settings_of(content.get("settings") or {})
+        va, settings = point_of(content.get("va")), settings_of(content.get("settings"), CONTROLS)
         with ONE_AT_A_TIME:
             started = perf_counter()
             picture, landmarks = draw(self._person(settings), va, settings)

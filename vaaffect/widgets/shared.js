@@ -135,3 +135,83 @@ function alertBox() {
     },
   };
 }
+
+/** A row with a label, a slider and its value; say(control, value) puts the value into words. */
+function sliderRow(control, say, onInput) {
+  const input = element("input", {
+    type: "range", min: control.low, max: control.high, step: control.step,
+    className: `va-slider va-${control.name}`,
+  });
+  const text = element("output", {});
+  const set = (value) => {
+    input.value = value;
+    text.textContent = say(control, Number(input.value));
+    input.setAttribute("aria-valuetext", text.textContent);
+  };
+  input.addEventListener("input", () => {
+    set(input.value);
+    onInput(control.name, Number(input.value));
+  });
+  return { row: element("label", {}, element("span", {}, control.label), input, text), set };
+}
+
+/** A mark in an SVG that a hand or the keyboard can move; see `draggable`. */
+function dragMark(attributes) {
+  return svg("g", { class: "va-point", tabindex: 0, role: "slider", ...attributes },
+    svg("circle", { r: 18, class: "va-grip" }), svg("circle", { r: 7.5, class: "va-dot" }));
+}
+
+/** Let a mark be moved: to(x, y) in the SVG's units, by(right, up) in key presses, home(). */
+function draggable(root, mark, { to, by, home }) {
+  const follow = (event) => {
+    const place = new DOMPoint(event.clientX, event.clientY)
+      .matrixTransform(root.getScreenCTM().inverse());
+    to(place.x, place.y);
+  };
+  root.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    root.setPointerCapture(event.pointerId);
+    mark.focus({ preventScroll: true });
+    follow(event);
+  });
+  root.addEventListener("pointermove", (event) => {
+    if (root.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  mark.addEventListener("keydown", (event) => {
+    const step = steps[event.key];
+    if (!step && event.key !== "Home") return;
+    event.preventDefault();
+    event.stopPropagation();
+    const size = event.shiftKey ? 4 : 1;
+    if (step) by(size * step[0], size * step[1]);
+    else home();
+  });
+}
+
+/** Questions of which only the newest counts: one at a time, and then the last of what came since.
+ *
+ * ask() gives a promise; show(answer, milliseconds) what to do with it. Errors go to the alert.
+ */
+function newest(ask, show, alert) {
+  let [wanted, asking, closed] = [0, false, false];
+  async function want() {
+    wanted += 1;
+    if (asking) return;
+    asking = true;
+    try {
+      for (let done = -1; done !== wanted && !closed;) {
+        done = wanted;
+        const asked = performance.now();
+        const answer = await ask();
+        if (!closed) show(answer, performance.now() - asked);
+        alert.say("");
+      }
+    } catch (error) {
+      if (!closed) alert.say(error.message, error.details);
+    }
+    asking = false;
+  }
+  return { want, close() { closed = true; } };
+}

@@ -1,0 +1,176 @@
+"""A surface to walk down: learning rate, momentum and start by hand, the path at once."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import traitlets
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .. import plots
+from ..descent import Surface, descend, draw_path, draw_surface
+from ..errors import UserError
+from .base import (
+    ONE_AT_A_TIME,
+    Answer,
+    Control,
+    Interactive,
+    encode_jpeg,
+    number_of,
+    script,
+    settings_of,
+    static_figure,
+)
+
+PIXELS = 600  # side of the surface's picture
+FORMS = ("as run (PyTorch)", "as written (3.9)")  # of momentum, see `vaaffect.descent.descend`
+
+
+class Descent(Interactive):
+    """See `descent`."""
+
+    _esm = script("descent.js")
+    controls = traitlets.List().tag(sync=True)
+    window = traitlets.List().tag(sync=True)  # left, right, bottom, top
+    names = traitlets.List().tag(sync=True)  # of the two weights
+    forms = traitlets.List(list(FORMS)).tag(sync=True)
+    start = traitlets.List().tag(sync=True)
+
+    def __init__(self, surface: Surface, start: np.ndarray, controls: list[Control]) -> None:
+        self._surface, self._controls = surface, controls
+        self._last: tuple[np.ndarray, dict] | None = None
+        super().__init__(
+            controls=[asdict(control) for control in controls],
+            window=list(surface.window),
+            names=list(surface.names),
+            start=start.tolist(),
+        )
+
+    @property
+    def path(self) -> np.ndarray | None:
+        """The weights (steps + 1, 2) of the path drawn last, or None before the first."""
+        return None if self._last is None else self._last[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Learning rate, momentum, steps and form of the path drawn last."""
+        return {} if self._last is None else dict(self._last[1])
+
+    def on_surface(self, content: dict, buffers: list) -> Answer:
+        """The surface from above, as a picture, and the lowest and highest cost in it."""
+        figure = Figure(figsize=(PIXELS / 100, PIXELS / 100), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        ax = figure.add_axes((0, 0, 1, 1))
+        with ONE_AT_A_TIME:
+            draw_surface(self._surface, ax).set(aspect="auto")
+            ax.axis("off")
+            canvas.draw()
+            low, high = self._range()
+        picture = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+        return {"low": low, "high": high}, [encode_jpeg(picture)]
+
+    def on_descend(self, content: dict, buffers: list) -> Answer:
+        """Walk: {"start", "settings", "form"} -> the path and the cost at each of its points.
+
+        The learning rate comes as its decimal logarithm, as the slider has it.
+        """
+        start = weights_of(content.get("start"))
+        settings = settings_of(content.get("settings"), self._controls)
+        form = content.get("form", FORMS[0])
+        if form not in FORMS:
+            raise UserError(f"unknown form of momentum {form!r}; there are: {', '.join(FORMS)}.")
+        lr, steps = 10 ** settings["lr"], int(settings["steps"])
+        with ONE_AT_A_TIME:
+            path = self._walk(start, lr, settings["momentum"], steps, form)
+            costs = self._surface.cost(path)
+            sound = np.isfinite(path).all(axis=1) & np.isfinite(costs)
+            path, costs = path[sound], costs[sound]
+            asked = {"lr": lr, "momentum": settings["momentum"], "steps": steps, "form": form}
+            self._last = path, asked
+        diverges = bool(len(path) <= steps or costs[-1] > costs[0])
+        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges}, []
+
+    def figure(self) -> Figure:
+        """Paths from the start with and without momentum, and their costs: no hand needed."""
+        lr, momentum, steps = (control.value for control in self._controls)
+        lr, start = 10**lr, np.array(self.start)
+        figure = Figure(figsize=(10.4, 4.7), layout="constrained")
+        axs = figure.subplots(1, 2)
+        draw_surface(self._surface, axs[0])
+        walks = {
+            "no momentum": (0.0, FORMS[0], "#009E73"),
+            f"momentum {momentum:g}, {FORMS[0]}": (momentum, FORMS[0], plots.READING),
+            f"momentum {momentum:g}, {FORMS[1]}": (momentum, FORMS[1], "#E69F00"),
+        }
+        with ONE_AT_A_TIME:
+            for name, (share, form, colour) in walks.items():
+                path = self._walk(start, lr, share, int(steps), form)
+                draw_path(path, axs[0], colour)
+                axs[1].plot(self._surface.cost(path), color=colour, label=name)
+        axs[0].set_title(f"{steps:g} steps with learning rate {lr:.2g}")
+        axs[1].set(yscale="log", xlabel="step", ylabel="cost")
+        axs[1].legend(loc="best")
+        return figure
+
+    def static_html(self) -> str:
+        """The paths with and without momentum, as a picture."""
+        x, y = self._surface.names
+        return static_figure(
+            self.figure(),
+            f"The cost over the weights {x} and {y} from above, three paths of gradient descent on"
+            " it, and their costs step by step.",
+            "In JupyterLab one drags the start over the surface and moves learning rate, momentum"
+            " and steps; the path follows. The faces behind the cost are simulated.",
+        )
+
+    def _walk(
+        self, start: np.ndarray, lr: float, momentum: float, steps: int, form: str
+    ) -> np.ndarray:
+        return descend(self._surface.gradient, start, lr, momentum, steps, form == FORMS[1])
+
+    def _range(self) -> tuple[float, float]:
+        """The lowest and the highest cost in the window."""
+        left, right, bottom, top = self._surface.window
+        grid = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
+        costs = self._surface.cost(np.stack(grid, axis=-1))
+        return float(costs.min()), float(costs.max())
+
+
+def weights_of(given: Any) -> np.ndarray:
+    """Two weights (2,) that a page has sent.
+
+    Raises:
+        UserError: not two numbers.
+    """
+    if not isinstance(given, (list, tuple, np.ndarray)) or len(given) != 2:
+        raise UserError(f"{given!r} is not a place on the surface; give two weights.")
+    return np.array([number_of(value, "the start") for value in given])
+
+
+def descent(
+    surface: Surface,
+    *,
+    start: tuple[float, float],
+    lr: float = 0.1,
+    momentum: float = 0.9,
+    steps: int = 60,
+) -> Descent:
+    """A surface to walk down: sliders for learning rate, momentum and steps, a start to drag.
+
+    Args:
+        surface: the cost of two weights.
+        start: where the walk begins at first.
+        lr: the learning rate at first, from 0.001 to 3.
+        momentum: at first, from 0 to 0.99.
+        steps: at first, from 1 to 200.
+
+    Raises:
+        UserError: `start` is not two numbers.
+    """
+    controls = [
+        Control("lr", "Learning rate", -3, 0.48, 0.01, round(float(np.log10(lr)), 2)),
+        Control("momentum", "Momentum", 0, 0.99, 0.01, momentum),
+        Control("steps", "Steps", 1, 200, 1, steps),
+    ]
+    return Descent(surface, weights_of(start), controls)
