@@ -92,7 +92,9 @@ def _unfair(record: Record) -> str:
     if not record.has("04_group_gaps"):
         return ""
     gaps = record.table("04_group_gaps")
-    gaps = gaps[gaps["model"].isin(record.networks())]
+    gaps = gaps[gaps["model"].isin(record.networks()) & gaps["low"].notna()]
+    if gaps.empty:
+        return ""
     traits = listed(list(dict.fromkeys(gaps["trait"])))
     return (
         f"Between the ends of {traits}, {int(gaps['decided'].sum())} of {len(gaps)} differences in "
