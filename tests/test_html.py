@@ -9,7 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from vaaffect.errors import UserError
-from vaaffect.html import Formulas, build_pages, external_loads, to_mathml
+from vaaffect.formulas import Formulas, to_mathml
+from vaaffect.html import build_pages, external_loads
 
 PIXEL = base64.b64encode(
     bytes.fromhex(
@@ -104,7 +105,44 @@ def test_the_report_has_no_code_and_the_notebooks_have(whole):
     assert "hidden_code" not in report
     assert "hidden_code" in re.sub(r"<[^>]+>", "", whole.page("html/99_report.html"))
     assert "<strong>0.5</strong>" in report and report.count("<math") == 1
-    assert "data:image/png;base64" in whole.page("html/00_start.html")
+    assert "data:image/" in whole.page("html/00_start.html")
+
+
+def test_the_report_has_no_number_in_its_title_and_a_list_of_its_sections(site):
+    site.add("00_start", new_markdown_cell("# Start\n\n## Part"))
+    site.add(
+        "99_report",
+        new_markdown_cell("# 99. What is it?\n\nSo far."),
+        new_markdown_cell("## The $x$ part\n\n## Last"),
+        shown("print(1)", new_output("stream", text="a colophon")),
+    )
+    notebook = nbformat.read(site.out / "notebooks" / "99_report.ipynb", as_version=4)
+    notebook.cells[-1].metadata["tags"] = ["colophon"]
+    nbformat.write(notebook, site.out / "notebooks" / "99_report.ipynb")
+    report = site.build().page("report.html")
+    assert "<title>What is it?</title>" in report and "99. What" not in report
+    sections = re.search(r'<nav class="sections">(.*?)</nav>', report)[1]
+    for anchor in re.findall(r'href="#([^"]+)"', sections):
+        assert f'<h2 id="{anchor}">' in report
+    assert sections.count("<li>") == 2 and "<math" in sections and "Last" in sections
+    assert report.index("So far") < report.index('class="sections"') < report.index("<h2 id")
+    assert "a colophon" not in report and "a colophon" in site.page("html/99_report.html")
+    assert "99. What is it?" in site.page("html/99_report.html")
+    assert 'class="sections"' not in site.page("html/00_start.html")
+
+
+def test_cards_become_pages_that_the_report_links_to(site):
+    (site.out / "model_card.md").write_text(
+        "# Model card\n\nSee [data](data_card.md).\n\n|a|\n|-|\n"
+    )
+    (site.out / "data_card.md").write_text("# Data card\n\nOf the corpora.")
+    site.add("99_report", new_markdown_cell("# R\n\n[the card](../model_card.md)"))
+    report = site.build().page("report.html")
+    assert 'href="html/model_card.html">Model card' in report
+    assert 'href="html/model_card.html">the card' in report
+    assert 'href="data_card.html"' in site.page("html/model_card.html")
+    assert "<title>Data card</title>" in site.page("html/data_card.html")
+    assert external_loads(site.page("html/model_card.html")) == []
 
 
 def test_navigation(whole):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_evaluation import elsewhere, predictions
 
-from vaaffect import plots, tables
+from vaaffect import error_plots, plots, tables
 from vaaffect.decomposition import by_density, by_subject, over_plane
 from vaaffect.evaluation import evaluate, fold_summary
 
@@ -114,26 +114,26 @@ def test_the_plane_of_errors_has_a_colour_and_an_arrow_per_cell(ax):
     table = predictions().assign(valence_true=0.8, arousal_true=0.8)
     table = table.assign(valence_pred=0.1, arousal_pred=0.2)
     errors = over_plane(table, cells=5)
-    plots.error_over_plane(errors, ax)
+    error_plots.error_over_plane(errors, ax)
     arrows = [a for a in ax.texts if a.arrow_patch is not None]
     assert all(a.xyann == pytest.approx((0.8, 0.8)) for a in arrows) and arrows
     assert all(a.xy == pytest.approx((0.1, 0.2)) for a in arrows)
     (cells,) = ax.collections
     assert np.asarray(cells.get_array()) == pytest.approx([np.sqrt((0.7**2 + 0.6**2) / 2)])
     ax.clear()
-    plots.error_over_plane(errors, ax, least=len(table) + 1)
+    error_plots.error_over_plane(errors, ax, least=len(table) + 1)
     assert not ax.texts
 
 
 def test_errors_by_density_and_by_person_have_a_line_per_model(ax):
     table = pd.concat([predictions(), predictions().assign(model="constant", valence_pred=0.1)])
     dense = by_density(table).query("dimension == 'valence'")
-    plots.error_by_density(dense, ax)
+    error_plots.error_by_density(dense, ax)
     drawn = [line.get_ydata() for line in ax.lines]
     assert np.allclose(drawn, [of["RMSE"] for _, of in dense.groupby("model", sort=False)])
     ax.clear()
     people = by_subject(table).query("dimension == 'valence'")
-    plots.error_by_person(people, ax)
+    error_plots.error_by_person(people, ax)
     for line, (_, of) in zip(ax.lines, people.groupby("model", sort=False), strict=True):
         assert np.allclose(line.get_ydata(), sorted(of["RMSE"]))
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["m", "constant (training mean)"]

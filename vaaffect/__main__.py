@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (
-        add_study, add_train, add_simulate, add_check, add_predict, add_export, add_bench,
+        add_study, add_pdf, add_train, add_simulate, add_check, add_predict, add_export, add_bench,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -94,6 +94,28 @@ def study(arguments: argparse.Namespace) -> None:
 
         how = How(arguments.jobs or 1, arguments.cluster or "", tuple(arguments.cluster_options))
     run_study(arguments.profile, arguments.only, arguments.resume, arguments.out, how)
+
+
+def add_pdf(commands: argparse._SubParsersAction) -> None:
+    """`pdf`: the report printed by Chromium."""
+    parser = commands.add_parser(
+        "pdf",
+        help="print a study's report.html as report.pdf",
+        description="Print report.html of a report folder as report.pdf beside it. A study does so "
+        "by itself where Chromium is installed.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="a report folder, or a profile (demo)")
+    parser.set_defaults(command=pdf)
+
+
+def pdf(arguments: argparse.Namespace) -> None:
+    """Print, and say where the PDF is."""
+    from .folders import shown
+    from .paths import REPORTS
+    from .printing import print_report
+
+    folder = Path(arguments.folder).expanduser()
+    print(shown(print_report(folder if folder.is_dir() else REPORTS / arguments.folder)))
 
 
 def add_train(commands: argparse._SubParsersAction) -> None:

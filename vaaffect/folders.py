@@ -10,6 +10,7 @@ from . import manifest, paths
 from .errors import UserError
 
 MADE = ("notebooks", "html", "tables", "figures")  # what a study makes in a report folder
+PAGES = ("report.html", "report.pdf", "model_card.md", "data_card.md")  # and beside these
 
 
 def report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:

@@ -13,38 +13,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import latex2mathml.converter
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from . import paths
+from .embedding import picture_tag
 from .errors import UserError
+from .formulas import Formulas
 from .progress import clock
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
+CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
 STYLE = Path(__file__).with_name("pages.css")
 SIMULATED = (
     "<strong>Simulated data.</strong> The faces were drawn by the simulator. What is measured here"
     " is evidence about the simulator and the methods, not about people."
-)
-
-# What is code in Markdown comes first: a dollar in it is a dollar.
-MARKDOWN_PARTS = re.compile(
-    r"""(?P<code>^\ {0,3}(?P<fence>`{3,}|~{3,})[\s\S]*?(?:^\ {0,3}(?P=fence)[`~]*\ *$|\Z)
-               |(?<!`)(?P<ticks>`+)(?!`)[\s\S]*?(?<!`)(?P=ticks)(?!`)
-               |<(?P<tag>pre|code)\b[\s\S]*?</(?P=tag)>)
-      |(?P<escaped>\\\$)
-      |\$\$(?P<display>[\s\S]+?)\$\$
-      |(?P<environment>\\begin\{(?P<name>[a-z]+\*?)\}[\s\S]+?\\end\{(?P=name)\})
-      |\$(?P<inline>(?!\s)(?:\\[^$]|[^$`\\\n]|\n(?!\s*\n))*?(?:\\[^\s$]|[^\s$`\\]))\$(?!\d)
-      |(?P<lone>\$)""",
-    re.MULTILINE | re.VERBOSE,
-)
-# A minus after another operator that closes nothing is a sign and stands close: [-1, 1].
-SIGN = re.compile(
-    r"(?:(?<=<mrow>)|(?<=</mo>)(?<!\]</mo>)(?<!&#x00029;</mo>)(?<!&#x0007[CD];</mo>))"
-    r"<mo>(?=(?:&#x02212;|&#x0002B;)</mo>)"
 )
 
 
@@ -67,24 +52,27 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
         for source in sources
     }
     titles = {stem: _title(notebook, stem) for stem, notebook in notebooks.items()}
-    has_report = "99_report" in notebooks
+    has_report = any(map(is_report, sources))
     notes: list[str] = []
     (folder / "html").mkdir(exist_ok=True)
+    cards = _cards(folder, manifest)
     wanted = [(source, folder / "html" / f"{source.stem}.html", True) for source in sources]
-    wanted += [
-        (source, folder / "report.html", False) for source in sources if source.stem == "99_report"
-    ]
+    wanted += [(source, folder / "report.html", False) for source in sources if is_report(source)]
     for source, page, with_code in wanted:
         stem = source.stem
         body, left = _body(notebooks[stem], source.parent, with_code)
+        title = titles[stem]
         if with_code:  # a formula of the report would be named twice
             notes += [f"{source.name}: a formula stays as TeX: {tex}" for tex in left]
         body = _relink(body, page.parent, folder, source.parent, set(notebooks))
         if with_code:
             navigation = _between(stem, titles, has_report)
         else:
-            navigation = _contents({name: t for name, t in titles.items() if name != stem})
-        text = _page(titles[stem], body, navigation, manifest)
+            title = re.sub(r"^\d\d\. ", "", title)
+            body = re.sub(r"(<h1[^>]*>)\d\d\. ", r"\1", body, count=1)
+            body = _with_sections(body)
+            navigation = _contents({n: t for n, t in titles.items() if n != stem} | cards)
+        text = _page(title, body, navigation, manifest)
         _check_loads(source, text)
         if len(text.encode()) > LARGEST_PAGE:
             size = len(text.encode()) / 1e6
@@ -93,10 +81,45 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     return notes
 
 
+def is_report(source: Path) -> bool:
+    """Whether a notebook is the one that becomes `report.html`."""
+    return source.stem == "99_report"
+
+
+def _cards(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Write a page for each card beside the notebooks; {stem of the page: title}."""
+    titles = {}
+    for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
+        card = new_notebook(cells=[new_markdown_cell(path.read_text(encoding="utf-8"))])
+        titles[path.stem] = _title(card, path.stem)
+        body, _ = _body(card, folder, with_code=False)
+        body = re.sub(r'href="(\w+_card)\.md"', r'href="\1.html"', body)
+        body = body.replace("<table>", '<div class="scroll"><table>')
+        body = body.replace("</table>", "</table></div>")
+        navigation = '<nav class="between"><a class="up" href="../report.html">Report</a></nav>'
+        text = _page(titles[path.stem], body, navigation, manifest)
+        (folder / "html" / f"{path.stem}.html").write_text(text, encoding="utf-8")
+    return titles
+
+
+def _with_sections(body: str) -> str:
+    """A page's body with a list of its sections before the first one."""
+    found = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body, re.DOTALL)
+    if not found:
+        return body
+    links = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in found)
+    first = body.index("<h2 ")
+    return f'{body[:first]}<nav class="sections"><ol>{links}</ol></nav>{body[first:]}'
+
+
 def _body(notebook: NotebookNode, images: Path, with_code: bool) -> tuple[str, list[str]]:
     """The body of a page, and the formulas that could not be turned into MathML."""
     notebook = nbformat.from_dict(notebook)
     formulas = Formulas()
+    if not with_code:  # its header says the same
+        notebook.cells = [
+            cell for cell in notebook.cells if "colophon" not in cell.metadata.get("tags", [])
+        ]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = formulas.take(cell.source)
@@ -104,6 +127,8 @@ def _body(notebook: NotebookNode, images: Path, with_code: bool) -> tuple[str, l
             data = output.get("data", {})
             if "text/markdown" in data:
                 data["text/markdown"] = formulas.take(data["text/markdown"])
+            if "image/png" in data and "text/html" not in data:
+                data["text/html"] = picture_tag(data["image/png"], output.metadata)
             if "text/latex" in data and "text/html" not in data:
                 data["text/html"] = formulas.take(data.pop("text/latex"))
     exporter = HTMLExporter(
@@ -117,67 +142,6 @@ def _body(notebook: NotebookNode, images: Path, with_code: bool) -> tuple[str, l
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(images)}})
     body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)
     return formulas.put(body), formulas.left
-
-
-class Formulas:
-    """Takes formulas out of Markdown before it is rendered, and puts them back as MathML.
-
-    In between, a word stands for each, which no Markdown rule changes. Escaped and lone dollars are
-    kept out of the renderer's sight in the same way, since it would pair them up.
-    """
-
-    def __init__(self) -> None:
-        self.kept: list[tuple[str, str]] = []  # (what the page shows, what an attribute says)
-        self.left: list[str] = []  # TeX that could not be converted
-
-    def take(self, markdown: str) -> str:
-        """Markdown with a word in place of each formula and dollar."""
-        return MARKDOWN_PARTS.sub(self._replace, markdown)
-
-    def put(self, page: str) -> str:
-        """HTML with the formulas in their places; in tags (ids, alternatives) as plain words."""
-
-        def restore(match: re.Match) -> str:
-            in_tag = match["tag"] is not None
-            return re.sub(
-                r"vaformula(\d+)end", lambda m: self.kept[int(m[1])][in_tag], match.group()
-            )
-
-        return re.sub(r"(?P<tag><[^<>]*>)|[^<]+", restore, page)
-
-    def _replace(self, match: re.Match) -> str:
-        if match["code"] is not None:
-            return match.group()
-        if match["escaped"] or match["lone"]:
-            self.kept.append(("$", "$"))
-        else:
-            tex = match["display"] or match["environment"] or match["inline"]
-            display = match["inline"] is None
-            self.kept.append((self._convert(tex.strip(), display), re.sub(r"\W+", "-", tex)))
-        return f"vaformula{len(self.kept) - 1}end"
-
-    def _convert(self, tex: str, display: bool) -> str:
-        try:
-            mathml = to_mathml(tex, display)
-        except ValueError:
-            self.left.append(tex)
-            return f'<code class="tex">{escaping.escape(tex)}</code>'
-        return mathml
-
-
-def to_mathml(tex: str, display: bool = False) -> str:
-    """A TeX formula, without its dollars, as MathML.
-
-    Raises:
-        ValueError: a part of it is not understood.
-    """
-    try:
-        mathml = latex2mathml.converter.convert(tex, display="block" if display else "inline")
-    except Exception as error:  # its errors share no base class
-        raise ValueError(f"{tex}: {error}") from error
-    if re.search(r">\\[A-Za-z]", mathml):  # an unknown command comes out as its own name
-        raise ValueError(tex)
-    return SIGN.sub('<mo form="prefix">', mathml)
 
 
 class _Loads(HTMLParser):
@@ -253,6 +217,8 @@ def _relink(body: str, page: Path, folder: Path, sources: Path, pages: set[str])
             new = Path(folder / "html" / f"{stem}.html")
         elif (folder / "notebooks" / target).exists():
             new = folder / "notebooks" / target
+            if re.fullmatch(CARD, new.name):
+                new = folder / "html" / f"{new.stem}.html"
         elif (sources / target).exists() and folder.is_relative_to(paths.ROOT):
             new = sources / target
         else:
@@ -286,12 +252,9 @@ def _between(stem: str, titles: Mapping[str, str], has_report: bool) -> str:
 
 def _contents(titles: Mapping[str, str]) -> str:
     """Links from the report to the notebooks' pages."""
-    items = [
-        f'<li><span class="nn">{stem[:2]}</span>{_link(f"html/{stem}.html", title)}</li>'
-        for stem, title in titles.items()
-    ]
+    items = [f"<li>{_link(f'html/{stem}.html', title)}</li>" for stem, title in titles.items()]
     return (
-        '<nav class="contents"><h2>The notebooks behind it, with their code</h2>'
+        '<nav class="contents"><h2>The notebooks behind it, with their code, and the cards</h2>'
         f"<ul>{''.join(items)}</ul></nav>"
     )
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 
 from .corpus import NAMES
@@ -22,7 +21,7 @@ from .tables import model_name, number, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
 READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
-_GREY = "#7f7f7f"
+GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7"}
 _CORPORA = {NAMES["afew-va"]: "#E69F00", NAMES["semaine"]: "#56B4E9"}
 MAX_POINTS = 2000  # more would only be ink
@@ -56,14 +55,14 @@ def save_figure(figure: Figure, out: str, name: str) -> Path:
     return path
 
 
-def model_colour(model: str, other: str = _GREY) -> str:
+def model_colour(model: str, other: str = GREY) -> str:
     """The colour of a model's family; `other`, grey, for the constant predictor and the like."""
     return next((c for family, c in _FAMILIES.items() if model.startswith(family)), other)
 
 
 def data_colour(label: str) -> str:
     """The colour of a corpus, from the label that tables name it by."""
-    return next((c for name, c in _CORPORA.items() if label.startswith(name)), _GREY)
+    return next((c for name, c in _CORPORA.items() if label.startswith(name)), GREY)
 
 
 def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
@@ -165,7 +164,7 @@ def learning_curves(
         ax.plot(history["epoch"], history["train_mse"], ls=":", label=f"{name}, training", **line)
         ax.plot(history["epoch"], history["val_mse"], label=f"{name}, validation", **line)
     if constant is not None:
-        ax.axhline(constant, color=_GREY, ls="--", lw=1, label="constant predictor, validation")
+        ax.axhline(constant, color=GREY, ls="--", lw=1, label="constant predictor, validation")
     ax.set(xlabel="epoch", ylabel="mean squared error (labels in [−1, 1])", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize="small")
@@ -219,7 +218,7 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
             folds = rows[rows["fold"] != "mean"]["value"]
             if not np.isfinite(mean["value"]):
                 beside = ax.get_yaxis_transform()  # x in shares of the axis, y in data
-                ax.text(0.02, y, "undefined", color=_GREY, va="center", transform=beside)
+                ax.text(0.02, y, "undefined", color=GREY, va="center", transform=beside)
                 continue
             colour = model_colour(model)
             offsets = np.linspace(-0.12, 0.12, len(folds))
@@ -254,82 +253,6 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) ->
     ax.set(ylim=(len(rows) - 0.5, -0.5), title=dimension)
     ax.grid(False, axis="y")
     return ax
-
-
-def error_over_plane(errors: pd.DataFrame, ax: Axes | None = None, least: int = 10) -> Axes:
-    """How large the error is in each cell of the plane, and where answers are pulled to.
-
-    A cell's colour is its RMSE over both dimensions, from 0 to 0.6; an arrow leads from its centre
-    by its mean error.
-
-    Args:
-        errors: of one model, as of `decomposition.over_plane`.
-        ax: where to draw.
-        least: cells with fewer frames have no arrow.
-    """
-    ax = plane(ax, emotions=False)
-    centres = np.unique(errors[["valence", "arousal"]].round(6))
-    width = np.diff(centres).min() if len(centres) > 1 else 2.0
-    side = 0.94 * width
-    cells = [plt.Rectangle((v - side / 2, a - side / 2), side, side)
-             for v, a in zip(errors["valence"], errors["arousal"], strict=True)]  # fmt: skip
-    drawn = PatchCollection(cells, cmap="cividis", zorder=1, linewidths=0)
-    drawn.set(array=errors["RMSE"].to_numpy(), clim=(0, 0.6))
-    ax.add_collection(drawn)
-    ax.figure.colorbar(drawn, ax=ax, label="RMSE (labels in [−1, 1])", shrink=0.75, extend="max")
-    for row in errors[errors["frames"] >= least].itertuples():
-        end = row.valence + row.error_valence, row.arousal + row.error_arousal
-        # White under black: an arrow is legible on every colour.
-        for lw, colour in ((3, "white"), (1.3, "black")):
-            style = {"arrowstyle": "->", "color": colour, "lw": lw, "shrinkA": 0, "shrinkB": 0}
-            ax.annotate("", end, (row.valence, row.arousal), arrowprops=style, zorder=5)
-    return ax
-
-
-def error_by_density(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """RMSE where labels are common, less common and rare: a line per model.
-
-    Args:
-        errors: of one dimension, as of `decomposition.by_density`.
-        ax: where to draw.
-    """
-    ax = ax or plt.gca()
-    parts = list(errors["density"].unique())
-    for model, of in errors.groupby("model", sort=False):
-        dashed = "--" if model_colour(model) == _GREY else "-"
-        ax.plot(parts, of["RMSE"], "o", ls=dashed, color=model_colour(model),
-                label=model_name(model))  # fmt: skip
-    ax.set_xlabel("thirds of the frames, by how common their label is")
-    _from_zero(ax)
-    ax.grid(False, axis="x")
-    ax.legend(fontsize="x-small")
-    return ax
-
-
-def error_by_person(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """RMSE of every person, from the best read to the worst: a line per model.
-
-    Args:
-        errors: of one dimension, as of `decomposition.by_subject`.
-        ax: where to draw.
-    """
-    ax = ax or plt.gca()
-    for model, of in errors.groupby("model", sort=False):
-        dashed = "--" if model_colour(model) == _GREY else "-"
-        share = (np.arange(len(of)) + 0.5) / len(of) * 100
-        ax.plot(share, np.sort(of["RMSE"]), ls=dashed, color=model_colour(model),
-                label=model_name(model))  # fmt: skip
-    ax.set(xlabel="people, best to worst read (%)", xlim=(0, 100))
-    _from_zero(ax)
-    ax.legend(fontsize="x-small")
-    return ax
-
-
-def _from_zero(ax: Axes) -> None:
-    """An axis of RMSE from 0 to whatever is highest on it and on those that share it."""
-    ax.set_ylabel("RMSE (labels in [−1, 1])")
-    ax.autoscale(axis="y")
-    ax.set_ylim(bottom=0)
 
 
 def reading_lines(

@@ -15,10 +15,10 @@ from typing import Any, TextIO
 
 import nbformat
 
-from . import execution, html, manifest, paths
+from . import execution, html, manifest, paths, printing
 from .errors import UserError
 from .fanout import How
-from .folders import MADE, locked, report_folder, runs_folder, shown
+from .folders import MADE, PAGES, locked, report_folder, runs_folder, shown
 from .profiles import (
     Profile,
     load_profile,
@@ -142,7 +142,8 @@ class _Study:
             self.runs.rename(aside)
         for name in MADE:
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        (self.folder / "report.html").unlink(missing_ok=True)
+        for name in PAGES:
+            (self.folder / name).unlink(missing_ok=True)
         self.manifest["notebooks"], self.manifest["seconds"] = {}, {}
 
     def expected_seconds(self) -> dict[str, float]:
@@ -254,6 +255,11 @@ class _Study:
         self.manifest["tables"] = manifest.file_hashes(self.folder / "tables")
         for note in html.build_pages(self.folder, sources, self.manifest):
             self.display.say(f"note: {note}")
+        if (self.folder / "report.html").is_file():
+            try:
+                printing.print_report(self.folder)
+            except UserError as missing:  # the study is whole without it
+                self.display.say(f"note: {missing}")
         self.save("partial" if stale else "complete")
         if stale:
             self.display.say(

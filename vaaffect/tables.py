@@ -164,6 +164,23 @@ def transfer_table(
     return pd.DataFrame(rows)
 
 
+def group_table(estimates: pd.DataFrame) -> pd.DataFrame:
+    """A row per group and model, a column per dimension and metric: `value [interval]`.
+
+    Args:
+        estimates: as of `groups.by_group`, one seed.
+    """
+    rows = []
+    for (trait, group), of_group in estimates.groupby(["trait", "group"], sort=False):
+        for (model, recipe), of in of_group.groupby(["model", "recipe"], sort=False):
+            row = {"trait": trait, "group": group, "model": row_name(model, recipe)}
+            row |= {"people": of["subjects"].iloc[0], "frames": of["frames"].iloc[0]}
+            cells = of.rename(columns={"value": "mean"}).set_index(["dimension", "metric"])
+            row |= {" ".join(key): mean_and_interval(cells.loc[key]) for key in cells.index}
+            rows.append(row | {"data": of["test_corpus"].iloc[0]})
+    return pd.DataFrame(rows)
+
+
 def mean_and_interval(row: pd.Series) -> str:
     """`mean [low, high]` of a row of `evaluation.fold_summary`."""
     if not np.isfinite(row["mean"]):

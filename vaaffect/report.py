@@ -1,0 +1,197 @@
+"""The sentences of the report, printed from the tables of a study; no result is computed here."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from .groups import gaps_in_words
+from .predictions import DIMENSIONS
+from .record import Record, both, listed
+from .tables import number
+
+PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see pages.css
+THESIS = "*Deep affective computing* (Universitat Pompeu Fabra, 2019)"
+
+
+def claims(record: Record) -> pd.DataFrame:
+    """All verdicts, in the order of the claims."""
+    parts = [record.table("05_claims"), record.table("06_claim")]
+    return pd.concat(parts).sort_values("claim", kind="stable", ignore_index=True)
+
+
+def abstract(record: Record) -> str:
+    """What was asked, on which data, what was found, and the verdicts; Markdown, three parts."""
+    asked = (
+        f"This report runs again, and examines, {THESIS}, which finetuned VGG11-bn and ResNet152 "
+        "to read valence (unpleasant to pleasant) and arousal (calm to excited) from faces of the "
+        f"corpora AFEW-VA and SEMAINE. {_asked(record)}"
+    )
+    faces = (
+        " **The faces of this study are drawn by a simulator: its numbers show what the method "
+        "does, and say nothing about people.**"
+    ) * record.simulated
+    found = [_found(record), _abroad(record), _leaks(record), _unfair(record)]
+    ending = "Intervals are at 95 %, from a bootstrap over people."
+    return "\n\n".join(
+        [asked + faces, " ".join(filter(None, found)), f"{verdicts(record)} {ending}"]
+    )
+
+
+def _asked(record: Record) -> str:
+    facts = record.table("01_corpora")
+    corpora = [
+        f"{row['frames']} frames of {row['subjects']} people ({row['data']})"
+        for row in facts.to_dict("records")
+    ]
+    folds = record.table("04_five_folds")["folds"].iloc[0]
+    return (
+        f"Here {listed(record.networks())} are trained and tested on {listed(corpora)}, in {folds} "
+        "folds by person: each frame is tested once, by a network that has never seen its person."
+    )
+
+
+def _found(record: Record) -> str:
+    saved = record.table("04_against_constant").set_index(["model", "dimension"])
+    sentences = []
+    for model in record.networks():
+        ccc = {d: record.headline(model, d, "CCC") for d in DIMENSIONS}
+        less = {d: saved.loc[(model, d), "error saved, mean (%)"] for d in DIMENSIONS}
+        gain = {d: f"{abs(v):.0f} % {'smaller' if v > 0 else 'larger'}" for d, v in less.items()}
+        sentences.append(
+            f"{model} agrees with the labels by a CCC of {both(ccc)}; its error (RMSE) is "
+            f"{both(gain)} than that of always answering the mean label."
+        )
+    return f"On {record.wild}, " + " ".join(sentences)
+
+
+def _abroad(record: Record) -> str:
+    lost = record.table("05_lost")
+    parts = []
+    for home in (record.wild, record.lab):
+        of = lost[lost["trained on"] == home]
+        worse = of[of["decided"] & (of["difference"] < 0)]
+        parts.append(f"those from {home} in {len(worse)} of {len(of)} comparisons")
+    return (
+        "Taken to the other corpus, networks are decidedly worse than ones that were trained there:"
+        f" {listed(parts)}."
+    )
+
+
+def _leaks(record: Record) -> str:
+    price = record.table("04_leak")
+    worst = price.loc[price["price of the frame leak"].idxmax()]
+    most, what = number(worst["price of the frame leak"]), worst["dimension"]
+    return (
+        "Folds that deal out single frames instead of people would have raised the CCC by up to "
+        f"{most} ({what}, read by {worst['model']})."
+    )
+
+
+def _unfair(record: Record) -> str:
+    if not record.has("04_group_gaps"):
+        return ""
+    gaps = record.table("04_group_gaps")
+    gaps = gaps[gaps["model"].isin(record.networks()) & gaps["low"].notna()]
+    if gaps.empty:
+        return ""
+    traits = listed(list(dict.fromkeys(gaps["trait"])))
+    return (
+        f"Between the ends of {traits}, {int(gaps['decided'].sum())} of {len(gaps)} differences in "
+        "error, bias or agreement are beyond chance at this level."
+    )
+
+
+def verdicts(record: Record) -> str:
+    """Which claims hold on these data, in one sentence."""
+    of = claims(record)
+    parts = []
+    for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED):
+        names = list(dict.fromkeys(of.loc[of["verdict"] == verdict, "claim"]))
+        if names:
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return f"Of the thesis's claims, on these data, {'; '.join(parts)}."
+
+
+def data(record: Record) -> str:
+    """The corpora, a line each; Markdown."""
+    lines = [
+        f"- **{row['data']}**: {row['frames']} frames of {row['subjects']} people in "
+        f"{row['clips']} clips; {row['problems listed']} problems listed and passed over."
+        for row in record.table("01_corpora").to_dict("records")
+    ]
+    if record.simulated:
+        lines.append(
+            "\nBoth are written by the simulator in the layouts of the real corpora, which are "
+            "given out under a licence, and read by the loaders of the real ones."
+        )
+    return "\n".join(lines)
+
+
+def methods(record: Record) -> str:
+    """The protocol, from the parameters of the run; Markdown."""
+    given = record.parameters()
+    if not given:
+        return (
+            "These notebooks were run by hand, not by the study's runner, so that their parameters "
+            "are not noted; they stand at the beginning of each notebook."
+        )
+    seeds = len(given["SEEDS"])
+    lines = [
+        f"- **Input.** The box around the 68 landmarks, cut out and scaled to {given['SIZE']} × "
+        f"{given['SIZE']} pixels (the thesis: 224 × 224), bytes scaled to [−1, 1].",
+        f"- **Folds.** {given['FOLDS']} folds, cut by person and balanced over the plane. Of each "
+        "fold's other people, some choose the epoch (inner validation); the rest train. The test "
+        "part is predicted once.",
+        f"- **Training.** Mean squared error over both dimensions; {seeds} "
+        f"{'seed' if seeds == 1 else 'seeds'} of weights and order. The table below has the rest.",
+        f"- **Intervals.** {given['RESAMPLES']} bootstrap samples of people, each with all clips "
+        "and frames, within folds; models are compared in pairs, on the same people in each "
+        "sample.",
+        "- **Baselines.** Always the mean label of the training part; regressions on landmarks, "
+        "HOG and LBP, on the same folds, with hyperparameters from the inner validation part.",
+    ]
+    return "\n".join(lines)
+
+
+def provenance(record: Record) -> str:
+    """Code, versions, device, seconds and hashes of the run; Markdown."""
+    run = record.manifest
+    if not run:
+        return "Run by hand: commit, versions and seconds are at the end of each notebook."
+    changes = " with uncommitted changes" if run.get("dirty") else ""
+    device = run["device"]
+    where = device.get("gpu") or f"{device['cpu']}, {device.get('threads', '?')} threads"
+    seconds = {
+        number: f"{number} {taken:.0f} s"
+        for number, taken in run["seconds"].items()
+        if number != "99"  # is being written
+    }
+    packages = [f"{name} {version}" for name, version in run["packages"].items()]
+    lines = [
+        f"- **Profile** {run['profile']}: {run['title']}.",
+        f"- **Code**: commit `{run['commit'] or 'unknown'}`{changes}, started {run['started']}.",
+        f"- **Machine**: {where}; {run['platform']}, Python {run['python']}.",
+        f"- **Time per step**: {', '.join(seconds.values())}.",
+        f"- **Packages**: {', '.join(packages)}.",
+        *(f"- **Data**, SHA-256 of {name}: `{digest}`." for name, digest in run["data"].items()),
+    ]
+    return "\n".join(lines)
+
+
+def gaps(record: Record) -> str:
+    """Which groups differ beyond chance, and how far; Markdown."""
+    of = record.table("04_group_gaps")
+    return gaps_in_words(of[of["model"].isin(record.networks())])
+
+
+def page_width(picture: Path) -> int:
+    """How wide a figure is shown, in CSS pixels: as it was drawn, at most the page's width."""
+    with picture.open("rb") as file:
+        head = file.read(24)
+    return min(PAGE_WIDTH, round(int.from_bytes(head[16:20], "big") * 100 / 150))
+
+
+def captioned(text: str) -> str:
+    """A figure's caption, for Markdown."""
+    return f'<p class="caption">{text}</p>'
