@@ -58,7 +58,7 @@ def networks_reach_the_state_of_the_art(
     """H1: networks do at least as well as the best methods before them.
 
     Args:
-        predictions: a row per frame, of networks and of the methods of the thesis's references [7, 17]
+        predictions: a row per frame, of networks and of the methods of [7] and [17]
             on the same folds.
         networks, classical: names of models.
         wild: label of the corpus in the wild.
