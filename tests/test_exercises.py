@@ -8,12 +8,20 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from solved import Solution, run_again, solved
 
-from vaaffect.exercises import answered, numbers
+from vaaffect.exercises import check, numbers
 
 
-def test_answered_says_when_something_is_left(capsys):
-    assert answered(0.0, None, []) and capsys.readouterr().out == ""
-    assert not answered(1, ...)
+def test_check_runs_at_once_or_says_what_is_left(capsys):
+    @check(0.0, None, [])
+    def exercise():
+        print("ran")
+
+    assert capsys.readouterr().out == "ran\n"
+
+    @check(1, ...)
+    def another():
+        print("ran")
+
     assert capsys.readouterr().out == "Not answered yet.\n"
 
 
@@ -42,14 +50,19 @@ def test_numbers_says_what_is_wrong(value, says):
         numbers(value, (2,), "x")
 
 
-CHECK = 'if answered(x):\n    assert x != 1, "one is not enough"\n    assert x == 2, "two is right"'
+CHECK = """\
+@check(x)
+def exercise_1():
+    assert x != 1, "one is not enough"
+    assert x == 2, "two is right"
+"""
 RIGHT, WRONG = Solution(1, None, "x = 2"), Solution(1, "not enough", "x = 1")
 
 
 def small():
     return new_notebook(
         cells=[
-            new_code_cell("from vaaffect.exercises import answered"),
+            new_code_cell("from vaaffect.exercises import check"),
             new_code_cell("# your answer\nx: int = ...", metadata={"tags": ["answer"]}),
             new_code_cell(CHECK, metadata={"tags": ["check"]}),
         ]

@@ -157,11 +157,28 @@ def test_equal_groups_are_found_different_about_one_time_in_twenty(truth, group_
 def test_the_constant_has_errors_and_no_correlation(truth, group_of):
     table = predicted(truth, lambda rows, rng: np.zeros((len(rows), 2)))
     table = table.assign(model="constant", valence_pred=0.1, arousal_pred=0.2)
+    table["valence_pred"] += table["fold"] / 50  # other training parts, other means
     found = groups.by_group(table, group_of, resamples=50).set_index("metric")
     assert found.loc["CCC", "value"].isna().all() and found.loc["RMSE", "value"].notna().all()
     shown = tables.group_table(found.reset_index())
     assert set(shown["valence CCC"]) == {tables.UNDEFINED}
     assert list(shown["group"][:3]) == list(groups.SKIN.groups)
+
+
+def test_of_few_people_there_is_a_value_and_no_interval(truth, group_of):
+    dark = truth.loc[group_of["skin"] == "dark", "clip"]
+    few = list(dict.fromkeys(PLANS[clip].subject.actor for clip in dark))[: groups.FEWEST - 1]
+    table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
+    others = table["clip"].isin(group_of.loc[group_of["skin"] != "dark", "clip"])
+    table = table[others | table["subject"].isin(few)]
+    found = groups.by_group(table, group_of, resamples=50).query("trait == 'skin tone'")
+    found = found.set_index(["group", "metric", "dimension"])
+    assert found.loc[("dark", "RMSE", "valence"), "subjects"] == groups.FEWEST - 1
+    assert found.loc["dark"]["value"].notna().all() and found.loc["dark"]["low"].isna().all()
+    assert found.loc["light"]["low"].notna().all()
+    gaps = groups.between_groups(table, group_of, resamples=50).query("trait == 'skin tone'")
+    assert gaps["difference"].notna().all() and not gaps["decided"].any()
+    assert groups.gaps_in_words(gaps).startswith("No two groups have 5 people")
 
 
 def test_a_frame_without_a_group_is_refused(truth, group_of):

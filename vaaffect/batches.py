@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .crops import Crops
+from .landmarks import MIRRORED
 from .recipes import Recipe
 
 SHARE_FOR_CROPS = 0.5  # of a GPU's free memory; larger sets of crops stay on disk
@@ -19,33 +20,34 @@ class Batch:
     """What one step reads.
 
     Attributes:
-        images: (B, S, S, 3) uint8 crops, or (B, D) float features.
+        images: (B, S, S, 3) uint8 crops, or (B, D) float features. In a batch of windows, here and
+            below, (B, L, ...): L frames each.
         va: (B, 2) float32 labels, columns (valence, arousal), in [-1, 1].
-        draws: (6, B) uniform random numbers in [0, 1) for `augment`.
+        draws: (6, B) uniform random numbers in [0, 1) for `augment`; a window's frames share them.
         weights: (B,) how much each frame counts, see `losses.density_weights`; None is 1 for all.
+        points: (B, L, 136) landmarks, as of `sequences.points_of`, in a batch of windows.
     """
 
     images: Tensor
     va: Tensor
     draws: Tensor
     weights: Tensor | None = None
+    points: Tensor | None = None
 
     def rows(self, some: slice) -> "Batch":
         """Some of the batch's rows."""
-        weights = None if self.weights is None else self.weights[some]
-        return Batch(self.images[some], self.va[some], self.draws[:, some], weights)
+        weights, points = (None if x is None else x[some] for x in (self.weights, self.points))
+        return Batch(self.images[some], self.va[some], self.draws[:, some], weights, points)
 
     def split(self, parts: int) -> "list[Batch]":
         """The batch in parts whose sizes differ by at most one."""
-        images, va = self.images.tensor_split(parts), self.va.tensor_split(parts)
-        draws = self.draws.tensor_split(parts, dim=1)
-        weights = [None] * parts if self.weights is None else self.weights.tensor_split(parts)
-        return [Batch(*part) for part in zip(images, va, draws, weights, strict=True)]
+        places = np.array_split(range(len(self.va)), parts)
+        return [self.rows(slice(part[0], part[-1] + 1)) for part in places]
 
     def clone(self) -> "Batch":
         """The same on memory of its own."""
-        weights = None if self.weights is None else self.weights.clone()
-        return Batch(self.images.clone(), self.va.clone(), self.draws.clone(), weights)
+        weights, points = (None if x is None else x.clone() for x in (self.weights, self.points))
+        return Batch(self.images.clone(), self.va.clone(), self.draws.clone(), weights, points)
 
     def copy_(self, other: "Batch") -> None:
         """Take over the values of a batch of the same shapes; addresses stay."""
@@ -60,7 +62,9 @@ def to_input(images: Tensor) -> Tensor:
     """uint8 crops (B, S, S, 3) -> float network input (B, 3, S, S) in [-1, 1], channels-last.
 
     The thesis normalises each channel with mean 0.5 and standard deviation 0.5 (section 4.3.2).
+    Windows (B, L, S, S, 3) become (B L, 3, S, S).
     """
+    images = images.flatten(0, -4)
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
@@ -92,6 +96,25 @@ def augment(x: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
     return x
 
 
+def augment_points(points: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
+    """Landmarks as they lie in pictures that `augment` has mirrored, moved and zoomed.
+
+    Args:
+        points: (B, L, 136), as of `sequences.points_of`.
+        recipe: how much of what.
+        draws: (6, B), those of the pictures.
+    """
+    points = points.unflatten(-1, (68, 2))
+    if recipe.flip:
+        mirrored = points[..., MIRRORED, :] * points.new_tensor([-1, 1])
+        points = torch.where(draws[0].view(-1, 1, 1, 1) < 0.5, mirrored, points)
+    if recipe.shift:
+        signed = 2 * draws - 1
+        zoom, move = 1 + recipe.shift * signed[1], (recipe.shift * signed[2:4]).T
+        points = (points - move[:, None, None]) / zoom.view(-1, 1, 1, 1)
+    return points.flatten(-2)
+
+
 def on_device(images: np.ndarray, device: torch.device) -> Tensor:
     """Crops or features on the device; on a CPU, and where a GPU has no room, memory-mapped."""
     tensor = torch.from_numpy(images)
@@ -107,7 +130,7 @@ def resident(crops: Crops, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def gather(images: Tensor, order: Tensor, device: torch.device) -> Iterator[Tensor]:
-    """Yield images[rows] on the device for each row of `order` (steps, B)."""
+    """Yield images[rows] on the device for each row of `order` (steps, B) or (steps, B, L)."""
     if images.device.type == device.type:
         for rows in order.to(device):
             yield images[rows]
@@ -126,11 +149,11 @@ def gather_in_blocks(
 
     Args:
         images: (N, ...) on the CPU.
-        order: (steps, B) int64 rows, on the CPU.
+        order: (steps, B) or (steps, B, L) int64 rows, on the CPU.
         device: where the batches go.
         pin: whether the buffers are pinned; needs CUDA.
     """
-    size = order.shape[1]
+    size = order[0].numel()
     steps = max(1, BLOCK_BYTES // (size * images[0].nbytes))
     shape = (steps * size, *images.shape[1:])
     buffers = [torch.empty(shape, dtype=images.dtype, pin_memory=pin) for _ in range(2)]
@@ -145,4 +168,5 @@ def gather_in_blocks(
         here = here.to(device, non_blocking=True)
         if event is not None:
             event.record()
-        yield from here.split(size)
+        for pictures in here.split(size):
+            yield pictures.view(*order.shape[1:], *images.shape[1:])

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-WIDE, NARROW = 1.25, 500  # a picture of such a shape and size is moved sideways on a phone
+WIDE = 700  # CSS pixels; on a phone, letters of a wider picture would be too small to read
 _PHOTO = 0.3  # a JPEG this much smaller than the PNG: drawn faces, not lines and letters
 _QUALITY = 88  # of a JPEG
 
@@ -26,7 +26,7 @@ def picture_tag(png: str, metadata: Mapping[str, Any]) -> str:
     known = metadata.get("image/png", metadata)  # IPython writes either
     kind, encoded, (width, height) = _smaller("".join(png.split()))
     shown = int(known.get("width") or width)
-    shape = "wide" if width > WIDE * height and shown > NARROW else "plain"
+    shape = "wide" if shown > WIDE else "plain"
     words = escaping.escape(re.sub("<[^>]*>", "", known.get("alt", "")))
     return (
         f'<img class="{shape}" src="data:image/{kind};base64,{encoded}" width="{shown}" '

@@ -13,6 +13,7 @@ from .errors import UserError
 from .fast import answers, take_step
 from .losses import density_weights
 from .recipes import Recipe, learning_rate
+from .sequences import Windows, rows_of
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -38,14 +39,18 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def predict(
-    model: nn.Module, images: Tensor, rows: np.ndarray, device: torch.device, batch_size: int = 128
+    model: nn.Module,
+    images: Tensor,
+    rows: np.ndarray | Windows,
+    device: torch.device,
+    batch_size: int = 128,
 ) -> np.ndarray:
     """Predictions for some rows of a uint8 image tensor.
 
     Args:
         model: maps (B, 3, S, S) to (B, 2); or, for images that are features already, (B, D).
         images: (N, S, S, 3) uint8, or (N, D) float32, on any device.
-        rows: (n,) row numbers.
+        rows: (n,) row numbers, or windows of n rows in all.
         device: where the model is.
         batch_size: images at a time; fewer where memory runs out.
 
@@ -61,7 +66,7 @@ def train_epoch(
     recipe: Recipe,
     images: Tensor,
     va: Tensor,
-    rows: np.ndarray,
+    rows: np.ndarray | Windows,
     epoch: int,
     seed: int,
     step: Callable[[Batch], Tensor] | None = None,
@@ -77,7 +82,7 @@ def epoch_losses(
     recipe: Recipe,
     images: Tensor,
     va: Tensor,
-    rows: np.ndarray,
+    rows: np.ndarray | Windows,
     epoch: int,
     seed: int,
     step: Callable[[Batch], Tensor] | None = None,
@@ -95,7 +100,8 @@ def epoch_losses(
         recipe: how to train.
         images: (N, S, S, 3) uint8 crops or (N, D) float features, on the device or not.
         va: (N, 2) labels, on the device.
-        rows: (n,) training rows; those that do not fill a last batch are left out of this epoch.
+        rows: (n,) training rows, or windows of them; those that do not fill a last batch are left
+            out of this epoch.
         epoch: 0-based.
         seed: of the training.
         step: takes a step and returns its error; by default `fast.take_step`.
@@ -103,32 +109,40 @@ def epoch_losses(
     Raises:
         UserError: fewer rows than a batch.
     """
+    in_windows = isinstance(rows, Windows)
     if len(rows) < recipe.batch_size:
+        what = f"windows of {rows.rows.shape[1]} frames" if in_windows else "training frames"
         raise UserError(
-            f"{len(rows)} training frames are fewer than one batch of {recipe.batch_size}; "
-            "use a smaller batch_size or more clips."
+            f"{len(rows)} {what} are fewer than one batch of {recipe.batch_size}; use a smaller "
+            "batch_size or more clips."
         )
     step = step or partial(take_step, model, optimizer, recipe)
     device = va.device
     epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     torch.manual_seed(epoch_seed)  # dropout
     generator = torch.Generator().manual_seed(epoch_seed)
-    order = torch.from_numpy(np.asarray(rows))[torch.randperm(len(rows), generator=generator)]
-    steps = len(order) // recipe.batch_size
-    order = order[: steps * recipe.batch_size].view(steps, recipe.batch_size)
+    steps = len(rows) // recipe.batch_size
+    shuffled = torch.randperm(len(rows), generator=generator)[: steps * recipe.batch_size]
+    shuffled = shuffled.view(steps, recipe.batch_size)
+    order = torch.from_numpy(np.asarray(rows.rows if in_windows else rows))[shuffled]
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
     labels = va[order.to(device)]
-    weights = [None] * steps
+    weights, points = [None] * steps, None
     if recipe.density_weighting:  # from the labels of the training rows, and of no others
-        mine = torch.from_numpy(np.asarray(rows)).to(device)
+        mine = torch.from_numpy(rows_of(rows)).to(device)
         weights = va.new_zeros(len(va))
         weights[mine] = density_weights(va[mine], recipe.density_weighting)
         weights = weights[order.to(device)]
+    if in_windows:
+        counts = torch.from_numpy(rows.counts / rows.counts.mean()).float()[shuffled].to(device)
+        weights = weights * counts if recipe.density_weighting else counts
+        points = rows.points
     losses = torch.zeros(steps, device=device)
     model.train()
     for i, pictures in enumerate(gather(images, order, device)):
         rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
         set_rate(optimizer, rate)
-        losses[i] = step(Batch(pictures, labels[i], draws[i], weights[i]))
+        joined = None if points is None else points[order[i].to(device)]
+        losses[i] = step(Batch(pictures, labels[i], draws[i], weights[i], joined))
     return distributed.summed(losses)

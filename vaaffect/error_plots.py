@@ -123,9 +123,9 @@ def error_in_all_groups(estimates: pd.DataFrame, metric: str = "RMSE") -> Figure
         for ax, trait in zip(line, traits, strict=True):
             of = (estimates["trait"] == trait) & (estimates["dimension"] == dimension)
             error_by_group(estimates[of], metric, ax)
-        line[0].set_ylabel(f"{metric} of {dimension} (labels in [−1, 1])")
+        line[0].set_ylabel(f"{metric} of {dimension}")
         line[0].set_ylim(bottom=min(0, line[0].get_ylim()[0]))
-    axs[0, 0].legend(fontsize="x-small", loc="lower left")
+    fig.legend(*axs[0, 0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
     label = estimates["test_corpus"].iloc[0]
-    fig.suptitle(f"Bars: 95 % intervals over people. {label}", fontsize="medium")
+    fig.suptitle(f"Labels in [−1, 1]; bars: 95 % intervals over people. {label}", fontsize="medium")
     return fig

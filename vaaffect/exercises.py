@@ -5,22 +5,29 @@ An exercise is three cells: its task; a cell tagged `answer`, which begins `# yo
 say what is wrong. While a `...` is left the check is green, so that an unanswered notebook runs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-def answered(*values: Any) -> bool:
-    """Whether something stands in place of every `...`; says so where it does not.
+def check(*answers: Any) -> Callable[[Callable[[], None]], None]:
+    """Run the function below at once; where a `...` is left, say so instead.
+
+    A function, so that a check's own names are not in the way of the student's.
 
     Args:
-        values: what the answer cell was to give a value to.
+        answers: what the answer cell was to give a value to.
     """
-    if any(value is ... for value in values):
-        print("Not answered yet.")
-        return False
-    return True
+
+    def run(body: Callable[[], None]) -> None:
+        if any(answer is ... for answer in answers):
+            print("Not answered yet.")
+        else:
+            body()
+
+    return run
 
 
 def numbers(value: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:

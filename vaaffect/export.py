@@ -17,7 +17,7 @@ import torch
 from .crops import MARGIN, crop_face
 from .errors import UserError
 from .inference import FromBytes, compile_openvino, openvino, openvino_model
-from .runs import load_model, read_config
+from .runs import load_model, read_config, refuse_clips
 from .simulator.circumplex import EMOTIONS, action_units
 from .simulator.face import Scene, render, sample_identity
 
@@ -51,8 +51,10 @@ def export_run(run: Path, out: Path) -> list[str]:
     kind = out.suffix.lower()
     if kind not in (".onnx", ".xml"):
         raise UserError(f"{out}: end the name in .onnx, or in .xml for OpenVINO IR.")
+    config = read_config(run)
+    refuse_clips(run, config)
     ov = openvino()
-    model, config = load_model(run), read_config(run)
+    model = load_model(run)
     size = config["image_size"]
     about = {key: text.replace("S, S", f"{size}, {size}") for key, text in _DESCRIPTION.items()}
     about |= {"run": run.name, "model": config["model"], "trained_on": config["data"]}

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from . import distributed
-from .batches import Batch, augment, to_input
+from .batches import Batch, augment, augment_points, to_input
 from .losses import loss_between, mse_loss
 from .recipes import Recipe
+from .sequences import Windows
 
 GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs to tell it what
 # What torch.compile is expected to change: (throughput's factor, seconds it takes). CUDA: 1.39 for
@@ -116,31 +117,41 @@ def worth_compiling(images: int, per_second: float, gain: float, seconds: float)
 
 @torch.inference_mode()
 def answers(
-    model: nn.Module, images: Tensor, rows: np.ndarray, device: torch.device, batch_size: int = 128
+    model: nn.Module,
+    images: Tensor,
+    rows: np.ndarray | Windows,
+    device: torch.device,
+    batch_size: int = 128,
 ) -> Tensor:
     """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
 
     Args:
-        model: maps pictures (B, 3, S, S), or features, to (B, D).
+        model: maps pictures (B, 3, S, S), or features, to (B, D); for windows, see
+            `sequences.ClipNetwork`.
         images: (N, S, S, 3) uint8 or (N, F) float32, on any device.
-        rows: (n,) row numbers.
+        rows: (n,) row numbers, or windows of n rows in all.
         device: where the model is.
         batch_size: images at a time; halved where memory runs out.
     """
     model.eval()
-    chosen = torch.from_numpy(np.asarray(rows, np.int64)).to(images.device)
+    in_windows = isinstance(rows, Windows)
+    chosen = torch.from_numpy(np.asarray(rows.rows if in_windows else rows, np.int64))
+    batch_size = max(1, batch_size // chosen[0].numel())  # from here on, units
     done, parts = 0, []
     while done < len(chosen):
         try:
-            x = as_input(images[chosen[done : done + batch_size]].to(device))
+            some = chosen[done : done + batch_size]
+            inputs = [as_input(images[some.to(images.device)].to(device))]
+            if in_windows:
+                inputs.append(rows.points[some.to(device)])
             with autocast(device):
-                parts.append(model(x).float())
+                parts.append(model(*inputs).float())
             done += batch_size
         except (RuntimeError, MemoryError) as error:
             if batch_size == 1 or not is_out_of_memory(error):
                 raise
             batch_size //= 2
-    return torch.cat(parts)
+    return rows.in_order(torch.cat(parts)) if in_windows else torch.cat(parts)
 
 
 def as_input(images: Tensor) -> Tensor:
@@ -149,7 +160,7 @@ def as_input(images: Tensor) -> Tensor:
 
 
 def take_step(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[..., Tensor],
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     batch: Batch,
@@ -176,11 +187,14 @@ def take_step(
     whole = len(batch.va)
     # All of it, unless several processes share the batch (torchrun).
     for part in batch.rows(distributed.share(whole)).split(parts):
-        x = as_input(part.images)
-        if x.ndim == 4:  # pictures
-            x = augment(x, recipe, part.draws)
-        with autocast(x.device):
-            pred = model(x).float()
+        inputs = [as_input(part.images)]
+        if inputs[0].ndim == 4:  # pictures
+            draws = part.draws.repeat_interleave(len(inputs[0]) // len(part.va), 1)
+            inputs[0] = augment(inputs[0], recipe, draws)
+        if part.points is not None:
+            inputs.append(augment_points(part.points, recipe, part.draws))
+        with autocast(part.va.device):
+            pred = model(*inputs).float()
         share = len(part.va) / whole
         loss = loss_between(pred, part.va, recipe.loss, part.weights) * share
         loss.backward()

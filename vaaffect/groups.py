@@ -67,6 +67,7 @@ TURN = Trait("pose", "of half a face's width, nose off the middle", (0.15, 0.3),
              ("frontal", "turned", "far turned"), "frontal")  # fmt: skip
 TRAITS: Mapping[str, Trait] = {"skin": SKIN, "age": AGE, "turned": POSE, "turn": TURN}
 
+FEWEST = 5  # people; of fewer, an interval says nothing
 METRICS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "RMSE": FROM_MOMENTS["RMSE"],
     "CCC": FROM_MOMENTS["CCC"],
@@ -129,7 +130,8 @@ def by_group(
     Returns:
         GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC, bias:
         predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
-        frames are left out; with one person, low and high are nan.
+        frames are left out; with fewer than FEWEST people, low and high are nan. CCC is nan for who
+        answers the same to every face of a fold, whatever the folds' answers are.
 
     Raises:
         UserError: a frame has no group.
@@ -138,13 +140,8 @@ def by_group(
     for head, trait, found in _estimates(predictions, groups, resamples, seed):
         spans = trait.spans()
         for (group, metric), estimate in found.items():
-            low, high = interval(
-                estimate.value,
-                estimate.samples,
-                estimate.people - 1,
-                metric if metric in FROM_MOMENTS else None,
-                level,
-            )
+            scale = metric if metric in FROM_MOMENTS else None
+            low, high = _interval(estimate.value, estimate.samples, estimate.people, scale, level)
             what = {"trait": trait.name, "group": group, "span": spans[group]}
             what |= {"metric": metric, "value": estimate.value, "low": low, "high": high}
             rows.append(head | what | {"subjects": estimate.people, "frames": estimate.frames})
@@ -171,7 +168,8 @@ def between_groups(
 
     Returns:
         GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
-        reference), low, high, decided (the interval leaves 0 out), subjects (of the smaller group).
+        reference), low, high, decided (the interval leaves 0 out), subjects (of the smaller group;
+        with fewer than FEWEST there is no interval, and nothing is decided).
     """
     rows = []
     for head, trait, found in _estimates(predictions, groups, resamples, seed):
@@ -181,7 +179,7 @@ def between_groups(
                 continue
             people = min(one.people, other.people)
             value = one.value - other.value
-            low, high = interval(value, one.samples - other.samples, people - 1, None, level)
+            low, high = _interval(value, one.samples - other.samples, people, None, level)
             what = {"trait": trait.name, "compared": trait.compared, "reference": trait.reference}
             what |= {"metric": metric, "difference": value, "low": low, "high": high}
             rows.append(head | what | {"decided": bool(low > 0 or high < 0), "subjects": people})
@@ -195,7 +193,9 @@ def gaps_in_words(gaps: pd.DataFrame) -> str:
     Args:
         gaps: as of `between_groups`, of networks; models named as people write them.
     """
-    gaps = gaps[gaps["difference"].notna()]
+    gaps = gaps[gaps["low"].notna()]
+    if gaps.empty:
+        return f"No two groups have {FEWEST} people each, so that nothing can be compared."
     decided = gaps[gaps["decided"]]
     people = gaps.groupby("trait", sort=False)["subjects"].min()
     sizes = ", ".join(f"{count} for {trait}" for trait, count in people.items())
@@ -238,6 +238,8 @@ def _estimates(
         for key in keys:
             for dimension in DIMENSIONS:
                 head = dict(zip(GROUP, group, strict=True)) | {"dimension": dimension}
+                answers = of_model.groupby("fold")[f"{dimension}_pred"]
+                blind = answers.nunique().max() == 1  # folds differ, which is no agreement
                 found = {}
                 for name in TRAITS[key].groups:
                     here = of_model[of_model[key] == name]
@@ -248,8 +250,18 @@ def _estimates(
                     samples = drawn @ sums
                     for metric, of in METRICS.items():
                         value = float(of(sums.sum(axis=0)))
+                        if metric == "CCC" and blind:
+                            value = float("nan")
                         found[name, metric] = _Estimate(value, of(samples), *sizes)
                 yield head, TRAITS[key], found
+
+
+def _interval(
+    value: float, samples: np.ndarray, people: int, name: str | None, level: float
+) -> tuple[float, float]:
+    if people < FEWEST:
+        return float("nan"), float("nan")
+    return interval(value, samples, people - 1, name, level)
 
 
 def _by_person(rows: pd.DataFrame, dimension: str, people: np.ndarray) -> np.ndarray:

@@ -33,6 +33,12 @@ REGIONS = {
     "inner lip": slice(60, 68),
 }
 OUTER_EYE_CORNERS = (36, 45)
+# Point i of a mirrored face is point MIRRORED[i] of the face.
+MIRRORED = [
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+]  # fmt: skip
 
 VERSION = 1  # change it when the same pictures would give other landmarks
 

@@ -15,9 +15,10 @@ import torch
 from .crops import crop_face, face_box
 from .errors import UserError
 from .inference import Network, build_network
+from .models import backbone_of
 from .paths import RUNS, runs_folder
 from .pictures import as_rgb
-from .runs import is_finished, load_model, read_config, read_done
+from .runs import is_finished, load_model, read_config, read_done, refuse_clips
 from .tracking import Faces, FacesTracker, KnownFaces
 
 Tracker = FacesTracker | KnownFaces
@@ -75,7 +76,9 @@ class Predictor:
         Raises:
             UserError: the run holds no model or is damaged; unknown backend or device.
         """
-        size = read_config(run)["image_size"]
+        config = read_config(run)
+        refuse_clips(run, config)
+        size = config["image_size"]
         return cls(build_network(load_model(run), size, backend, device), size, tracker)
 
     @property
@@ -181,7 +184,9 @@ def find_run(name: str) -> Path:
 
 
 def _with_model(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob("*/model.pt"))
+    """The runs in a folder whose model was kept and reads pictures."""
+    kept = sorted(path.parent for path in folder.glob("*/model.pt"))
+    return [run for run in kept if backbone_of(read_config(run)["model"]) is None]
 
 
 def _known(*folders: Path) -> str:

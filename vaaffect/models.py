@@ -17,6 +17,7 @@ from torchvision import models as zoo
 
 from .errors import UserError
 from .files import sha256_of
+from .sequences import ClipNetwork
 
 OURS = ("resnet10", "vgg_tiny_bn")  # members of the two families small enough for tests
 # How people write the names of families; a longer one comes before its beginning.
@@ -38,6 +39,11 @@ def _display_name(name: str) -> str:
 
 # Display name of each model; the colour of a family is the same in every figure.
 NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
+# Networks that read clips, by the name of what looks at each picture: see `sequences.py`.
+CLIP, CLIP_LSTM = "affwildnet_", "affwildnet_lstm_"
+NAMES |= {CLIP + name: f"AffWildNet's shape, {shown}" for name, shown in NAMES.items()} | {
+    CLIP_LSTM + name: f"AffWildNet's shape, LSTM, {shown}" for name, shown in NAMES.items()
+}
 V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
 
 
@@ -59,7 +65,7 @@ def build_model(
     would forbid negative answers.
 
     Args:
-        name: one of NAMES.
+        name: one of NAMES. Those that begin with CLIP read clips, as `sequences.ClipNetwork`.
         weights: "imagenet" loads torchvision's weights (all but the head); None starts from
             torchvision's random initialisation under the current torch seed.
         image_size: S. A transformer is built for it. An untrained VGG below 224 is too:
@@ -73,8 +79,13 @@ def build_model(
     """
     if name not in NAMES:
         near = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(NAMES)}."
+        known = ", ".join(known for known in NAMES if backbone_of(known) is None)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"one of {known}."
         raise UserError(f"unknown model {name!r}; {hint}")
+    if (backbone := backbone_of(name)) is not None:
+        seeing = build_model(backbone, weights, image_size, load)
+        features = _drop_fully_connected(seeing)
+        return ClipNetwork(seeing, features, "lstm" if name.startswith(CLIP_LSTM) else "gru")
     if weights not in (None, "imagenet"):
         raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
     if weights and (name in OURS or V1 not in zoo.get_model_weights(name).__members__):
@@ -178,6 +189,22 @@ def _with_two_outputs(model: nn.Module) -> nn.Module:
     return model
 
 
+def backbone_of(name: str) -> str | None:
+    """What looks at each picture in a network that reads clips; None for other networks."""
+    prefix = next((p for p in (CLIP_LSTM, CLIP) if name.startswith(p)), None)
+    return None if prefix is None else name.removeprefix(prefix)
+
+
+def _drop_fully_connected(model: nn.Module) -> int:
+    """Take out the fully connected layers, from the first to the last; returns what they read."""
+    name = _head_part(model)
+    part = getattr(model, name)
+    layers = [*part.children()] if isinstance(part, nn.Sequential) else [part]
+    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+    setattr(model, name, nn.Sequential(*layers[:first]))
+    return layers[first].in_features
+
+
 def head_of(model: nn.Module) -> nn.Module:
     """The last layer: it maps the features of a picture to valence and arousal."""
     return model.get_submodule(head_name(model))
@@ -190,9 +217,13 @@ def put_head(model: nn.Module, head: nn.Module) -> None:
 
 def head_name(model: nn.Module) -> str:
     """Where the last layer is, as its weights are called; families call it differently."""
-    name = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+    name = _head_part(model)
     part = getattr(model, name)
     return f"{name}.{[*part._modules][-1]}" if isinstance(part, nn.Sequential) else name
+
+
+def _head_part(model: nn.Module) -> str:
+    return next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
 
 
 def start_from(network: nn.Module, start: Start) -> None:
@@ -204,7 +235,12 @@ def start_from(network: nn.Module, start: Start) -> None:
     if not start.path.exists() or sha256_of(start.path) != start.sha256:
         raise UserError(f"{start.path}: is damaged; delete {start.path.parent} and run again.")
     weights = torch.load(start.path, map_location="cpu", weights_only=True)
-    head = {f"{head_name(network)}.{of}" for of in ("weight", "bias")}
+    if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
+        network, head = network.backbone, set()
+        part, kept = f"{_head_part(network)}.", network.state_dict()
+        weights = {k: v for k, v in weights.items() if k in kept or not k.startswith(part)}
+    else:
+        head = {f"{head_name(network)}.{of}" for of in ("weight", "bias")}
     try:
         found = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # shapes differ

@@ -26,7 +26,7 @@ from .epochs import build_optimizer, train_epoch
 from .errors import UserError
 from .fast import answers, autocast_dtype, default_device, keep_freed_memory
 from .files import held, read_manifest, sha256_of, write_atomically
-from .models import Start, build_model, head_name, head_of, put_head
+from .models import Start, backbone_of, build_model, head_name, head_of, put_head
 from .progress import report_epoch
 from .recipes import Recipe
 
@@ -46,7 +46,8 @@ def starts(
     """What each training starts from whose recipe's weights are "pretext".
 
     Args:
-        recipes: (model, recipe) pairs.
+        recipes: (model, recipe) pairs. A network that reads clips starts from its backbone's
+            weights; they are those of the backbone itself where it is among the pairs.
         world: whose faces, fields of simulator.worlds.WildWorld.
         epochs: of the pretext training.
         folder: in which sets of weights are kept.
@@ -63,19 +64,23 @@ def starts(
     if not asked:
         return {}
     faces = pretext_crops(world, int(apart[0].images.shape[1]))
-    return {
-        (model, recipe.name): pretrain(
-            model, pretext_recipe(recipe, epochs), faces, folder, apart=apart, seed=seed
+    own = dict(reversed(asked))
+    started = {}
+    for model, recipe in asked:
+        seeing = backbone_of(model) or model
+        how = recipe if seeing == model else own.get(seeing, recipe)
+        started[model, recipe.name] = pretrain(
+            seeing, pretext_recipe(how, epochs), faces, folder, apart=apart, seed=seed
         )
-        for model, recipe in asked
-    }
+    return started
 
 
 def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     """A recipe's optimizer on the pretext task: from random weights, pictures neither mirrored nor
-    moved, since the landmarks would have to follow."""
+    moved, since the landmarks would have to follow. Of a recipe for clips, as many pictures."""
     return replace(
-        recipe, name="pretext", epochs=epochs, weights="none", trained="all", stop="epochs",
+        recipe, batch_size=recipe.batch_size * recipe.sequence, sequence=1,
+        name="pretext", epochs=epochs, weights="none", trained="all", stop="epochs",
         flip=False, shift=0.0, loss="mse", density_weighting=0.0, dropout=None, averaging="none",
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from .errors import UserError
 from .losses import LOSSES
+from .models import CLIP, backbone_of
 from .predictions import FROM_SCRATCH
 
 _CHOICES = {
@@ -50,6 +51,8 @@ class Recipe:
         window: epochs over which "converged" averages the training loss.
         min_gain: share by which that average must fall from one window to the next.
         patience: epochs that "early" waits for a smaller validation error.
+        sequence: frames that the network reads one after the other, for a network that remembers
+            (`sequences.py`); then batch_size counts such sequences. 1 for one that reads pictures.
         loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
         density_weighting: how much more rare labels count, from 0 (all alike) to 1 (inversely to
             how common they are in the plane), see `losses.density_weights`.
@@ -85,14 +88,15 @@ class Recipe:
     dropout: float | None = None
     averaging: str = "none"
     decay: float = 0.99
+    sequence: int = 1
 
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():
             if getattr(self, key) not in known:
                 choices = ", ".join(f'"{choice}"' for choice in known)
                 raise UserError(f"unknown {key} {getattr(self, key)!r}; use one of {choices}.")
-        if self.epochs < 1 or self.batch_size < 2:
-            raise UserError("a recipe needs epochs >= 1 and batch_size >= 2.")
+        if self.epochs < 1 or self.batch_size < 2 or self.sequence < 1:
+            raise UserError("a recipe needs epochs >= 1, batch_size >= 2 and sequence >= 1.")
         if self.window < 1 or self.patience < 1 or not 0 <= self.min_gain < 1:
             raise UserError("a recipe needs window >= 1, patience >= 1 and 0 <= min_gain < 1.")
         if not 0 <= self.density_weighting <= 1:
@@ -117,14 +121,46 @@ def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
     """The recipe of one model: `base` with what `per_model[model]` changes.
 
     Raises:
-        UserError: a key that no recipe has.
+        UserError: a key that no recipe has, or a piece that does not fit the model.
     """
     values = base | per_model.get(model, {})
     unknown = set(values) - set(Recipe.__dataclass_fields__)
     if unknown:
         known = ", ".join(Recipe.__dataclass_fields__)
         raise UserError(f"unknown recipe key {sorted(unknown)[0]!r}; a recipe has: {known}.")
-    return replace(Recipe(), **values)
+    recipe = replace(Recipe(), **values)
+    check_fits(model, recipe)
+    return recipe
+
+
+def check_fits(model: str, recipe: Recipe) -> None:
+    """Refuse a recipe whose pieces do not fit a network.
+
+    Raises:
+        UserError: sequences for a network that reads pictures, or none for one that reads clips;
+            or, for the latter, features computed once or a mean of weights.
+    """
+    backbone = backbone_of(model)
+    if backbone is None and recipe.sequence > 1:
+        raise UserError(
+            f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
+            f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
+        )
+    if backbone is not None and recipe.sequence < 2:
+        raise UserError(
+            f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet "
+            "reads 80)."
+        )
+    if backbone is not None and recipe.averaging != "none":
+        raise UserError(
+            f"{model} reads clips, and the mean of weights (recipe {recipe.name!r}, averaging "
+            f"{recipe.averaging!r}) is made for networks that read pictures; leave averaging out."
+        )
+    if backbone is not None and recipe.trained == "head":
+        raise UserError(
+            f"{model} learns as a whole, and recipe {recipe.name!r} trains the head alone; set "
+            'trained to "all", or take a network that reads pictures.'
+        )
 
 
 def recipes_for(

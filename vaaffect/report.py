@@ -92,7 +92,9 @@ def _unfair(record: Record) -> str:
     if not record.has("04_group_gaps"):
         return ""
     gaps = record.table("04_group_gaps")
-    gaps = gaps[gaps["model"].isin(record.networks())]
+    gaps = gaps[gaps["model"].isin(record.networks()) & gaps["low"].notna()]
+    if gaps.empty:
+        return ""
     traits = listed(list(dict.fromkeys(gaps["trait"])))
     return (
         f"Between the ends of {traits}, {int(gaps['decided'].sum())} of {len(gaps)} differences in "
@@ -107,8 +109,8 @@ def verdicts(record: Record) -> str:
     for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED):
         names = list(dict.fromkeys(of.loc[of["verdict"] == verdict, "claim"]))
         if names:
-            parts.append(f"{verdict}: {listed(names)}")
-    return f"Of the thesis's claims, on these data, are {'; '.join(parts)}."
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return f"Of the thesis's claims, on these data, {'; '.join(parts)}."
 
 
 def data(record: Record) -> str:

@@ -24,7 +24,7 @@ from . import distributed
 from .adapt import adapt
 from .errors import UserError
 from .files import sha256_of, sync, write_atomically
-from .models import build_model
+from .models import backbone_of, build_model
 from .recipes import Recipe
 
 
@@ -173,6 +173,19 @@ def load_model(run: Path) -> nn.Module:
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
     # It reads pictures as they were normalised in its training.
     return adapt(model, Recipe(**config["recipe"]), config["model"]).eval()
+
+
+def refuse_clips(run: Path, config: dict) -> None:
+    """Refuse a network that reads clips where single pictures are to be read.
+
+    Raises:
+        UserError: the run's network is such a one.
+    """
+    if backbone_of(config["model"]) is not None:
+        raise UserError(
+            f"{run}: holds {config['model']}, which reads clips with their landmarks; choose a run "
+            "of a network that reads pictures."
+        )
 
 
 def read_history(run: Path) -> pd.DataFrame:

@@ -43,7 +43,7 @@ from .models import Start, build_model, head_of, put_head, start_from
 from .paths import FEATURES
 from .predictions import prediction_table
 from .progress import report_epoch
-from .recipes import Recipe, reason_to_stop, recipe_for, recipes_for
+from .recipes import Recipe, check_fits, reason_to_stop, recipe_for, recipes_for
 from .runs import (
     begin_run,
     finish_run,
@@ -56,6 +56,7 @@ from .runs import (
     write_history,
     write_memory,
 )
+from .sequences import Windows, check_length, rows_of, units
 from .splits import Split, assert_disjoint
 
 # Beside its own, the names that whoever writes a loop by hand needs too.
@@ -190,11 +191,15 @@ def train(
 
     Raises:
         AssertionError: the split's parts share what its `by` says they do not.
-        UserError: fewer training rows than a batch, weights that cannot be had, training diverged,
+        UserError: fewer training rows than a batch, no clip as long as a sequence, a recipe that
+            does not fit the model, weights that cannot be had, training diverged,
             crops of `elsewhere` of another size, damaged features, or memory that does not suffice
             for two images at a time.
     """
     assert_disjoint(split, crops.frames)
+    check_fits(model_name, recipe)
+    if recipe.sequence > 1:
+        check_length(crops, split.train, recipe.sequence)
     for other in elsewhere:
         if other.images.shape[1:] != crops.images.shape[1:]:
             raise UserError(
@@ -227,10 +232,13 @@ def train(
         while state is None:
             state = _start(model_name, recipe, crops, seed, device, run, start)
             images, va = on_device(source(state, crops), device), _labels(crops, device)
+            train_rows, val_rows = (
+                units(crops, rows, recipe.sequence, device) for rows in (split.train, split.val)
+            )
             what = f"{model_name} fold {split.fold}"
             try:
                 _fit(
-                    state, recipe, images, va, split, seed, run, what,
+                    state, recipe, images, va, train_rows, val_rows, seed, run, what,
                     checkpoint_seconds, after_epoch,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
@@ -250,7 +258,12 @@ def train(
 
         def table_of(c: Crops, rows: np.ndarray) -> pd.DataFrame:
             return prediction_table(
-                predict(state.model, torch.from_numpy(source(state, c)), rows, device),
+                predict(
+                    state.model,
+                    torch.from_numpy(source(state, c)),
+                    units(c, rows, recipe.sequence, device),
+                    device,
+                ),
                 c,
                 rows,
                 model=model_name,
@@ -331,7 +344,8 @@ def _fit(
     recipe: Recipe,
     images: Tensor,
     va: Tensor,
-    split: Split,
+    train_rows: np.ndarray | Windows,
+    val_rows: np.ndarray | Windows,
     seed: int,
     run: Path,
     what: str,
@@ -341,7 +355,7 @@ def _fit(
     """Train epoch after epoch until the recipe says stop; `state` follows."""
     model, progress, device = state.model, state.progress, va.device
     divided = read_memory(run)
-    truth = va[torch.from_numpy(split.val).to(device)].cpu().numpy()
+    truth = va[torch.from_numpy(rows_of(val_rows)).to(device)].cpu().numpy()
     step, step_is_for = None, None
     written = time.monotonic()
     while reason_to_stop(recipe, progress.history) is None:
@@ -350,7 +364,7 @@ def _fit(
         if step_is_for != (parts, progress.compiled):
             step, step_is_for = _step(state, recipe, parts, device), (parts, progress.compiled)
         loss = train_epoch(
-            model, state.optimizer, recipe, images, va, split.train, progress.epoch, seed, step
+            model, state.optimizer, recipe, images, va, train_rows, progress.epoch, seed, step
         )
         if not np.isfinite(loss):
             raise UserError(
@@ -360,9 +374,9 @@ def _fit(
         judged = model
         if state.average is not None:
             state.average.after_epoch(progress.epoch + 1)
-            state.average.renew_statistics(images, split.train, device)
+            state.average.renew_statistics(images, train_rows, device)
             judged = state.average.current
-        error = predict(judged, images, split.val, device) - truth
+        error = predict(judged, images, val_rows, device) - truth
         val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
@@ -385,8 +399,8 @@ def _fit(
         report_epoch(what, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
         if progress.epoch == 1 and recipe.batch_size > GRAPH_UP_TO:
             gain, cost = COMPILING[device.type]
-            rate = len(split.train) / seconds
-            worth = worth_compiling(left * len(split.train), rate, gain, cost)
+            rate = len(train_rows) / seconds
+            worth = worth_compiling(left * len(train_rows), rate, gain, cost)
             progress.compiled = distributed.from_first(worth)
         last = reason_to_stop(recipe, progress.history) is not None
         old = time.monotonic() - written >= checkpoint_seconds
@@ -408,7 +422,8 @@ def _step(
     forward = torch.compile(state.model) if state.progress.compiled else state.model
     step = partial(take_step, forward, state.optimizer, recipe, parts=parts)
     alone = distributed.count() == 1  # a graph would have to record what processes exchange
-    if device.type == "cuda" and alone and parts == 1 and recipe.batch_size <= GRAPH_UP_TO:
+    small = recipe.batch_size * recipe.sequence <= GRAPH_UP_TO
+    if device.type == "cuda" and alone and parts == 1 and small:
         step = FixedStep(step, state.model, state.optimizer, record=True)
     return step if state.average is None else partial(_averaged_step, step, state.average)
 
@@ -437,11 +452,12 @@ def _divide_batches(run: Path, model_name: str, recipe: Recipe, epoch: int, why:
     """Double the number of parts from this epoch on, say so, and write it down.
 
     Raises:
-        UserError: a part would be a single image, by which batch normalisation cannot normalise.
+        UserError: a part would be a single image, by which batch normalisation cannot normalise, or
+            less than a sequence.
     """
     divided = read_memory(run)
     parts = 2 * _parts(divided, epoch)
-    if recipe.batch_size // parts < 2:
+    if recipe.batch_size * recipe.sequence // parts < max(2, recipe.sequence):
         raise UserError(
             f"{run}: memory does not suffice to train {model_name} on even two or three images at "
             f"a time ({why}); use a smaller SIZE, a smaller model, or a machine with more memory."
