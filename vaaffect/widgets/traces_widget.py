@@ -139,9 +139,7 @@ class Traces(Interactive):
 
     def _moved(self, shifts: Any) -> dict[str, Trace]:
         if not isinstance(shifts, Mapping) or not set(shifts) <= set(self._traces):
-            raise UserError(
-                f"{shifts!r} is no shift by rater; there are {', '.join(self.raters)}."
-            )
+            raise UserError(f"{shifts!r} is no shift by rater; there are {', '.join(self.raters)}.")
         by = {name: number_of(shifts.get(name, 0.0), f"the shift of rater {name}")
               for name in self._traces}  # fmt: skip
         if any(abs(shift) > FARTHEST + 1e-9 for shift in by.values()):
