@@ -39,7 +39,7 @@ def path(request):
 
 def test_the_notebooks_of_the_study_are_there():
     study = ["00", "01", "02", "03", "04", "05", "06", "99"]
-    assert [source.stem[:2] for source in SOURCES] == [*study, "p1", "p2"]
+    assert [source.stem[:2] for source in SOURCES] == [*study, "p1", "p2", "p3"]
 
 
 def test_format_kernel_and_no_outputs(path):

@@ -58,7 +58,7 @@ def networks_reach_the_state_of_the_art(
     """H1: networks do at least as well as the best methods before them.
 
     Args:
-        predictions: a row per frame, of networks and of the methods of the thesis's reference [7]
+        predictions: a row per frame, of networks and of the methods of [7] and [17]
             on the same folds.
         networks, classical: names of models.
         wild: label of the corpus in the wild.
@@ -78,7 +78,7 @@ def networks_reach_the_state_of_the_art(
     return _claim(
         "H1",
         "Finetuned networks reach the state of the art in the wild (tables 1 and 2)",
-        f"PCC of the best network ({best}) - PCC of the best method of [7] ({rival}), same folds, "
+        f"PCC of the best network ({best}) - best PCC of [7] and [17] ({rival}), same folds, "
         "mean of both dimensions",
         *_average(found),
         wild,

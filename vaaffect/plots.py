@@ -22,7 +22,7 @@ from .tables import model_name, number, row_name
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
 READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
 GREY = "#7f7f7f"
-_FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7"}
+_FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
 _CORPORA = {NAMES["afew-va"]: "#E69F00", NAMES["semaine"]: "#56B4E9"}
 MAX_POINTS = 2000  # more would only be ink
 

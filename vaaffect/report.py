@@ -109,8 +109,8 @@ def verdicts(record: Record) -> str:
     for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED):
         names = list(dict.fromkeys(of.loc[of["verdict"] == verdict, "claim"]))
         if names:
-            parts.append(f"{verdict}: {listed(names)}")
-    return f"Of the thesis's claims, on these data, are {'; '.join(parts)}."
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return f"Of the thesis's claims, on these data, {'; '.join(parts)}."
 
 
 def data(record: Record) -> str:

@@ -338,6 +338,13 @@ def test_a_start_is_dragged_over_the_surface_and_the_path_follows(page):
     page.keyboard.press("ArrowRight")
     wait_until(page, lambda: np.allclose(walk()["start"][0], -0.76, atol=0.02), 5, "arrow keys")
 
+    # The slider's arrow keys are its own: the notebook would go to the heading above.
+    active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    cell, momentum = page.evaluate(active), page.get_by_label("Momentum")
+    for key, value in (("ArrowLeft", "0.89"), ("ArrowUp", "0.9")):
+        momentum.press(key)
+        assert momentum.input_value() == value and page.evaluate(active) == cell, key
+
     before = walk()
     page.get_by_label("Form").select_option("as written (3.9)")
     wait_until(page, lambda: walk()["end"] != before["end"], 5, "the other momentum")

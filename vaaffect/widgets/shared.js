@@ -28,6 +28,8 @@ function signed(value) {
 function prepare(model, el) {
   el.classList.add("va-widget");
   el.dataset.lmSuppressShortcuts = "true";
+  // That keeps most away, but not the arrows, by which the notebook goes to the heading above.
+  el.addEventListener("keydown", (event) => event.stopPropagation());
   for (const [name, value] of Object.entries(model.get("colours"))) {
     el.style.setProperty(`--va-base-${name}`, value);
   }
@@ -183,7 +185,6 @@ function draggable(root, mark, { to, by, home }) {
     const step = steps[event.key];
     if (!step && event.key !== "Home") return;
     event.preventDefault();
-    event.stopPropagation();
     const size = event.shiftKey ? 4 : 1;
     if (step) by(size * step[0], size * step[1]);
     else home();
