@@ -21,6 +21,7 @@ from vaaffect import execution, html, widgets
 from vaaffect.descent import Surface
 from vaaffect.errors import UserError
 from vaaffect.features import geometry
+from vaaffect.semaine import Trace
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, render, sample_identity
 from vaaffect.widgets import base
@@ -418,3 +419,61 @@ def test_the_modules_are_whole_and_load_nothing():
         assert module.count("export default") == 1 and "import " not in module
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|localhost|\$)", module)
     assert "url(" not in widgets.Camera._css
+
+
+@pytest.fixture(scope="module")
+def hands() -> widgets.Traces:
+    """Four raters of one feeling: two as it is, one a second late, one shifted and bolder."""
+    time = np.arange(0, 20, 0.02)
+    feeling = 0.4 * np.sin(time) + 0.2 * np.sin(2.3 * time)
+    late = np.interp(time - 1, time, feeling)
+    said = {"1": feeling, "2": feeling + 0.02, "3": late, "4": 0.2 + 1.2 * feeling}
+    of = [Trace(name, time, value) for name, value in said.items()]
+    return widgets.traces(of, "valence", np.arange(0, 20, 0.1), "drawn (simulated)")
+
+
+def test_moving_a_late_rater_back_makes_all_agree(hands):
+    before = hands.agreement().set_index("rater")
+    after = hands.agreement({"3": -1.0}).set_index("rater")
+    assert before["PCC"]["3"] < 0.8 and after["PCC"]["3"] > 0.999
+    assert (after["PCC"] >= before["PCC"]).all()  # the others' mean is clearer too
+    assert after["PCC"]["4"] > 0.999 and after["CCC"]["4"] < 0.9  # CCC sees gain and offset
+    assert hands.best_shifts()["3"] == -1.0
+
+
+def test_a_rater_switched_off_is_in_nobodys_mean(hands):
+    table = hands.agreement(on=["1", "2"]).set_index("rater")
+    assert table["PCC"]["1"] > 0.9999 and list(table["on"]) == [True, True, False, False]
+    alone = hands.agreement(on=["1"]).set_index("rater")
+    assert np.isnan(alone["CCC"]["1"]) and alone["CCC"]["2"] > 0.99
+
+
+def test_the_page_gets_what_python_computes(hands):
+    page = Page(hands)
+    answer = page.ask("mix", shifts={"3": -1.0}, on=["1", "3"])
+    table = hands.agreement({"3": -1.0}, ["1", "3"]).set_index("rater")
+    for name, (pcc, ccc) in answer["rows"].items():
+        assert (pcc, ccc) == pytest.approx(tuple(table.loc[name, ["PCC", "CCC"]]), abs=1e-4)
+    mean = np.array(answer["mean"], float)
+    both = np.array([answer["lines"]["1"], answer["lines"]["3"]], float)
+    np.testing.assert_allclose(mean, np.nanmean(both, axis=0), atol=2e-4)
+    nobody = page.ask("mix", shifts={}, on=[])
+    assert nobody["mean"] == [] and nobody["whole"] == [None, None]
+
+
+def test_shifts_and_raters_that_are_none_are_refused(hands):
+    page = Page(hands)
+    for bad in ({"shifts": {"9": 1}}, {"shifts": None}, {"shifts": {"1": "x"}}):
+        assert "failed" in page.ask("mix", on=["1"], **bad)
+    assert "at most 2 seconds" in page.ask("mix", shifts={"1": 3}, on=["1"])["failed"]
+    assert "no raters" in page.ask("mix", shifts={}, on=["9"])["failed"]
+    one = Trace("1", np.arange(3.0), np.zeros(3))
+    for few in ([one], [one, one]):
+        with pytest.raises(UserError, match="two raters"):
+            widgets.traces(few, "valence", np.arange(3.0), "drawn")
+
+
+def test_traces_have_a_static_picture(hands):
+    page = hands.static_html()
+    assert html.external_loads(page) == [] and "drawn (simulated)" in page
+    assert hands._repr_mimebundle_()[0]["text/html"] == page

@@ -76,6 +76,16 @@ descent = widgets.descent(bowl, start=(0.8, -0.6), lr=0.1, momentum=0.9, steps=6
 descent
 """,
     "walk": 'print("WALK", json.dumps({"path": descent.path.tolist(), **descent.settings}))',
+    "traces": """
+from vaaffect.semaine import Trace
+
+clock = np.arange(0, 20, 0.02)
+feeling = 0.4 * np.sin(clock) + 0.2 * np.sin(2.3 * clock)
+said = {"1": feeling, "2": 0.6 * feeling + 0.1, "3": np.interp(clock - 1, clock, feeling)}
+said = [Trace(name, clock, value) for name, value in said.items()]
+traces = widgets.traces(said, "valence", np.arange(0, 20, 0.1), "drawn (simulated)")
+traces
+""",
     "where": 'print("WHERE", json.dumps([plane.va.tolist(), plane.reading.tolist()]))',
 }
 

@@ -404,3 +404,29 @@ def show_camera(page: Page) -> None:
     run_cell(page, "imports")
     run_cell(page, "camera")
     page.wait_for_selector(".va-widget .va-start")
+
+
+def test_traces_are_shifted_and_averaged(page):
+    run_cell(page, "traces")
+    widget = page.locator(".va-widget:has(.va-traces)")
+    widget.locator("xpath=self::*[@data-mixed]").wait_for()
+    widget.scroll_into_view_if_needed()
+
+    def mixed() -> dict:
+        return json.loads(widget.get_attribute("data-mixed"))
+
+    before = mixed()
+    picture(page, "traces_before", ".va-widget:has(.va-traces)")
+    slider = widget.locator(".va-shift-3")
+    slider.fill("-1")
+    wait_until(page, lambda: mixed()["shifts"]["3"] == -1, 10, "the third rater moved")
+    wait_until(page, lambda: mixed()["rows"]["3"][0] > 0.99, 10, "agreement follows")
+    assert before["rows"]["3"][0] < 0.8
+    assert slider.locator("xpath=../output").inner_text() == "−1.0 s"
+    widget.locator(".va-on-2").uncheck()
+    wait_until(page, lambda: mixed()["on"] == ["1", "3"], 10, "the second rater is off")
+    wait_until(page, lambda: mixed()["rows"]["3"][1] > 0.99, 10, "concordance follows")
+    assert widget.locator(".va-trace.va-off").count() == 1
+    picture(page, "traces_after", ".va-widget:has(.va-traces)")
+    widget.get_by_role("button", name="Put all back").click()
+    wait_until(page, lambda: mixed()["rows"] == before["rows"], 10, "as before")

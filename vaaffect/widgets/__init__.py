@@ -1,4 +1,4 @@
-"""Interactive parts for JupyterLab: a plane with a face, a surface to walk down, a camera.
+"""Interactive parts for JupyterLab: a face in a plane, a surface, raters' traces, a camera.
 
 All are anywidgets: Python here, a plain JavaScript module beside it, no build step. Where nothing
 can be interactive (papermill, exported pages, GitHub) they are a static picture.
@@ -7,6 +7,7 @@ can be interactive (papermill, exported pages, GitHub) they are a static picture
 from .camera_widget import Camera, Predictor, Reading, camera
 from .descent_widget import Descent, descent
 from .plane_widget import Plane, plane, read_with_predictor, read_with_run
+from .traces_widget import Traces, traces
 
 __all__ = [
     "Camera",
@@ -14,9 +15,11 @@ __all__ = [
     "Plane",
     "Predictor",
     "Reading",
+    "Traces",
     "camera",
     "descent",
     "plane",
     "read_with_predictor",
     "read_with_run",
+    "traces",
 ]

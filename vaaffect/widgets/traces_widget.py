@@ -1,0 +1,176 @@
+"""Raters' traces that one can shift in time and average: what the mean, the label, is made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .. import metrics, plots
+from ..errors import UserError
+from ..semaine import Trace, rate
+from .base import Answer, Interactive, number_of, script, static_figure
+
+FARTHEST = 2.0  # seconds that a trace may be moved, either way
+STEP = 0.1
+FEWEST = 3  # common ratings below which there is no agreement to speak of
+
+
+def move(trace: Trace, shift: float) -> Trace:
+    """The same trace `shift` seconds later, or earlier where that is negative."""
+    return replace(trace, time=trace.time + shift)
+
+
+def agreement(trace: Trace, others: Sequence[Trace], times: np.ndarray) -> tuple[float, float]:
+    """(PCC, CCC) of a trace with the mean of others at some times (T,), where both were rated.
+
+    nan where there are no others, fewer than three common ratings, or a constant.
+    """
+    if not others:
+        return np.nan, np.nan
+    said, mean = trace.at(times), rate(list(others), times)[0]
+    both = np.isfinite(said) & np.isfinite(mean)
+    if both.sum() < FEWEST:
+        return np.nan, np.nan
+    return metrics.pcc(mean[both], said[both]), metrics.ccc(mean[both], said[both])
+
+
+class Traces(Interactive):
+    """See `traces`."""
+
+    _esm = script("traces.js")
+    times = traitlets.List([]).tag(sync=True)
+    raters = traitlets.List([]).tag(sync=True)  # their names
+    palette = traitlets.List([]).tag(sync=True)  # a colour each
+    dimension = traitlets.Unicode("").tag(sync=True)
+    data = traitlets.Unicode("").tag(sync=True)
+    farthest = traitlets.Float(FARTHEST).tag(sync=True)
+    step = traitlets.Float(STEP).tag(sync=True)
+
+    def __init__(self, of: Sequence[Trace], dimension: str, times: np.ndarray, data: str) -> None:
+        super().__init__(
+            times=np.round(times, 3).tolist(),
+            raters=[trace.rater for trace in of],
+            palette=sns.color_palette("colorblind", len(of)).as_hex(),
+            dimension=dimension,
+            data=data,
+        )
+        self._traces, self._times = {trace.rater: trace for trace in of}, np.asarray(times, float)
+
+    def agreement(
+        self, shifts: Mapping[str, float] | None = None, on: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """How well each rater agrees with the mean of the others that are switched on.
+
+        Args:
+            shifts: seconds by rater; who is not named stays in place.
+            on: the raters whose mean is taken; by default all. The others are compared with it too.
+
+        Returns:
+            A row per rater: rater, on, shift, PCC, CCC (nan where undefined).
+
+        Raises:
+            UserError: an unknown rater, or a shift beyond two seconds.
+        """
+        moved, on = self._moved(shifts or {}), self._on(on)
+        rows = []
+        for name, trace in moved.items():
+            others = [moved[other] for other in on if other != name]
+            shift = float((shifts or {}).get(name, 0.0))
+            rows.append((name, name in on, shift, *agreement(trace, others, self._times)))
+        return pd.DataFrame(rows, columns=["rater", "on", "shift", "PCC", "CCC"])
+
+    def best_shifts(self) -> dict[str, float]:
+        """For each rater the shift with the highest PCC with the mean of the others, unmoved."""
+        steps = np.round(np.arange(-FARTHEST, FARTHEST + STEP / 2, STEP), 1)
+        found = {}
+        for name, trace in self._traces.items():
+            others = [other for other in self._traces.values() if other is not trace]
+            by = [agreement(move(trace, s), others, self._times)[0] for s in steps]
+            found[name] = float(steps[np.nanargmax(by)]) if np.isfinite(by).any() else 0.0
+        return found
+
+    def on_mix(self, content: dict, buffers: list) -> Answer:
+        """The page's traces as they stand: lines, their mean, and who agrees how well."""
+        shifts = content.get("shifts")
+        moved, on = self._moved(shifts), self._on(content.get("on"))
+        lines = {name: _plain(trace.at(self._times)) for name, trace in moved.items()}
+        mean = rate([moved[name] for name in on], self._times)[0] if on else []
+        table = self.agreement(shifts, on)
+        rows = {row["rater"]: _plain([row["PCC"], row["CCC"]]) for _, row in table.iterrows()}
+        whole = _plain(table.loc[table["on"], ["PCC", "CCC"]].mean())
+        return {"lines": lines, "mean": _plain(mean), "rows": rows, "whole": whole}, []
+
+    def figure(self) -> Figure:
+        """The traces as they were rated, and each moved to where it agrees best with the others."""
+        figure = Figure(figsize=(11, 4.2), layout="constrained")
+        axs = figure.subplots(1, 2, sharey=True)
+        self._draw(axs[0], {}, "as they were rated")
+        self._draw(axs[1], self.best_shifts(), "each moved to where it agrees best")
+        axs[0].set_ylabel(self.dimension)
+        return figure
+
+    def static_html(self) -> str:
+        """Both pictures of `figure`, with what one can do here."""
+        return static_figure(
+            self.figure(),
+            f"Raters' traces of {self.dimension} over time with their mean, as they were rated and "
+            "each moved in time to where it agrees best with the others",
+            "In JupyterLab one moves each rater in time and switches raters on and off; their mean "
+            f"and their agreement follow. {self.data}.",
+        )
+
+    def _draw(self, ax: Axes, shifts: Mapping[str, float], title: str) -> None:
+        table = self.agreement(shifts).set_index("rater")
+        moved = self._moved(shifts)
+        for (name, trace), colour in zip(moved.items(), self.palette, strict=True):
+            label = f"{name}: CCC {plots.number(table['CCC'][name])}"
+            ax.plot(self._times, trace.at(self._times), lw=1.2, color=colour, label=label)
+        mean = rate(list(moved.values()), self._times)[0]
+        ax.plot(self._times, mean, color="black", lw=2.6, label="mean")
+        ax.set(xlabel="time (seconds)", ylim=(-1, 1), title=title)
+        ax.legend(ncols=2, fontsize="small", title="rater, with the mean of the others",
+                  title_fontsize="small", loc="lower left")  # fmt: skip
+
+    def _moved(self, shifts: Any) -> dict[str, Trace]:
+        if not isinstance(shifts, Mapping) or not set(shifts) <= set(self._traces):
+            raise UserError(f"{shifts!r} is no shift by rater; there are {', '.join(self.raters)}.")
+        by = {name: number_of(shifts.get(name, 0.0), f"the shift of rater {name}")
+              for name in self._traces}  # fmt: skip
+        if any(abs(shift) > FARTHEST + 1e-9 for shift in by.values()):
+            raise UserError(f"a trace is moved by at most {FARTHEST:g} seconds either way.")
+        return {name: move(trace, by[name]) for name, trace in self._traces.items()}
+
+    def _on(self, on: Any) -> list[str]:
+        if on is None:
+            return list(self._traces)
+        if not isinstance(on, (list, tuple)) or not set(on) <= set(self._traces):
+            raise UserError(f"{on!r} are no raters; raters are {', '.join(self.raters)}.")
+        return [name for name in self._traces if name in on]
+
+
+def _plain(values: Any) -> list[float | None]:
+    """Numbers as JSON has them: null where there is none."""
+    return [round(float(v), 4) if np.isfinite(v) else None for v in values]
+
+
+def traces(of: Sequence[Trace], dimension: str, times: np.ndarray, data: str) -> Traces:
+    """Raters' traces to shift in time, to switch on and off, and to average.
+
+    Args:
+        of: traces of several raters of one session and dimension, as of `semaine.read_sessions`.
+        dimension: "valence" or "arousal"; for the labels.
+        times: (T,) seconds at which they are drawn and compared.
+        data: what the corpus is called where the traces are shown.
+
+    Raises:
+        UserError: fewer than two raters, or two of one name.
+    """
+    if len({trace.rater for trace in of}) < max(2, len(of)):
+        raise UserError("agreement needs traces of at least two raters, one trace each.")
+    return Traces(of, dimension, times, data)
