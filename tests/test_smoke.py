@@ -69,6 +69,7 @@ def test_the_five_fold_table_has_every_model_the_constant_and_where_the_data_is_
         "VGG-tiny-bn",
         "ResNet10",
         "ResNet10, from scratch",
+        "AffWildNet's shape, ResNet10",
     }
     assert set(table["dimension"]) == {"valence", "arousal"}
     assert set(table["data"]) == {"AFEW-VA (simulated)"}
