@@ -96,7 +96,7 @@ def _details(record: Record) -> str:
     faces = "drawn by a simulator, **not people**" if record.simulated else "of real people"
     return (
         f"{networks}: convolutional networks with two outputs, valence and arousal in [−1, 1], "
-        f"finetuned by mean squared error on faces {faces}{made}. One network per fold; that of "
+        f"finetuned on faces {faces}{made}. One network per fold; that of "
         "the first fold is kept for the live notebook. Licence of the code: MIT."
     )
 
