@@ -9,8 +9,9 @@ VENV := .venv/bin
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS=4 trains 4 at a time
-	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS))
+study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS=4 trains 4 at a time, MINUTES=9 stops then
+	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS)) \
+	    $(if $(MINUTES),--minutes $(MINUTES))
 
 test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks compared
 	@$(VENV)/ruff check .

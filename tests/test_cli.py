@@ -8,7 +8,7 @@ import pytest
 
 from vaaffect import __version__, paths
 from vaaffect.__main__ import main
-from vaaffect.errors import UserError
+from vaaffect.errors import Terminated, TimeOver, UserError
 from vaaffect.fanout import How
 
 
@@ -78,12 +78,13 @@ def test_arguments_reach_the_study(monkeypatch, tmp_path):
     monkeypatch.setattr("vaaffect.study.run_study", lambda *given: seen.append(given))
     assert main(["study"]) == 0
     given = ["--profile", "gpu", "--only", "03", "05", "--resume", "--out", str(tmp_path)]
+    given += ["--minutes", "9", "--set", "SIZE=48", "WILD.clips=30"]
     assert main(["study", *given]) == 0
     assert main(["study", "--jobs", "3"]) == 0
     assert seen == [
-        ("demo", [], False, None, None),
-        ("gpu", ["03", "05"], True, tmp_path, None),
-        ("demo", [], False, None, How(jobs=3)),
+        ("demo", [], False, None, None, None, []),
+        ("gpu", ["03", "05"], True, tmp_path, None, 9.0, ["SIZE=48", "WILD.clips=30"]),
+        ("demo", [], False, None, How(jobs=3), None, []),
     ]
 
 
@@ -93,6 +94,8 @@ def test_arguments_reach_the_study(monkeypatch, tmp_path):
         (UserError("Cure it."), 1, "vaaffect: Cure it.\n"),
         (OSError(errno.ENOSPC, "No space left", "out"), 1, "vaaffect: out: No space left\n"),
         (KeyboardInterrupt(), 130, ""),
+        (TimeOver(), 75, ""),
+        (Terminated(), 143, ""),
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, said):

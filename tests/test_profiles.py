@@ -161,3 +161,40 @@ def test_an_unknown_profile_lists_the_others(notebooks):
         load_profile("dmeo", notebooks / "profiles", notebooks)
     with pytest.raises(UserError, match="no profile"):
         load_profile("../profiles/demo", notebooks / "profiles", notebooks)
+
+
+def test_changed_values(notebooks, load):
+    load('title: t\nall: {SEED: 7, RATE: 0.2}\nnotebooks:\n  "03": {EPOCHS: 4, SEED: 1}\n')
+    changes = ["SEED=8", "MODELS=[c]"]
+    profile = load_profile("p", notebooks / "profiles", notebooks, changes)
+    assert profile.name == "p" and profile.title == "t; changed: SEED=8, MODELS=[c]"
+    assert profile.all == {"SEED": 8, "RATE": 0.2, "MODELS": ["c"]}
+    assert profile.notebooks == {"03": {"EPOCHS": 4}}
+
+
+def test_one_entry_of_a_dict_is_changed_over_the_profile_or_the_default():
+    given = load_profile("gpu").all["WILD"]
+    profile = load_profile("gpu", changes=["WILD.clips=30", "RECIPE.weights=imagenet"])
+    assert profile.all["WILD"] == given | {"clips": 30}
+    assert profile.all["RECIPE"]["weights"] == "imagenet"
+    default = load_profile("demo", changes=["WILD.clips=30"]).all["WILD"]
+    assert default["clips"] == 30 and len(default) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("SEED", "--set SEED: write NAME=VALUE or NAME.KEY=VALUE"),
+        ("=3", "--set =3: write NAME=VALUE"),
+        ("SEED.=3", "write NAME=VALUE"),
+        ("SEED=[1", "write NAME=VALUE"),
+        ("SEED.a=1", "--set SEED.a=1: SEED is int 0 and has no keys."),
+        ("SEDE=1", "p.yaml with --set: all: unknown parameter 'SEDE'.*did you mean 'SEED'"),
+        ("SEED=many", "p.yaml with --set: all: SEED: expected int"),
+        ("OUT=x", "OUT is given by the study itself"),
+    ],
+)
+def test_a_change_that_cannot_be_made(notebooks, load, change, said):
+    load("title: t")
+    with pytest.raises(UserError, match=said):
+        load_profile("p", notebooks / "profiles", notebooks, [change])

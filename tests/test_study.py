@@ -241,6 +241,62 @@ def test_interrupted_says_how_to_go_on(toy):
     assert manifest(toy)["notebooks"]["00"]["status"] == "complete"
 
 
+def test_ended_by_a_cluster_it_stops_as_by_hand(toy):
+    slow(toy)
+    process = child(toy)
+    wait_for(toy.out.parent / "running")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert "Stopped: ended from outside." in out and "Traceback" not in out + err
+    assert manifest(toy)["status"] == "interrupted"
+
+
+def test_in_steps_of_some_minutes_the_study_comes_to_its_end(toy):
+    """Each step is too short for the whole; what is finished is kept, and nothing runs twice."""
+    steps = toy.out.parent / "steps"
+    work = (
+        "import time\n"
+        f"path = Path({str(steps)!r})\n"
+        "done = len(path.read_text()) if path.exists() else 0\n"
+        "for _ in range(done, 60):\n"
+        "    time.sleep(0.2)\n"
+        "    with path.open('a') as file:\n"
+        "        file.write('x')"
+    )
+    toy.write("03_train", ["# Train", work])
+    codes, said = [], ""
+    while (not codes or codes[-1] == 75) and len(codes) < 20:
+        process = child(toy, "--resume", "--minutes", "0.15")
+        out, err = process.communicate(timeout=60)
+        assert "Traceback" not in out + err
+        codes.append(process.returncode)
+        said = said or out
+    assert codes[-1] == 0 and len(codes) > 1, codes
+    assert "Stopped: 0.15 minutes are over. What is finished is kept; go on with: " in said
+    assert said.rstrip().endswith("--minutes 0.15 --resume")
+    assert manifest(toy)["status"] == "complete"
+    runs = [toy.runs_of(nn) for nn in ("00", "03", "99")]
+    assert runs[1] > 1 and sum(runs) <= 3 + len(codes) - 1, runs  # one run more per stop
+    assert len(steps.read_text()) == 60
+
+
+def test_another_study_than_the_profile_needs_another_folder(toy, capsys):
+    with pytest.raises(UserError, match="name a folder for it with --out"):
+        toy.run(out=None, changes=["SEED=8"])
+    toy.run(changes=["SEED=8", "MODELS=[c]", "EPOCHS=1"])
+    made = manifest(toy)
+    assert made["title"] == "a toy; changed: SEED=8, MODELS=[c], EPOCHS=1"
+    given = made["notebooks"]["03"]["parameters"]
+    assert (given["SEED"], given["MODELS"], given["EPOCHS"]) == (8, ["c"], 1)  # the profile's 4 too
+    slow(toy)
+    process = child(toy, "--resume", "--set", "SEED=8", "MODELS=[c, d]")
+    wait_for(toy.out.parent / "running")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "--set SEED=8 'MODELS=[c, d]' --resume" in out, err
+
+
 def test_two_studies_on_one_folder(toy):
     with (
         locked(toy.runs, toy.out),

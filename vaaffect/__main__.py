@@ -7,17 +7,22 @@ needs is imported inside it, so that help and mistakes in arguments are answered
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from . import __version__
-from .errors import UserError
+from .errors import Terminated, TimeOver, UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 for what the user can cure, 130 for Ctrl-C."""
+    """Run a command and return its exit code.
+
+    0; 1 for what the user can cure; 75 where the minutes of a study are over and it can go on; 130
+    for Ctrl-C, 143 where a cluster, say, ended it.
+    """
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -34,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"vaaffect: {where}{error.strerror}", file=sys.stderr)
         return 1
+    except TimeOver:
+        return 75  # "try again" in sysexits.h
+    except Terminated:
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 130
 
@@ -68,6 +77,19 @@ def add_study(commands: argparse._SubParsersAction) -> None:
         "--resume", action="store_true", help="keep what is finished and still up to date"
     )
     parser.add_argument("--out", type=Path, help="report folder (reports/PROFILE)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="stop after N minutes with exit code 75; --resume goes on",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other values than the profile's, such as SIZE=48 WILD.clips=30; needs --out",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--jobs", type=positive, metavar="N", help="trainings at a time on this machine (1)"
@@ -93,7 +115,20 @@ def study(arguments: argparse.Namespace) -> None:
         from .fanout import How
 
         how = How(arguments.jobs or 1, arguments.cluster or "", tuple(arguments.cluster_options))
-    run_study(arguments.profile, arguments.only, arguments.resume, arguments.out, how)
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise UserError("--minutes: give a number above 0.")
+
+    def end(*_: object) -> None:
+        raise Terminated("ended from outside")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        run_study(
+            arguments.profile, arguments.only, arguments.resume, arguments.out, how,
+            arguments.minutes, arguments.set,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def add_pdf(commands: argparse._SubParsersAction) -> None:

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can cure."""
+"""The exception for mistakes that a user can cure, and two ways to be stopped from outside."""
 
 
 class UserError(Exception):
@@ -7,3 +7,11 @@ class UserError(Exception):
     The message is one clear sentence that names the file or setting and the cure. The command line
     prints it without a traceback and exits with code 1.
     """
+
+
+class TimeOver(KeyboardInterrupt):
+    """The time given to a study is over; it stops as at Ctrl-C, and can go on."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which clusters send before their patience ends; a study stops as at Ctrl-C."""

@@ -183,9 +183,18 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def load_profile(
-    name: str, profiles_dir: Path = PROFILES, notebooks_dir: Path = NOTEBOOKS
+    name: str,
+    profiles_dir: Path = PROFILES,
+    notebooks_dir: Path = NOTEBOOKS,
+    changes: Iterable[str] = (),
 ) -> Profile:
     """Read `<profiles_dir>/<name>.yaml` and check it against the notebooks.
+
+    Args:
+        name: of the profile.
+        profiles_dir: where it is.
+        notebooks_dir: where the notebooks are.
+        changes: see `changed`.
 
     Raises:
         UserError: no such profile, invalid YAML, or a key or value that no notebook can take.
@@ -204,16 +213,60 @@ def load_profile(
         where = f" line {mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or str(error)
         raise UserError(f"{path.name}{where}: not valid YAML: {what}.") from error
-    return _checked(path, content, notebook_sources(notebooks_dir))
+    profile = _checked(path.name, content, notebook_sources(notebooks_dir))
+    return changed(profile, list(changes), notebooks_dir) if changes else profile
 
 
-def _checked(path: Path, content: Any, notebooks: list[Path]) -> Profile:
-    file = path.name
+def changed(profile: Profile, changes: list[str], notebooks_dir: Path = NOTEBOOKS) -> Profile:
+    """A profile with other values, which its title tells: the same study, smaller or otherwise.
+
+    Args:
+        profile: as of `load_profile`.
+        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
+            ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that
+            declares the name; what the profile gives to a single notebook is replaced too.
+        notebooks_dir: where the notebooks are.
+
+    Raises:
+        UserError: a change that cannot be read, or that no notebook can take.
+    """
+    notebooks = notebook_sources(notebooks_dir)
+    defaults = {p.name: p.default for path in notebooks for p in read_parameters(path).values()}
+    shared = dict(profile.all)
+    own = {nn: dict(values) for nn, values in profile.notebooks.items()}
+    for change in changes:
+        left, equals, right = change.partition("=")
+        name, dot, key = left.strip().partition(".")
+        try:
+            value = yaml.load(right, Loader=_StrictLoader)
+        except yaml.YAMLError:
+            equals = ""
+        if not (name and equals) or (dot and not key):
+            raise UserError(
+                f"--set {change}: write NAME=VALUE or NAME.KEY=VALUE with a value in YAML, such as "
+                "SIZE=48 or WILD.clips=30 (in quotes for the shell where it has spaces)."
+            )
+        if dot:
+            before = shared.get(name, defaults.get(name, {}))
+            if not isinstance(before, dict):
+                raise UserError(f"--set {change}: {name} is {_show(before)} and has no keys.")
+            value = before | {key: value}
+        shared[name] = value
+        for values in own.values():
+            values.pop(name, None)
+    title = f"{profile.title}; changed: {', '.join(changes)}"
+    content = {"title": title, "all": shared, "notebooks": own}
+    content["expected_seconds"] = profile.expected_seconds
+    return _checked(f"{profile.name}.yaml with --set", content, notebooks, profile.name)
+
+
+def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -> Profile:
+    called = called or Path(file).stem
     content = _mapping(content, file)
     for key in content:
         if key not in TOP_LEVEL:
             raise UserError(f"{file}: unknown key {key!r}; {_choices(key, TOP_LEVEL)}.")
-    title = content.get("title", path.stem)
+    title = content.get("title", called)
     if not isinstance(title, str):
         raise UserError(f"{file}: title must be one line of text, not {_show(title)}.")
     declared = {number(notebook): read_parameters(notebook) for notebook in notebooks}
@@ -244,7 +297,7 @@ def _checked(path: Path, content: Any, notebooks: list[Path]) -> Profile:
                 f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"
                 f" got {_show(value)}."
             )
-    return Profile(path.stem, title, seconds, shared, per_notebook)
+    return Profile(called, title, seconds, shared, per_notebook)
 
 
 def _mapping(value: Any, where: str) -> dict:

@@ -6,17 +6,20 @@ go to a runs folder beside it, so that a killed study goes on where it stopped.
 """
 
 import itertools
+import shlex
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import nbformat
 
 from . import execution, html, manifest, paths, printing
-from .errors import UserError
+from .errors import TimeOver, UserError
 from .fanout import How
 from .folders import MADE, PAGES, locked, report_folder, runs_folder, shown
 from .profiles import (
@@ -40,6 +43,8 @@ def run_study(
     resume: bool = False,
     out: Path | None = None,
     how: How | None = None,
+    minutes: float | None = None,
+    changes: Sequence[str] = (),
     *,
     notebooks_dir: Path = paths.NOTEBOOKS,
     profiles_dir: Path | None = None,
@@ -57,6 +62,10 @@ def run_study(
         out: the report folder; `reports/<profile>` by default.
         how: where trainings run; by default what the environment says. It is no parameter: what
             comes out is the same, and so are the names of the runs.
+        minutes: after so many the study stops; `resume` goes on, at most an epoch of a training or
+            a clip of a corpus before.
+        changes: "NAME=VALUE" or "NAME.KEY=VALUE", over what the profile says, see
+            `profiles.changed`; `out` must be given too.
         notebooks_dir: where the notebooks are.
         profiles_dir: where the profiles are; `profiles` beside the notebooks by default.
         runs_dir: trainings go to a folder in here.
@@ -67,9 +76,15 @@ def run_study(
 
     Raises:
         UserError: a profile, a folder or a notebook is not as it must be.
-        KeyboardInterrupt: interrupted; what is finished is kept.
+        KeyboardInterrupt: interrupted; what is finished is kept. TimeOver: by `minutes`.
     """
-    settings = load_profile(profile, profiles_dir or notebooks_dir / "profiles", notebooks_dir)
+    if changes and out is None:
+        raise UserError(
+            f"--set makes another study than the profile {profile}; name a folder for it with "
+            f"--out, so that {shown(paths.REPORTS / profile)} stays what the profile makes."
+        )
+    profiles_dir = profiles_dir or notebooks_dir / "profiles"
+    settings = load_profile(profile, profiles_dir, notebooks_dir, changes)
     notebooks = notebook_sources(notebooks_dir)
     if not notebooks:
         raise UserError(f"There are no notebooks NN_name.ipynb in {shown(notebooks_dir)}.")
@@ -89,9 +104,31 @@ def run_study(
         again = "python -m vaaffect study --profile " + profile
         again += f" --only {' '.join(only)}" if only else ""
         again += f" --out {out}" if out is not None else ""
+        again += f" --set {shlex.join(changes)}" if changes else ""
         again += how.arguments() if how is not None else ""
-        study.run(chosen, resume, prepare or _default_prepare, again + " --resume")
+        again += f" --minutes {minutes:g}" if minutes is not None else ""
+        with _within(minutes):
+            study.run(chosen, resume, prepare or _default_prepare, again + " --resume")
     return folder
+
+
+@contextmanager
+def _within(minutes: float | None) -> Iterator[None]:
+    """Raise TimeOver in the block when its minutes are over."""
+
+    def stop(*_: object) -> None:
+        raise TimeOver(f"{minutes:g} minutes are over")
+
+    if minutes is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class _Study:
@@ -183,9 +220,10 @@ class _Study:
             for notebook in chosen:
                 self._notebook(notebook, resume, again)
             self._finish()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             self.save("interrupted")
-            self.display.say(f"Stopped. What is finished is kept; go on with: {again}")
+            why = f"Stopped: {stop}." if str(stop) else "Stopped."
+            self.display.say(f"{why} What is finished is kept; go on with: {again}")
             raise
         except BaseException:
             self.save("failed")
