@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from solved import exercises, run_again
 
+from vaaffect import onefold
 from vaaffect.html import external_loads
 from vaaffect.paths import ROOT, RUNS
 from vaaffect.profiles import notebook_sources
@@ -91,6 +92,12 @@ def test_resuming_a_finished_study_runs_nothing(report):
     output = study(report, "--resume")
     assert {p: p.stat().st_mtime_ns for p in (report / "notebooks").iterdir()} == before
     assert output.count("kept") == len(STEMS)
+
+
+@pytest.mark.parametrize(("model", "on"), [("affwildnet_resnet10", "wild"), ("resnet10", "lab")])
+def test_a_training_by_hand_is_that_of_the_study(report, model, on):
+    before = set((RUNS / "smoke").iterdir())
+    assert onefold.train_fold("smoke", model, 0, on) in before
 
 
 def test_the_same_seed_gives_identical_tables(report, tmp_path):

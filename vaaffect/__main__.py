@@ -163,7 +163,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         "torchrun --nproc-per-node N -m vaaffect train ...",
     )
     parser.add_argument("--profile", default="demo", help="a file in notebooks/profiles (demo)")
-    parser.add_argument("--model", required=True, help="one of the profile's models")
+    parser.add_argument("--model", required=True, help="one of the profile's networks")
     parser.add_argument("--fold", type=int, required=True, help="number of the fold, from 0")
     parser.add_argument(
         "--on", choices=["wild", "lab"], default="wild", help="the corpus to train on (wild)"
@@ -348,22 +348,25 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "what",
-        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train"],
+        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study"],
         help="what to measure; live needs the extra live, train the extra bench",
     )
-    parser.add_argument("--quick", action="store_true", help="train: only see that it works")
-    parser.add_argument("--out", type=Path, help="train: folder of the report")
+    parser.add_argument("--quick", action="store_true", help="train, study: only see that it works")
+    parser.add_argument("--out", type=Path, help="train, study: folder of the report")
     parser.set_defaults(command=bench)
 
 
 def bench(arguments: argparse.Namespace) -> None:
     """Print the measurements."""
-    if arguments.what == "train":
-        from .bench_training import bench_training
+    if arguments.what in ("train", "study"):
         from .paths import REPORTS
 
         out = arguments.out or (None if arguments.quick else REPORTS / "benchmarks")
-        print("\n".join(bench_training(arguments.quick, out)))
+        if arguments.what == "train":
+            from .bench_training import bench_training as measure
+        else:
+            from .bench_study import bench_study as measure
+        print("\n".join(measure(arguments.quick, out)))
         return
     if arguments.quick or arguments.out:
         raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")

@@ -10,6 +10,7 @@ from . import data, distributed, paths, pretext
 from .errors import UserError
 from .fanout import Training
 from .files import held
+from .models import NAMES, backbone_of
 from .profiles import load_profile, notebook_sources, number, read_parameters
 from .splits import subject_folds
 from .training import recipe_for
@@ -22,7 +23,7 @@ def train_fold(profile: str, model: str, fold: int, on: str, seed: int | None = 
 
     Args:
         profile: name of a file in the profiles folder.
-        model: one of the profile's MODELS.
+        model: one of the profile's MODELS, or a network among its BASELINES.
         fold: 0-based.
         on: "wild" or "lab", the corpus to train on; the other one is predicted after the test.
         seed: of weights and batches; by default the first of the profile's SEEDS.
@@ -40,7 +41,8 @@ def train_fold(profile: str, model: str, fold: int, on: str, seed: int | None = 
 def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None) -> Training:
     """The training that `train_fold` does."""
     values = parameters(profile, NOTEBOOKS[on])
-    models, folds = values["MODELS"], values["FOLDS"]
+    rivals = [name for name in values["BASELINES"] if name in NAMES]
+    models, folds = [*values["MODELS"], *rivals], values["FOLDS"]
     if model not in models:
         raise UserError(f"profile {profile} has no model {model!r}; it has {', '.join(models)}.")
     if not 0 <= fold < folds:
@@ -48,9 +50,12 @@ def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None
     wild = data.wild_crops(values["DATA"], values["WILD"], values["SIZE"])
     lab = data.lab_crops(values["DATA"], values["LAB"], values["SIZE"])
     here, there = (wild, lab) if on == "wild" else (lab, wild)
-    recipe = recipe_for(model, values["RECIPE"] | {"epochs": values["EPOCHS"]}, values["PER_MODEL"])
+    shared, own = values["RECIPE"] | {"epochs": values["EPOCHS"]}, values["PER_MODEL"]
+    recipe = recipe_for(model, shared, own)
+    # A network that reads clips starts from its backbone as that is trained in this profile.
+    seeing = [name for name in models if name in (model, backbone_of(model))]
     starts = pretext.starts(
-        [(model, recipe)],
+        [(name, recipe_for(name, shared, own)) for name in seeing],
         values["PRETEXT"],
         values["PRETEXT_EPOCHS"],
         paths.runs_folder(profile),

@@ -84,16 +84,20 @@ class Record:
         if not given:
             return pd.DataFrame()
         columns = {}
-        for model in given["MODELS"]:
+        rivals = [name for name in given["BASELINES"] if name in NAMES]
+        for model in [*given["MODELS"], *rivals]:
             own = {"epochs": given["EPOCHS"]} | given["PER_MODEL"].get(model, {})
             recipe = Recipe(**(given["RECIPE"] | own))
             columns[NAMES[model]] = {
                 "starts from": {"none": "random weights", "imagenet": "ImageNet's weights",
                                 "pretext": "the pretext task"}[recipe.weights],
+                "loss": {"mse": "squared error", "ccc": "1 − CCC",
+                         "mse+ccc": "squared error + 1 − CCC"}[recipe.loss],
                 "optimizer": {"sgd": "SGD", "adamw": "AdamW"}[recipe.optimizer],
                 "largest learning rate": f"{recipe.lr:g}",
                 "schedule": recipe.schedule,
-                "batch size": recipe.batch_size,
+                "frames read in a row": recipe.sequence,
+                "batch size (of such)": recipe.batch_size,
                 "epochs at most": recipe.epochs,
                 "mirrored at random": "yes" if recipe.flip else "no",
                 "shifted at random (share of the side)": f"{recipe.shift:g}",

@@ -143,7 +143,7 @@ def methods(record: Record) -> str:
         f"- **Folds.** {given['FOLDS']} folds, cut by person and balanced over the plane. Of each "
         "fold's other people, some choose the epoch (inner validation); the rest train. The test "
         "part is predicted once.",
-        f"- **Training.** Mean squared error over both dimensions; {seeds} "
+        f"- **Training.** One loss over both dimensions; {seeds} "
         f"{'seed' if seeds == 1 else 'seeds'} of weights and order. The table below has the rest.",
         f"- **Intervals.** {given['RESAMPLES']} bootstrap samples of people, each with all clips "
         "and frames, within folds; models are compared in pairs, on the same people in each "

@@ -134,8 +134,9 @@ class Traces(Interactive):
         mean = rate(list(moved.values()), self._times)[0]
         ax.plot(self._times, mean, color="black", lw=2.6, label="mean")
         ax.set(xlabel="time (seconds)", ylim=(-1, 1), title=title)
-        ax.legend(ncols=2, fontsize="small", title="rater, with the mean of the others",
-                  title_fontsize="small", loc="lower left")  # fmt: skip
+        ax.legend(ncols=3, fontsize="small", title="rater, with the mean of the others",
+                  title_fontsize="small", loc="upper center",
+                  bbox_to_anchor=(0.5, -0.18))  # fmt: skip
 
     def _moved(self, shifts: Any) -> dict[str, Trace]:
         if not isinstance(shifts, Mapping) or not set(shifts) <= set(self._traces):
