@@ -206,8 +206,12 @@ def _quiet_papermill() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
+    except KeyboardInterrupt:
+        # asyncio tells of what an interrupt leaves behind when that is collected, some time later.
+        loggers.pop()
+        raise
     finally:
-        for logger, level in zip(loggers, before, strict=True):
+        for logger, level in zip(loggers, before, strict=False):
             logger.setLevel(level)
 
 
