@@ -1,6 +1,7 @@
 """Small real inputs that several test files share."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
 from vaaffect.splits import subject_folds
 from vaaffect.training import train
+
+# A shell's background job ignores Ctrl-C, and so would the processes whose Ctrl-C is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = WildWorld(clips=20, subjects=10, frames=(3, 4), seed=3)
 TINY_LAB = LabWorld(sessions=6, subjects=3, seconds=(4, 6), seed=3)
