@@ -14,7 +14,7 @@ def outcome(seconds: float, rmse: tuple = (0.3, 0.2), tested: tuple = ((1, 0), (
 
 def test_a_tiny_study_both_ways(tmp_path):
     lines = bench_study(quick=True, out=tmp_path, say=lambda line: None)
-    assert lines[0].startswith("VGG-tiny-bn, 32 px, batch 4, 80 frames on disk, 5 folds of 1")
+    assert lines[0].startswith("VGG-tiny-bn, 32 px, batch 4, 80 frames on disk, 5 folds")
     assert "times as fast" in lines[1] and "of it crops" in lines[2]
     text = (tmp_path / "study-cpu.md").read_text()
     assert "| VGG-tiny-bn |" in text and "- commit: " in text

@@ -287,7 +287,7 @@ def _lines(row: dict) -> list[str]:
     met = "met" if row["times as fast"] >= row["wanted"] else "missed"
     return [
         f"{model_name(row['model'])}, {row['px']} px, batch {row['batch']}, {row['frames']} frames "
-        f"on disk, {FOLDS} folds of {row['epochs']} epochs, metrics:",
+        f"on disk, {FOLDS} folds, epochs: {row['epochs']}; metrics:",
         f"  vaaffect {row['seconds']:.1f} s, {SCRIPT} {row['seconds of the script']:.1f} s: "
         f"{row['times as fast']:.1f} times as fast (wanted {row['wanted']:g}: {met})",
         f"  of it crops {row['crops (s)']:.1f} s, training {row['training (s)']:.1f} s; "

@@ -345,9 +345,10 @@ def test_a_start_is_dragged_over_the_surface_and_the_path_follows(page):
         momentum.press(key)
         assert momentum.input_value() == value and page.evaluate(active) == cell, key
 
+    wait_until(page, lambda: walk()["momentum"] == 0.9, 5, "the last key's walk")
     before = walk()
     page.get_by_label("Form").select_option("as written (3.9)")
-    wait_until(page, lambda: walk()["end"] != before["end"], 5, "the other momentum")
+    wait_until(page, lambda: walk()["form"] != before["form"], 5, "the other momentum")
     assert walk()["cost"] > before["cost"]
     page.get_by_label("Learning rate").press("End")
     wait_until(page, lambda: walk()["diverges"] is False, 5, "3 times a tenth is below the limit")
@@ -358,6 +359,32 @@ def test_a_start_is_dragged_over_the_surface_and_the_path_follows(page):
     page.get_by_role("button", name="Reset", exact=True).click()
     wait_until(page, lambda: np.allclose(walk()["start"], (0.8, -0.6)), 5, "everything as it was")
     assert walk()["diverges"] is False
+
+
+def test_traces_are_shifted_and_averaged(page):
+    run_cell(page, "traces")
+    widget = page.locator(".va-widget:has(.va-traces)")
+    widget.locator("xpath=self::*[@data-mixed]").wait_for()
+    widget.scroll_into_view_if_needed()
+
+    def mixed() -> dict:
+        return json.loads(widget.get_attribute("data-mixed"))
+
+    before = mixed()
+    picture(page, "traces_before", ".va-widget:has(.va-traces)")
+    slider = widget.locator(".va-shift-3")
+    slider.fill("-1")
+    wait_until(page, lambda: mixed()["shifts"]["3"] == -1, 10, "the third rater moved")
+    wait_until(page, lambda: mixed()["rows"]["3"][0] > 0.99, 10, "agreement follows")
+    assert before["rows"]["3"][0] < 0.8
+    assert slider.locator("xpath=../output").inner_text() == "−1.0 s"
+    widget.locator(".va-on-2").uncheck()
+    wait_until(page, lambda: mixed()["on"] == ["1", "3"], 10, "the second rater is off")
+    wait_until(page, lambda: mixed()["rows"]["3"][1] > 0.99, 10, "concordance follows")
+    assert widget.locator(".va-trace.va-off").count() == 1
+    picture(page, "traces_after", ".va-widget:has(.va-traces)")
+    widget.get_by_role("button", name="Put all back").click()
+    wait_until(page, lambda: mixed()["rows"] == before["rows"], 10, "as before")
 
 
 def test_a_camera_that_is_denied_is_explained(browser, lab, outside):
@@ -404,29 +431,3 @@ def show_camera(page: Page) -> None:
     run_cell(page, "imports")
     run_cell(page, "camera")
     page.wait_for_selector(".va-widget .va-start")
-
-
-def test_traces_are_shifted_and_averaged(page):
-    run_cell(page, "traces")
-    widget = page.locator(".va-widget:has(.va-traces)")
-    widget.locator("xpath=self::*[@data-mixed]").wait_for()
-    widget.scroll_into_view_if_needed()
-
-    def mixed() -> dict:
-        return json.loads(widget.get_attribute("data-mixed"))
-
-    before = mixed()
-    picture(page, "traces_before", ".va-widget:has(.va-traces)")
-    slider = widget.locator(".va-shift-3")
-    slider.fill("-1")
-    wait_until(page, lambda: mixed()["shifts"]["3"] == -1, 10, "the third rater moved")
-    wait_until(page, lambda: mixed()["rows"]["3"][0] > 0.99, 10, "agreement follows")
-    assert before["rows"]["3"][0] < 0.8
-    assert slider.locator("xpath=../output").inner_text() == "−1.0 s"
-    widget.locator(".va-on-2").uncheck()
-    wait_until(page, lambda: mixed()["on"] == ["1", "3"], 10, "the second rater is off")
-    wait_until(page, lambda: mixed()["rows"]["3"][1] > 0.99, 10, "concordance follows")
-    assert widget.locator(".va-trace.va-off").count() == 1
-    picture(page, "traces_after", ".va-widget:has(.va-traces)")
-    widget.get_by_role("button", name="Put all back").click()
-    wait_until(page, lambda: mixed()["rows"] == before["rows"], 10, "as before")

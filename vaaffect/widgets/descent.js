@@ -115,6 +115,7 @@ function render({ model, el }) {
     el.dataset.walk = JSON.stringify({
       start: answer.path[0], end: answer.path.at(-1), steps: places.length - 1,
       cost: answer.costs.at(-1), diverges: answer.diverges,
+      momentum: answer.momentum, form: answer.form,
     });
   }
 

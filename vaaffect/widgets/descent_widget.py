@@ -71,7 +71,8 @@ class Descent(Interactive):
         return {"low": low, "high": high}, [encode_jpeg(picture)]
 
     def on_descend(self, content: dict, buffers: list) -> Answer:
-        """Walk: {"start", "settings", "form"} -> the path and the cost at each of its points.
+        """Walk: {"start", "settings", "form"} -> the path, the cost at each of its points, and
+        what was asked for.
 
         The learning rate comes as its decimal logarithm, as the slider has it.
         """
@@ -89,7 +90,7 @@ class Descent(Interactive):
             asked = {"lr": lr, "momentum": settings["momentum"], "steps": steps, "form": form}
             self._last = path, asked
         diverges = bool(len(path) <= steps or costs[-1] > costs[0])
-        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges}, []
+        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges, **asked}, []
 
     def figure(self) -> Figure:
         """Paths from the start with and without momentum, and their costs: no hand needed."""
