@@ -7,10 +7,12 @@ completes them; every prediction is that of a training in this process.
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -63,13 +65,19 @@ def main(shared: Path) -> None:
 
     def kill() -> None:
         """scancel the job of training 0 after its first epoch, at once: submitit ignores SIGTERM,
-        so that a short training would end well while SLURM still waits."""
+        so that a short training would end well while SLURM still waits. On some machines slurmd's
+        signal reaches the job's script and not its step, so the step's process is ended too."""
         while not [path for path in runs.glob("slurm/*/events-0.jsonl") if path.stat().st_size]:
             time.sleep(0.1)
         queue = ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i"]
         jobs = subprocess.run(queue, capture_output=True, text=True).stdout.split()
         [job] = [job for job in jobs if job.endswith("_0")]
         subprocess.run(["scancel", "--full", "--signal=KILL", job], check=True)
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                step = b"SLURM_ARRAY_TASK_ID=0\0" in (process / "environ").read_bytes()
+                if step and b"submitit" in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
         killed.append(job)
 
     killer = threading.Thread(target=kill)
