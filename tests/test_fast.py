@@ -258,6 +258,7 @@ images = rng.integers(0, 256, (n, side, side, 3), np.uint8)
 crops = Crops("noise", 1.0, images, np.zeros((n, 68, 2), np.float32), frames, frames[:0], "key")
 split = subject_folds(frames, folds=2, val_share=0.25)[0]
 recipe = training.Recipe("limited", epochs=2, batch_size=32, lr=0.05)
+frames.to_parquet(sys.argv[1] + ".parquet")  # its library must not be loaded under the limit
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 limit = used + int(sys.argv[2]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
