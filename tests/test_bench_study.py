@@ -8,8 +8,8 @@ from vaaffect.errors import UserError
 
 
 def outcome(seconds: float, rmse: tuple = (0.3, 0.2), tested: tuple = ((1, 0), (1, 1))) -> dict:
-    return {"seconds": seconds, "rmse": list(rmse), "ccc": [0.0, 0.0], "tested": list(tested),
-            "trained": 10, "crops": 0.5, "training": 1.0, "limit": 1.6}  # fmt: skip
+    return {"seconds": seconds, "rmse": list(rmse), "tested": list(tested),
+            "crops": 0.5, "training": 1.0, "limit": 1.6}  # fmt: skip
 
 
 def test_a_tiny_study_both_ways(tmp_path):

@@ -132,10 +132,10 @@ def with_library(job: Job, corpus_folder: Path, work: Path) -> dict:
     ]
     trained = time.perf_counter()
     predictions = read_predictions(runs)
-    results = evaluate(predictions, 1, names=["RMSE", "CCC"], resamples=0)
+    results = evaluate(predictions, 1, names=["RMSE"], resamples=0)
     seconds = time.perf_counter() - began
     limit = _limit(job, corpus_folder, crops.images, crops.va, splits)
-    return _outcome(seconds, results, predictions, splits) | {
+    return _outcome(seconds, results, predictions) | {
         "crops": cropped - began, "training": trained - cropped, "limit": limit,
     }  # fmt: skip
 
@@ -191,8 +191,8 @@ def with_script(job: Job, corpus_folder: Path, work: Path) -> dict:
         )
         del train, val, test  # their processes
     predictions = pd.concat(tables, ignore_index=True)
-    results = evaluate(predictions, 1, names=["RMSE", "CCC"], resamples=0)
-    return _outcome(time.perf_counter() - began, results, predictions, splits)
+    results = evaluate(predictions, 1, names=["RMSE"], resamples=0)
+    return _outcome(time.perf_counter() - began, results, predictions)
 
 
 def _answers(
@@ -208,16 +208,12 @@ def _answers(
     return torch.cat(said).numpy().clip(-1, 1), torch.cat(true).numpy()
 
 
-def _outcome(
-    seconds: float, results: pd.DataFrame, predictions: pd.DataFrame, splits: list[Split]
-) -> dict:
-    mean = results[results["fold"] == "mean"].set_index(["metric", "dimension"])["value"]
+def _outcome(seconds: float, results: pd.DataFrame, predictions: pd.DataFrame) -> dict:
+    rmse = results[results["fold"] == "mean"].set_index("dimension")["value"]
     return {
         "seconds": seconds,
-        "rmse": [float(mean["RMSE", d]) for d in DIMENSIONS],
-        "ccc": [float(mean["CCC", d]) for d in DIMENSIONS],
+        "rmse": [float(rmse[d]) for d in DIMENSIONS],
         "tested": sorted(zip(predictions["clip"], predictions["frame"], strict=True)),
-        "trained": sum(len(split.train) for split in splits),
     }
 
 

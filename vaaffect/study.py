@@ -62,8 +62,9 @@ def run_study(
         out: the report folder; `reports/<profile>` by default.
         how: where trainings run; by default what the environment says. It is no parameter: what
             comes out is the same, and so are the names of the runs.
-        minutes: after so many the study stops; `resume` goes on, at most an epoch of a training or
-            a clip of a corpus before.
+        minutes: after so many the study stops, and `resume` goes on. A training loses an epoch at
+            most and a corpus the clips being drawn; what has no checkpoint inside (a pretext
+            training, what a notebook computes beside trainings) begins anew, so it has to fit.
         changes: "NAME=VALUE" or "NAME.KEY=VALUE", over what the profile says, see
             `profiles.changed`; `out` must be given too.
         notebooks_dir: where the notebooks are.
