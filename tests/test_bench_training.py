@@ -24,7 +24,17 @@ from vaaffect.bench_training import (
 )
 from vaaffect.ceilings import BYTES_PER_WEIGHT, PASSES, Ceilings, Work, count_work, measure_ceilings
 from vaaffect.errors import UserError
-from vaaffect.peers import Author, Lightning, Ours, Runner, Task, Timm, Torchvision, Worker
+from vaaffect.peers import (
+    Author,
+    Lightning,
+    Ours,
+    Runner,
+    Task,
+    Timm,
+    TimmCompiled,
+    Torchvision,
+    Worker,
+)
 
 CPU = torch.device("cpu")
 with_peers = pytest.mark.skipif(
@@ -185,7 +195,14 @@ def test_ceilings_are_measured_or_nan():
 def rows_of(speeds: dict[str, float], model: str = "resnet152") -> pd.DataFrame:
     """Kernel rows as they are measured."""
     common = {"track": "kernels", "model": model, "setting": "batch 16, 224 px", "unit": "img/s"}
-    common |= {"batch": 16, "px": 224, "precision": "bf16", "gate": "passed", "blocks": 3}
+    common |= {
+        "batch": 16,
+        "px": 224,
+        "precision": "bf16",
+        "gate": "passed",
+        "blocks": 3,
+        "once": 1.5,
+    }
     return pd.DataFrame(
         common | {"contender": name, "value": v, "low": v, "high": v} for name, v in speeds.items()
     )
@@ -210,6 +227,23 @@ def test_shares_ratios_and_goals_come_from_the_rows():
     shown = "\n".join(summary(found, {"a": Verdict(0.0, 0.0)}))
     assert "failed: its loss is 3 off" in shown and "2.50 x" in shown
     assert Goal("x", "y", 0.02, 0.01, at_least=False).outcome == "missed"
+
+
+def test_goals_of_a_gpu_come_from_the_rows():
+    speeds = {Torchvision.name: 1000.0, Timm.name: 1500.0, TimmCompiled.name: 2200.0}
+    big = rows_of(speeds | {"vaaffect": 2000.0}).assign(setting="batch 256, 224 px", of_limit=0.6)
+    small = rows_of({Timm.name: 500.0, "vaaffect": 1000.0}).assign(setting="batch 32, 224 px")
+    rows = pd.concat([big, small.assign(of_limit=0.6, once=20.0)], ignore_index=True)
+    ours = rows["setting"].map({s: r["value"].iloc[-1] for s, r in rows.groupby("setting")})
+    found = goals(rows.assign(ours=ours / rows["value"]), torch.device("cuda"))
+    said = {(g.goal, g.what): (g.measured, g.outcome) for g in found}
+    assert said["G1", "resnet152 beside torchvision"] == (2.0, "met")
+    assert said["G1", "resnet152 beside timm, compiled"] == (pytest.approx(1 / 1.1), "missed")
+    assert said["G1", "resnet152, share of the limit"] == (0.6, "missed")
+    assert said["G3", "resnet152, batch 32, beside timm"] == (2.0, "met")
+    assert said["G7", "resnet152, compiling (s)"] == (1.5, "met")
+    assert said["G7", "resnet152, recording a graph (s)"] == (20.0, "missed")
+    assert said["G2", "vgg11_bn beside timm"][1] == "not measured"
 
 
 def test_the_report_is_written_with_failures_and_without_names_of_computers(tmp_path):

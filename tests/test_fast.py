@@ -8,8 +8,12 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vaaffect import batches, fast, training
+from vaaffect.adapt import adapt
 from vaaffect.batches import Batch
 from vaaffect.errors import UserError
 from vaaffect.fast import FixedStep, answers, take_step, warm_up, worth_compiling
@@ -60,6 +64,77 @@ def test_a_step_on_fixed_tensors_is_the_plain_step_bit_for_bit(optimizer, tiny_c
         results.append((torch.cat(losses), weights(model)))
     assert torch.equal(results[0][0], results[1][0]) and len(results[0][0]) == 10
     assert_same(results[0][1], results[1][1])
+
+
+def test_a_fixed_step_takes_over_all_of_a_batch():
+    random = torch.Generator().manual_seed(0)
+    shapes = ((4, 2, 8, 8, 3), (4, 2, 2), (6, 4), (4, 2), (4, 2, 136))  # with weights and landmarks
+    seen = []
+    step = FixedStep(lambda batch: seen.append(batch.clone()), None, None, record=False)
+    given = [Batch(*(torch.rand(shape, generator=random) for shape in shapes)) for _ in range(2)]
+    for batch in given:
+        step(batch)
+    for batch, arrived in zip(given, seen, strict=True):
+        assert all(map(torch.equal, vars(batch).values(), vars(arrived).values()))
+
+
+class HostWork(TorchDispatchMode):
+    """Notes every operation that touches host memory or waits for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs, out)) if isinstance(x, torch.Tensor)]
+        waits = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        if function in waits or any(x.device.type == "cpu" for x in tensors):
+            self.seen.append(str(function))
+        return out
+
+
+class NoMemory(nn.Module):
+    """In the place of recurrent layers, whose kernels on a GPU cannot be imagined without one."""
+
+    def forward(self, x):
+        return x[..., :128], None
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("vgg_tiny_bn", {"density_weighting": 0.5, "loss": "mse+ccc", "normalisation": "imagenet"}),
+        ("resnet10", {"loss": "ccc"}),
+        ("affwildnet_resnet10", {"loss": "ccc", "sequence": 3}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:CUDA is not available", "ignore:Accessing the data pointer")
+def test_a_step_on_a_gpu_asks_nothing_of_the_host(name, changes, monkeypatch):
+    """On an imagined GPU, whose tensors have shapes and no values: forward and loss of a step that
+    can be recorded. The backward pass and the optimizer's are PyTorch's own, and need a real one.
+    """
+    recipe = Recipe("step", batch_size=4, flip=True, shift=0.05, jitter=0.1, **changes)
+    batches._mirror.cache_clear()
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            model = adapt(build_model(name, image_size=32), recipe, name).train()
+            frames = (4, recipe.sequence) if recipe.sequence > 1 else (4,)
+            batch = Batch(
+                torch.zeros(*frames, 32, 32, 3, dtype=torch.uint8), torch.zeros(*frames, 2),
+                torch.zeros(6, 4), torch.zeros(frames),
+                torch.zeros(*frames, 136) if recipe.sequence > 1 else None,
+            )  # fmt: skip
+        if recipe.sequence > 1:
+            model.memory = NoMemory()
+        optimizer = torch.optim.SGD(model.parameters(), LR)
+        monkeypatch.setattr(torch.Tensor, "backward", lambda loss: None)
+        monkeypatch.setattr(optimizer, "step", lambda: None)
+        take_step(model, optimizer, recipe, batch)  # constants reach the GPU
+        with HostWork() as host:
+            error = take_step(model, optimizer, recipe, batch)
+    batches._mirror.cache_clear()
+    assert error.device.type == "cuda" and host.seen == []
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -46,16 +47,13 @@ class Batch:
 
     def clone(self) -> "Batch":
         """The same on memory of its own."""
-        weights, points = (None if x is None else x.clone() for x in (self.weights, self.points))
-        return Batch(self.images.clone(), self.va.clone(), self.draws.clone(), weights, points)
+        return Batch(*(None if x is None else x.clone() for x in vars(self).values()))
 
     def copy_(self, other: "Batch") -> None:
         """Take over the values of a batch of the same shapes; addresses stay."""
-        self.images.copy_(other.images)
-        self.va.copy_(other.va)
-        self.draws.copy_(other.draws)
-        if self.weights is not None:
-            self.weights.copy_(other.weights)
+        for mine, new in zip(vars(self).values(), vars(other).values(), strict=True):
+            if mine is not None:
+                mine.copy_(new)
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -106,13 +104,21 @@ def augment_points(points: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
     """
     points = points.unflatten(-1, (68, 2))
     if recipe.flip:
-        mirrored = points[..., MIRRORED, :] * points.new_tensor([-1, 1])
+        order, sign = _mirror(points.device)
+        mirrored = points[..., order, :] * sign
         points = torch.where(draws[0].view(-1, 1, 1, 1) < 0.5, mirrored, points)
     if recipe.shift:
         signed = 2 * draws - 1
         zoom, move = 1 + recipe.shift * signed[1], (recipe.shift * signed[2:4]).T
         points = (points - move[:, None, None]) / zoom.view(-1, 1, 1, 1)
     return points.flatten(-2)
+
+
+@cache
+def _mirror(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which point becomes which, and the sign of (x, y). On the device once: a step that copied
+    them there would wait for it, and could not be recorded (`fast.FixedStep`)."""
+    return torch.tensor(MIRRORED, device=device), torch.tensor([-1.0, 1.0], device=device)
 
 
 def on_device(images: np.ndarray, device: torch.device) -> Tensor:

@@ -31,6 +31,7 @@ from .bench_report import circumstances
 from .crops import build_crops
 from .errors import UserError
 from .evaluation import evaluate
+from .fast import fastest_step
 from .files import write_atomically
 from .models import build_model
 from .peers import Task, Torchvision
@@ -236,12 +237,13 @@ def _limit(
     recipe = training.Recipe("bench", epochs=1, batch_size=job.batch_size, lr=job.lr)
     model = build_model(job.model, None, job.px).to(device, memory_format=torch.channels_last)
     optimizer = training.build_optimizer(model, recipe)
+    step = fastest_step(model, optimizer, recipe)
     x, y = on_device(images, device), torch.from_numpy(va).to(device)
     rows = splits[0].train
     rates = []
     for epoch in range(2):  # the first one warms up
         began = time.perf_counter()
-        training.train_epoch(model, optimizer, recipe, x, y, rows, epoch, SEED)
+        training.train_epoch(model, optimizer, recipe, x, y, rows, epoch, SEED, step)
         rates.append(len(rows) / (time.perf_counter() - began))
     began = time.perf_counter()
     training.predict(model, x, rows, device)

@@ -20,13 +20,14 @@ from .bench_loaders import CACHED, DECODED, GATHER
 from .bench_report import write_report
 from .ceilings import Ceilings, Work, count_work, measure_ceilings
 from .crops import Crops, build_crops
+from .epochs import build_optimizer, train_epoch
 from .errors import UserError
+from .fast import default_device, fastest_step, keep_freed_memory
 from .metrics import ccc
 from .models import build_model
 from .peers import Contender, Runner, Task, Worker, contenders
 from .simulator.worlds import WildWorld
 from .simulator.writers import write_afew_va
-from .training import build_optimizer, default_device, keep_freed_memory, train_epoch
 
 # Mean distance of the losses of the gate's steps from the float32 loop's, as a share of their mean.
 LOSS_WITHIN = {"fp32": 2e-3, "bf16": 2e-2, "fp16": 2e-2}
@@ -275,7 +276,8 @@ def _kernel_rows(
         images = rng.integers(0, 256, (batch, px, px, 3), np.uint8)
         va = rng.uniform(-1, 1, (batch, 2)).astype(np.float32)
         one = np.arange(batch)[None]
-        running, blocks, rates = [], {}, {w.kind.name: [] for w in workers}
+        running, blocks, once = [], {}, {}
+        rates = {w.kind.name: [] for w in workers}
         faults = {w.kind.name: verdicts[w.kind.name].fault for w in workers}
         for worker in workers:
             name = worker.kind.name
@@ -284,7 +286,10 @@ def _kernel_rows(
             say(f"{model}, batch {batch}: {name} warms up")
             try:
                 worker.call("start", Task(model, px, batch), images, va)
+                began = time.monotonic()
                 step = worker.call("seconds", one, settings.warm)
+                # Compiling, recording and trying algorithms, all in the first step.
+                once[name] = max(0.0, time.monotonic() - began - (settings.warm + 1) * step)
             except UserError as error:  # memory, mostly; the others go on
                 faults[name] = str(error)
                 continue
@@ -304,7 +309,7 @@ def _kernel_rows(
             kind, fault = worker.kind, faults[worker.kind.name]
             setting = f"batch {batch}, {px} px"
             more = {"precision": kind.precision(default_device()), "batch": batch, "px": px}
-            more |= {"blocks": len(rates[kind.name])}
+            more |= {"blocks": len(rates[kind.name]), "once": once.get(kind.name, np.nan)}
             more |= {"gate": f"failed: {fault}" if fault else "passed"}
             rows.append(_row("kernels", model, setting, kind.name, rates[kind.name], **more))
     return rows
@@ -390,10 +395,11 @@ def _scaled(
     recipe = Task(model, px, batch).recipe
     net = build_model(model, None, px).to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(net, recipe)
+    step = fastest_step(net, optimizer, recipe)
     if loop_only:
-        train_epoch(net, optimizer, recipe, images, va, np.arange(batch), 0, 0)
+        train_epoch(net, optimizer, recipe, images, va, np.arange(batch), 0, 0, step)
         began = time.perf_counter()
-    train_epoch(net, optimizer, recipe, images, va, np.arange(frames), 1, 0)  # ends with a read
+    train_epoch(net, optimizer, recipe, images, va, np.arange(frames), 1, 0, step)  # ends in a read
     return time.perf_counter() - began
 
 
@@ -502,6 +508,8 @@ def goals(rows: pd.DataFrame, device: torch.device) -> list[Goal]:
                  of("ours", "kernels", peers.Torchvision.name, model, batch), torchvision),
             Goal(name, f"{model} beside timm",
                  of("ours", "kernels", peers.Timm.name, model, batch), timm),
+            Goal(name, f"{model} beside timm, compiled",
+                 of("ours", "kernels", peers.TimmCompiled.name, model, batch), 1.0),
             Goal(name, f"{model}, share of the limit",
                  of("of_limit", "kernels", "vaaffect", model, batch), limit),
         ]  # fmt: skip
@@ -517,6 +525,10 @@ def goals(rows: pd.DataFrame, device: torch.device) -> list[Goal]:
         Goal("G4", "vgg11_bn beside timm with its loader", fed["vgg11_bn"], 1.5),
         Goal("G4", "resnet152 beside timm with its loader", fed["resnet152"], 1.1),
         Goal("G4", "loader, share of the fastest network's step", stall, 0.01, False),
+        Goal("G7", "resnet152, compiling (s)",
+             of("once", "kernels", "vaaffect", "resnet152", "batch 256"), 60, False),
+        Goal("G7", "resnet152, recording a graph (s)",
+             of("once", "kernels", "vaaffect", *small), 15, False),
     ]  # fmt: skip
 
 

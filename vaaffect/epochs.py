@@ -127,13 +127,14 @@ def epoch_losses(
     order = torch.from_numpy(np.asarray(rows.rows if in_windows else rows))[shuffled]
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
-    labels = va[order.to(device)]
+    there = order.to(device)
+    labels = va[there]
     weights, points = [None] * steps, None
     if recipe.density_weighting:  # from the labels of the training rows, and of no others
         mine = torch.from_numpy(rows_of(rows)).to(device)
         weights = va.new_zeros(len(va))
         weights[mine] = density_weights(va[mine], recipe.density_weighting)
-        weights = weights[order.to(device)]
+        weights = weights[there]
     if in_windows:
         counts = torch.from_numpy(rows.counts / rows.counts.mean()).float()[shuffled].to(device)
         weights = weights * counts if recipe.density_weighting else counts
@@ -143,6 +144,6 @@ def epoch_losses(
     for i, pictures in enumerate(gather(images, order, device)):
         rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
         set_rate(optimizer, rate)
-        joined = None if points is None else points[order[i].to(device)]
+        joined = None if points is None else points[there[i]]
         losses[i] = step(Batch(pictures, labels[i], draws[i], weights[i], joined))
     return distributed.summed(losses)

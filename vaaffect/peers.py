@@ -22,18 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from .batches import to_input
+from .epochs import build_optimizer, predict, set_rate, train_epoch
 from .errors import UserError
+from .fast import GRAPH_UP_TO, autocast_dtype, default_device, fastest_step, keep_freed_memory
 from .models import build_model
-from .training import (
-    Recipe,
-    autocast_dtype,
-    build_optimizer,
-    default_device,
-    keep_freed_memory,
-    predict,
-    to_input,
-    train_epoch,
-)
+from .recipes import Recipe
 
 NEEDED = ("lightning", "timm")  # the extra `bench` of pyproject.toml
 _STOP_S = 10  # a process that has not ended by then is ended
@@ -193,7 +187,7 @@ class Timm(Contender):
 
         super().__init__(model, task, device)
         torch.backends.cudnn.benchmark = True
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = self.forward = model.to(memory_format=torch.channels_last)
         # "momentum" is SGD without Nesterov's change, which "sgd" has there.
         self.optimizer = create_optimizer_v2(
             model, opt="momentum", lr=task.lr, momentum=task.recipe.momentum, weight_decay=0.0
@@ -216,7 +210,7 @@ class Timm(Contender):
         for image, target in batches:
             image = image.contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16) if mixed else nullcontext():
-                output = self.model(image)
+                output = self.forward(image)
                 loss = nn.functional.mse_loss(output, target)
             loss.backward()
             self.optimizer.step()
@@ -225,6 +219,17 @@ class Timm(Contender):
             self.optimizer.zero_grad()
         self.end()
         return losses
+
+
+class TimmCompiled(Timm):
+    """The same with --torchcompile."""
+
+    name = "timm style, compiled"
+    like = "the same script with --torchcompile inductor"
+
+    def __init__(self, model: nn.Module, task: Task, device: torch.device) -> None:
+        super().__init__(model, task, device)
+        self.forward = torch.compile(self.model)
 
 
 class Lightning(Contender):
@@ -294,16 +299,20 @@ class LightningMixed(Lightning):
 
 
 class Ours(Contender):
-    """training.train_epoch, with what `train` sets up around it."""
+    """epochs.train_epoch, with what `training.train` sets up around it for a training long enough
+    that compiling pays."""
 
     name = "vaaffect"
-    like = "vaaffect/training.py, train_epoch"
+    like = "vaaffect/epochs.py, train_epoch; fast.py, fastest_step"
 
     def __init__(self, model: nn.Module, task: Task, device: torch.device) -> None:
         keep_freed_memory()
+        torch.backends.cudnn.benchmark = True
         self.device, self.recipe, self.epoch = device, task.recipe, 0
         self.model = model.to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(model, task.recipe)
+        compiled = device.type == "cuda" and task.batch_size > GRAPH_UP_TO
+        self.step = fastest_step(model, self.optimizer, self.recipe, compiled=compiled)
 
     precision = staticmethod(Timm.precision)
 
@@ -317,7 +326,7 @@ class Ours(Contender):
         self.epoch += 1
         self.begin()
         loss = train_epoch(
-            self.model, self.optimizer, self.recipe, images, va, rows, self.epoch, seed=0
+            self.model, self.optimizer, self.recipe, images, va, rows, self.epoch, 0, self.step
         )
         self.end()
         return [loss]
@@ -330,7 +339,8 @@ class Ours(Contender):
 def contenders(device: torch.device) -> list[type[Contender]]:
     """Who takes part on a device; the first one is the reference of the gates, the last is ours."""
     mixed = [LightningMixed] if autocast_dtype(device) == torch.bfloat16 else []
-    return [Author, Torchvision, Lightning, *mixed, Timm, Ours]
+    compiled = [TimmCompiled] if device.type == "cuda" else []  # on a CPU it is slower
+    return [Author, Torchvision, Lightning, *mixed, Timm, *compiled, Ours]
 
 
 def need_libraries() -> None:
@@ -424,8 +434,7 @@ class Runner:
 
     def set_lr(self, lr: float) -> None:
         """Another learning rate from the next step on."""
-        for group in self.contender.optimizer.param_groups:
-            group["lr"] = lr
+        set_rate(self.contender.optimizer, lr)
         if isinstance(self.contender, Ours):  # its loop takes the rate from the recipe
             self.contender.recipe = replace(self.contender.recipe, lr=lr)
 

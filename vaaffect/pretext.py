@@ -24,7 +24,7 @@ from .crops import Crops
 from .data import pretext_crops
 from .epochs import build_optimizer, train_epoch
 from .errors import UserError
-from .fast import answers, autocast_dtype, default_device, keep_freed_memory
+from .fast import answers, autocast_dtype, default_device, fastest_step, keep_freed_memory
 from .files import held, read_manifest, sha256_of, write_atomically
 from .models import Start, backbone_of, build_model, head_name, head_of, put_head
 from .progress import report_epoch
@@ -182,11 +182,14 @@ def _pretrain(
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))
     network.to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(network, recipe)
+    step = fastest_step(network, optimizer, recipe)
     images, y = on_device(faces.images, device), torch.from_numpy(wanted).to(device)
     history = []
     for epoch in range(recipe.epochs):
         started = time.monotonic()
-        loss = train_epoch(network, optimizer, recipe, images, y, train, epoch, config["seed"])
+        loss = train_epoch(
+            network, optimizer, recipe, images, y, train, epoch, config["seed"], step
+        )
         if not np.isfinite(loss):
             raise UserError(
                 f"the pretext training of {name} diverged in epoch {epoch + 1}; use a smaller lr "

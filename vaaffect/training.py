@@ -28,13 +28,12 @@ from .errors import UserError
 from .fast import (
     COMPILING,
     GRAPH_UP_TO,
-    FixedStep,
     autocast_dtype,
     default_device,
+    fastest_step,
     give_back_memory,
     is_out_of_memory,
     keep_freed_memory,
-    take_step,
     worth_compiling,
 )
 from .files import held
@@ -362,7 +361,12 @@ def _fit(
         started = time.monotonic()
         parts = _parts(divided, progress.epoch + 1)
         if step_is_for != (parts, progress.compiled):
-            step, step_is_for = _step(state, recipe, parts, device), (parts, progress.compiled)
+            step_is_for = parts, progress.compiled
+            step = fastest_step(
+                model, state.optimizer, recipe, parts=parts, compiled=progress.compiled
+            )
+            if state.average is not None:
+                step = partial(_averaged_step, step, state.average)
         loss = train_epoch(
             model, state.optimizer, recipe, images, va, train_rows, progress.epoch, seed, step
         )
@@ -413,19 +417,6 @@ def _fit(
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
-
-
-def _step(
-    state: State, recipe: Recipe, parts: int, device: torch.device
-) -> Callable[[Batch], Tensor]:
-    """The fastest step for this device and batch; on a CPU the plain one."""
-    forward = torch.compile(state.model) if state.progress.compiled else state.model
-    step = partial(take_step, forward, state.optimizer, recipe, parts=parts)
-    alone = distributed.count() == 1  # a graph would have to record what processes exchange
-    small = recipe.batch_size * recipe.sequence <= GRAPH_UP_TO
-    if device.type == "cuda" and alone and parts == 1 and small:
-        step = FixedStep(step, state.model, state.optimizer, record=True)
-    return step if state.average is None else partial(_averaged_step, step, state.average)
 
 
 def _averaged_step(step: Callable[[Batch], Tensor], average: Average, batch: Batch) -> Tensor:
