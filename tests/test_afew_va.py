@@ -85,11 +85,11 @@ def test_frames_are_sorted_by_number_whatever_the_order_in_the_file(root):
     ],
 )
 def test_one_bad_frame_is_listed_and_the_rest_kept(root, tiny_corpus, change, reason):
-    edit(root, lambda c: change(c["frames"]["00001"]))
+    edit(root, lambda c: change(c["frames"]["00005"]))
     corpus = load_afew_va(root)
     assert len(corpus.frames) == len(tiny_corpus.frames) - 1
     (problem,) = corpus.problems.to_dict("records")
-    assert problem["path"] == "01/001/001.json#00001"
+    assert problem["path"] == "01/001/001.json#00005"
     assert reason in problem["reason"]
 
 
@@ -98,7 +98,7 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
     (root / "01/002/002.json").write_text('{"actor": "x", "frames": {')
     (root / "01/003/003.json").write_text("[]")
     edit(root, lambda c: c.pop("actor"), clip="004")
-    edit(root, lambda c: c["frames"].pop("00002"), clip="005")
+    edit(root, lambda c: c["frames"].pop("00010"), clip="005")
     shutil.copytree(root / "01/006", root / "02/006")
     corpus = load_afew_va(root)
     assert dict(corpus.problems.itertuples(index=False)) == {
@@ -106,7 +106,7 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
         "01/002/002.json": "not readable as JSON (JSONDecodeError)",
         "01/003/003.json": 'has no "frames"',
         "01/004/004.json": 'has no "actor", so it cannot be put into a fold by subject',
-        "01/005/00002.png": "picture without labels",
+        "01/005/00010.png": "picture without labels",
         "02/006/006.json": "clip 006 was already read: 01/006/006.json",
     }
     gone = tiny_corpus.frames["clip"].isin(["002", "003", "004"]).sum() + 2
@@ -152,7 +152,7 @@ def test_unusable_copies_are_refused_with_the_cure(root, tmp_path, lab_root):
 def test_one_label_beyond_the_scale_is_a_slip_and_many_are_another_scale(root, tiny_corpus):
     def spoil(share: float) -> None:
         for clip in find_clips(root)[: round(share * 20)]:
-            edit(root, lambda c: c["frames"]["00001"].update(valence=11), clip.stem)
+            edit(root, lambda c: c["frames"]["00005"].update(valence=11), clip.stem)
 
     # 70 frames are too few for a share of one in a hundred, so one slip is planted in more of them.
     for clip in find_clips(root):
@@ -165,10 +165,10 @@ def test_one_label_beyond_the_scale_is_a_slip_and_many_are_another_scale(root, t
     spoil(0.05)
     corpus = load_afew_va(root)
     assert corpus.problems.to_dict("records") == [
-        {"path": "01/001/001.json#00001", "reason": "a label is 11, beyond [-10, 10]"}
+        {"path": "01/001/001.json#00005", "reason": "a label is 11, beyond [-10, 10]"}
     ]
     spoil(0.5)
-    with pytest.raises(UserError, match=r"001.json#00001: a label is 11.*not on AFEW-VA's scale"):
+    with pytest.raises(UserError, match=r"001.json#00005: a label is 11.*not on AFEW-VA's scale"):
         load_afew_va(root)
 
 

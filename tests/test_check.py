@@ -50,11 +50,11 @@ def test_a_sound_laboratory_is_recognized(capsys, lab_root):
 
 def test_damage_by_hand_is_reported_exactly(capsys, wild):
     (wild / "01/001/00000.png").unlink()
-    picture = wild / "01/002/00001.png"
+    picture = wild / "01/002/00005.png"
     picture.write_bytes(picture.read_bytes()[:-3000])
-    corrupt = bytearray((wild / "01/003/00002.png").read_bytes())
+    corrupt = bytearray((wild / "01/003/00010.png").read_bytes())
     corrupt[5000:5100] = bytes(100)
-    (wild / "01/003/00002.png").write_bytes(corrupt)
+    (wild / "01/003/00010.png").write_bytes(corrupt)
     path = wild / "01/004/004.json"
     content = json.loads(path.read_text())
     content["frames"]["00000"]["landmarks"] = [
@@ -68,7 +68,7 @@ def test_damage_by_hand_is_reported_exactly(capsys, wild):
     assert "1 x picture 00000.png is missing 01/001/001.json#00000" in text
     assert "1 x not readable as JSON (JSONDecodeError) 01/005/005.json" in text
     assert (
-        "2 x picture cannot be decoded (truncated or corrupt) 01/002/00001.png 01/003/00002.png"
+        "2 x picture cannot be decoded (truncated or corrupt) 01/002/00005.png 01/003/00010.png"
         in text
     )
     assert "1 x the landmarks lie outside the picture 01/004/00000.png" in text

@@ -160,6 +160,21 @@ def test_warming_up_leaves_no_trace(optimizer, steps_before, tiny_crops):
     assert_same(*results)
 
 
+def test_batches_of_one_size_give_the_same_answers(tiny_crops):
+    images, _ = training.resident(tiny_crops, CPU)
+    model, _ = fresh(recipe_of("sgd"))
+    sizes = []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    rows = np.random.default_rng(0).permutation(len(images))[:21]
+    plain = answers(model, images, rows, CPU, 8)
+    assert sizes == [8, 8, 5]
+    even = answers(model, images, rows, CPU, 8, even=True)
+    assert sizes[3:] == [8, 8, 8] and even.shape == plain.shape
+    assert torch.allclose(even, plain, atol=1e-5)
+    few = answers(model, images, rows[:3], CPU, 8, even=True)
+    assert sizes[6:] == [3] and torch.allclose(few, plain[:3], atol=1e-5)
+
+
 def batch_of(crops, size):
     images, va = training.resident(crops, CPU)
     draws = torch.rand(6, size, generator=torch.Generator().manual_seed(1))

@@ -257,13 +257,16 @@ def test_layout(tiny):
     for i in range(TINY.clips):
         clip = f"{i + 1:03d}"
         expected.add(f"01/{clip}/{clip}.json")
-        expected |= {f"01/{clip}/{k:05d}.png" for k in range(frame_count(TINY, i))}
+        expected |= {
+            f"01/{clip}/{k * TINY.frame_step:05d}.png" for k in range(frame_count(TINY, i))
+        }
     assert names == expected
     text = (tiny / "01" / "002" / "002.json").read_text()
     record = json.loads(text)
     assert set(record) == {"actor", "frames", "video_id"} and record["video_id"] == "002"
     for i, (key, frame) in enumerate(record["frames"].items()):
-        assert key == f"{i:05d}" and set(frame) == {"valence", "arousal", "landmarks"}
+        assert key == f"{i * TINY.frame_step:05d}"  # frames of the film, of which some are kept
+        assert set(frame) == {"valence", "arousal", "landmarks"}
         assert type(frame["valence"]) is int and type(frame["arousal"]) is int
         assert -10 <= frame["valence"] <= 10 and -10 <= frame["arousal"] <= 10
         points = np.array(frame["landmarks"])

@@ -34,6 +34,7 @@ from .crops import Crops
 from .errors import UserError
 from .features import FEATURES
 from .files import read_manifest, write_atomically
+from .models import backbone_of
 from .predictions import prediction_table
 from .splits import Split, assert_disjoint
 
@@ -177,6 +178,13 @@ DISPLAY: dict[str, str] = {
     CONSTANT: "constant (training mean)",
     **{name: baseline.name for name, baseline in BASELINES.items()},
 }
+
+
+def reads_landmarks(name: str) -> bool:
+    """Whether a method, or a network, is given the positions of landmarks beside the picture."""
+    if name in BASELINES:
+        return "geometry" in BASELINES[name].features
+    return backbone_of(name) is not None
 
 
 def constant_predictor(

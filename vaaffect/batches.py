@@ -149,9 +149,9 @@ def gather_in_blocks(
 ) -> Iterator[Tensor]:
     """As `gather`, for images in host memory or on disk: several batches travel together.
 
-    Two buffers take turns, so the next block is read while the device works on this one. Pinned
-    (page-locked) buffers let the copy run beside the computation. The copy to a GPU has not yet
-    been run on one.
+    Two buffers take turns, so the next block is read while the device works on this one. To pinned
+    (page-locked) buffers nobody has to wait for a copy. The copy to a GPU has not yet been run on
+    one.
 
     Args:
         images: (N, ...) on the CPU.
@@ -167,7 +167,7 @@ def gather_in_blocks(
     for number, block in enumerate(order.split(steps)):
         buffer, event = buffers[number % 2], copied[number % 2]
         if event is not None:
-            event.synchronize()  # with the copy two blocks ago, not with the computation
+            event.synchronize()  # with the copy two blocks ago, and what was asked for before it
         here = torch.index_select(
             images, 0, block.flatten(), out=buffer[: block.numel()]
         )  # out of the memory map, straight into the buffer

@@ -17,7 +17,6 @@ from .crops import Crops, face_box
 from .errors import UserError
 from .training import Recipe, default_device, to_input
 
-BATCH = 16
 ROUNDS = 3
 # How the loaders are called.
 DECODED, CACHED, GATHER = "PIL, PNG frames", "vaaffect: gather, normalise", "vaaffect: gather"
@@ -89,7 +88,12 @@ def write_pngs(images: np.ndarray, folder: Path) -> list[str]:
 
 
 def loader_rows(
-    folder: Path, corpus: Corpus, crops: Crops, say: Callable[[str], None], seconds: float = 0.5
+    folder: Path,
+    corpus: Corpus,
+    crops: Crops,
+    batch: int,
+    say: Callable[[str], None],
+    seconds: float = 0.5,
 ) -> list[dict]:
     """Images per second of each loader alone, in turns.
 
@@ -97,6 +101,7 @@ def loader_rows(
         folder: for temporary files.
         corpus: frames on disk with landmarks.
         crops: of the same frames.
+        batch: pictures at a time.
         say: told how far it is.
         seconds: how long our loaders are repeated in each turn.
 
@@ -111,15 +116,15 @@ def loader_rows(
     frames = FaceFrames(corpus, size)
     workers = torch.get_num_threads()
     plain = {
-        name: DataLoader(frames, BATCH, shuffle=True, drop_last=True, num_workers=many,
+        name: DataLoader(frames, batch, shuffle=True, drop_last=True, num_workers=many,
                          persistent_workers=many > 0)
         for name, many in (("no workers", 0), (f"{workers} workers", workers))
     }  # fmt: skip
-    timm = timm_loader(files, size, BATCH, device)
-    _check_same(images, frames, timm_loader(files, size, BATCH, device, shuffle=False))
+    timm = timm_loader(files, size, batch, device)
+    _check_same(images, frames, timm_loader(files, size, batch, device, shuffle=False))
     recipe, generator = Recipe(), torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator).to(device)
-    batches = order[: len(order) // BATCH * BATCH].view(-1, BATCH)
+    batches = order[: len(order) // batch * batch].view(-1, batch)
 
     def epoch(loader: Iterable) -> int:
         return sum(len(x) for x, _ in loader)
@@ -154,7 +159,7 @@ def loader_rows(
                 rates[name].append(count / (time.perf_counter() - started))
     rows = []
     for name, of in rates.items():
-        row = {"track": "loaders", "setting": f"batch {BATCH}, {size} px", "contender": name}
+        row = {"track": "loaders", "setting": f"batch {batch}, {size} px", "contender": name}
         row |= {"model": "", "value": float(np.median(of)), "low": min(of), "high": max(of)}
         rows.append(row | {"unit": "img/s", "px": size})
     return rows

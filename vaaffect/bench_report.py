@@ -54,22 +54,26 @@ def circumstances(device: torch.device, rows: pd.DataFrame) -> dict[str, str]:
         )
         if there
     ]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    except OSError:  # no git
+        told = ""
     low = autocast_dtype(device) == torch.bfloat16
     return {
         "device": device_name(device),
         "threads": f"{torch.get_num_threads()} ({', '.join(extra) or 'no bfloat16 unit'})",
-        "precision": "bfloat16 is native and used where a loop can" if low else
-        "float32 throughout: this processor does not compute in bfloat16",
+        "precision": ("bfloat16 is native and used where a loop can" if low else
+                      "float32 throughout: this processor does not compute in bfloat16")
+        + ("; convolutions in float32 are TF32, as cuDNN has it" * (device.type == "cuda")),
         "versions": ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": told or "unknown",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ the contenders in turns between. Nobody's speed is looked at before their losses
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from .ceilings import Ceilings, Work, count_work, measure_ceilings
 from .crops import Crops, build_crops
 from .epochs import build_optimizer, train_epoch
 from .errors import UserError
-from .fast import default_device, fastest_step, keep_freed_memory
+from .fast import default_device, fastest_step, give_back_memory, keep_freed_memory
 from .metrics import ccc
 from .models import build_model
 from .peers import Contender, Runner, Task, Worker, contenders
@@ -32,10 +32,13 @@ from .simulator.writers import write_afew_va
 # Mean distance of the losses of the gate's steps from the float32 loop's, as a share of their mean.
 LOSS_WITHIN = {"fp32": 2e-3, "bf16": 2e-2, "fp16": 2e-2}
 CCC_WITHIN = 0.01
+UNFINISHED = "train-unfinished.csv"  # until all is measured
 LEAST_ROUNDS = 2  # a spread needs two
 LEARNT = 0.8  # CCC that the float32 loop must reach, or the gate would say nothing
 # What of the ceiling a loop reaches, for the estimate of how long all will take.
 _GUESS = 0.5
+_COMPILING_S = 60.0  # guessed, for the same estimate
+_GATE_PICTURES = 240  # so few that all loops learn them by heart
 
 Say = Callable[[str], None]
 
@@ -59,7 +62,9 @@ class Settings:
         small: whether ceilings use sizes for tests.
         scaling: (model, batch size, side) of the curves.
         scaling_s: how long the shortest of their trainings is.
-        fed: whether peers also train from their own loaders (goal G4).
+        loader_batch: pictures at a time of the loaders alone.
+        fed: pictures of an epoch in which timm trains from its own loader too (goal G4); 0 does
+            not.
     """
 
     kernels: tuple[tuple[str, int, int], ...]
@@ -76,20 +81,22 @@ class Settings:
     small: bool = False
     scaling: tuple[str, int, int] = ("resnet18", 16, 112)
     scaling_s: float = 1.0
-    fed: bool = False
+    loader_batch: int = 16
+    fed: int = 0
 
 
 _CORPUS = WildWorld(clips=48, subjects=24, frames=(5, 5), size=(720, 576), seed=5)
 CPU = Settings((("resnet152", 16, 224), ("vgg11_bn", 16, 224)), _CORPUS)
 GPU = Settings(
     (("resnet152", 256, 224), ("resnet152", 32, 224), ("vgg11_bn", 256, 224)),
-    _CORPUS, warm=20, discard=3, scaling=("resnet152", 64, 224), fed=True,
+    replace(_CORPUS, clips=256, subjects=128), block_s=2.0, warm=10, discard=3,
+    scaling=("resnet18", 64, 224), scaling_s=0.3, loader_batch=256, fed=10_000,
 )  # fmt: skip
 QUICK = Settings(
     (("vgg_tiny_bn", 4, 32),),
     WildWorld(clips=24, subjects=12, frames=(4, 4), size=(180, 144), seed=5),
     rounds=2, block_s=0.1, gate_more=120, ceiling_s=0.1, small=True,
-    scaling=("vgg_tiny_bn", 8, 32), scaling_s=0.05, fed=True,
+    scaling=("vgg_tiny_bn", 8, 32), scaling_s=0.05, fed=1,
 )  # fmt: skip
 
 
@@ -122,6 +129,7 @@ def bench_training(quick: bool = False, out: Path | None = None, say: Say = prin
     settings = QUICK if quick else GPU if device.type == "cuda" else CPU
     kinds = contenders(device)
     first = measure_ceilings(device, settings.ceiling_s, settings.small)
+    give_back_memory()
     work = {(m, px): count_work(m, px) for m, _, px in settings.kernels}
     tell = say
 
@@ -130,20 +138,32 @@ def bench_training(quick: bool = False, out: Path | None = None, say: Say = prin
 
     say(f"{_estimate(settings, kinds, first, work, device):.0f} s by estimate, {len(kinds)} loops")
     workers = [Worker(kind) for kind in kinds]
+    table: list[dict] = []
+
+    def keep(rows: Sequence[dict]) -> None:
+        """So that what was measured is not lost with what comes later."""
+        table.extend(rows)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(table).to_csv(out / UNFINISHED, index=False)
+
     try:
         with tempfile.TemporaryDirectory() as folder:
             crops = _corpus(settings, Path(folder))
             verdicts = run_gates(workers, *crops["gate"], settings, say)
-            table = [
-                *_kernel_rows(workers, verdicts, settings, say),
-                *bench_loaders.loader_rows(Path(folder), crops["corpus"], crops["loaders"], say),
-            ]
+            for kernel in settings.kernels:
+                keep(_kernel_rows(workers, verdicts, kernel, settings, say))
+            keep(
+                bench_loaders.loader_rows(
+                    Path(folder), crops["corpus"], crops["loaders"], settings.loader_batch, say
+                )
+            )
             if settings.fed:
-                table += _fed_rows(workers, verdicts, settings, crops["loaders"], say)
+                keep(_fed_rows(workers, verdicts, settings, crops["loaders"], say))
     finally:
         for worker in workers:
             worker.close()
-    table += scaling_rows(settings, device, say)
+    keep(scaling_rows(settings, device, say))
     last = measure_ceilings(device, settings.ceiling_s, settings.small)
     rows = pd.DataFrame(table)
     ceilings = first.best(last)
@@ -154,6 +174,7 @@ def bench_training(quick: bool = False, out: Path | None = None, say: Say = prin
     lines = [*summary(rows, verdicts), "", *(f"{g.goal} {g.what}: {g.said}" for g in found)]
     if out is not None:
         write_report(out, rows, found, verdicts, device, took, first.drift(last))
+        (out / UNFINISHED).unlink(missing_ok=True)
     return lines
 
 
@@ -166,6 +187,8 @@ def _estimate(
 ) -> float:
     """Seconds that all will take, roughly."""
     total = 30.0 + 10 * settings.ceiling_s + 40 * settings.scaling_s + 5 * len(kinds)
+    if device.type == "cuda":  # two loops compile; loaders have more to read
+        total += 2 * _COMPILING_S * len(settings.kernels) + 100
     for model, batch, px in settings.kernels:
         for kind in kinds:
             rate = ceilings.conv(kind.precision(device)) * _GUESS
@@ -182,7 +205,10 @@ def _corpus(settings: Settings, folder: Path) -> dict:
     corpus = load_afew_va(folder / "corpus")
     small = build_crops(corpus, settings.gate[1], cache=folder / "crops")
     large = build_crops(corpus, settings.kernels[0][2], cache=folder / "crops")
-    return {"corpus": corpus, "gate": (np.array(small.images), small.va), "loaders": large}
+    few = slice(_GATE_PICTURES)
+    return {
+        "corpus": corpus, "gate": (np.array(small.images[few]), small.va[few]), "loaders": large
+    }  # fmt: skip
 
 
 def run_gates(
@@ -267,51 +293,54 @@ def _row(
 
 
 def _kernel_rows(
-    workers: Sequence[Worker], verdicts: dict[str, Verdict], settings: Settings, say: Say
+    workers: Sequence[Worker],
+    verdicts: dict[str, Verdict],
+    kernel: tuple[str, int, int],
+    settings: Settings,
+    say: Say,
 ) -> list[dict]:
     """Images per second on one batch that stays in memory, all contenders in turns."""
-    rows = []
-    for model, batch, px in settings.kernels:
-        rng = np.random.default_rng(1)
-        images = rng.integers(0, 256, (batch, px, px, 3), np.uint8)
-        va = rng.uniform(-1, 1, (batch, 2)).astype(np.float32)
-        one = np.arange(batch)[None]
-        running, blocks, once = [], {}, {}
-        rates = {w.kind.name: [] for w in workers}
-        faults = {w.kind.name: verdicts[w.kind.name].fault for w in workers}
-        for worker in workers:
-            name = worker.kind.name
-            if faults[name]:
-                continue
-            say(f"{model}, batch {batch}: {name} warms up")
-            try:
-                worker.call("start", Task(model, px, batch), images, va)
-                began = time.monotonic()
-                step = worker.call("seconds", one, settings.warm)
-                # Compiling, recording and trying algorithms, all in the first step.
-                once[name] = max(0.0, time.monotonic() - began - (settings.warm + 1) * step)
-            except UserError as error:  # memory, mostly; the others go on
-                faults[name] = str(error)
-                continue
-            blocks[name] = one.repeat(max(1, round(settings.block_s / step)), 0)
-            running.append(worker)
-        until = time.monotonic() + settings.kernel_s
-        for turn in range(settings.rounds):
-            if turn >= LEAST_ROUNDS and time.monotonic() > until:
-                break  # the table says how many blocks there were
-            say(f"{model}, batch {batch}: round {turn + 1} of {settings.rounds}")
-            for worker in np.roll(np.array(running, object), -turn):
-                batches = blocks[worker.kind.name]
-                rates[worker.kind.name].append(
-                    batches.size / worker.call("seconds", batches, settings.discard)
-                )
-        for worker in workers:
-            kind, fault = worker.kind, faults[worker.kind.name]
-            setting = f"batch {batch}, {px} px"
-            more = {"precision": kind.precision(default_device()), "batch": batch, "px": px}
-            more |= {"blocks": len(rates[kind.name]), "once": once.get(kind.name, np.nan)}
-            more |= {"gate": f"failed: {fault}" if fault else "passed"}
-            rows.append(_row("kernels", model, setting, kind.name, rates[kind.name], **more))
+    (model, batch, px), rows = kernel, []
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (batch, px, px, 3), np.uint8)
+    va = rng.uniform(-1, 1, (batch, 2)).astype(np.float32)
+    one = np.arange(batch)[None]
+    running, blocks, once = [], {}, {}
+    rates = {w.kind.name: [] for w in workers}
+    faults = {w.kind.name: verdicts[w.kind.name].fault for w in workers}
+    for worker in workers:
+        name = worker.kind.name
+        if faults[name]:
+            continue
+        say(f"{model}, batch {batch}: {name} warms up")
+        try:
+            worker.call("start", Task(model, px, batch), images, va)
+            began = time.monotonic()
+            step = worker.call("seconds", one, settings.warm)
+            # Compiling, recording and trying algorithms, all in the first step.
+            once[name] = max(0.0, time.monotonic() - began - (settings.warm + 1) * step)
+        except UserError as error:  # memory, mostly; the others go on
+            faults[name] = str(error)
+            continue
+        blocks[name] = one.repeat(max(1, round(settings.block_s / step)), 0)
+        running.append(worker)
+    until = time.monotonic() + settings.kernel_s
+    for turn in range(settings.rounds):
+        if turn >= LEAST_ROUNDS and time.monotonic() > until:
+            break  # the table says how many blocks there were
+        say(f"{model}, batch {batch}: round {turn + 1} of {settings.rounds}")
+        for worker in np.roll(np.array(running, object), -turn):
+            batches = blocks[worker.kind.name]
+            rates[worker.kind.name].append(
+                batches.size / worker.call("seconds", batches, settings.discard)
+            )
+    for worker in workers:
+        kind, fault = worker.kind, faults[worker.kind.name]
+        setting = f"batch {batch}, {px} px"
+        more = {"precision": kind.precision(default_device()), "batch": batch, "px": px}
+        more |= {"blocks": len(rates[kind.name]), "once": once.get(kind.name, np.nan)}
+        more |= {"gate": f"failed: {fault}" if fault else "passed"}
+        rows.append(_row("kernels", model, setting, kind.name, rates[kind.name], **more))
     return rows
 
 
@@ -329,14 +358,20 @@ def _fed_rows(
         for model, batch, px in settings.kernels:
             batch = min(batch, len(images) // 4)
             order = np.arange(len(images) // batch * batch).reshape(-1, batch)
+            # Several times per epoch, so that a loader's first batch does not count too much.
+            times = max(1, settings.fed // len(images))
             setting = f"batch {batch}, {px} px"
             for worker in (w for w in workers if w.kind in (peers.Timm, peers.Ours)):
                 if verdicts[worker.kind.name].fault:
                     continue
                 say(f"{model} from its loader: {worker.kind.name}")
                 worker.call("start", Task(model, px, batch), images, crops.va)
-                ask = ("seconds", order) if worker.kind is peers.Ours else ("seconds_fed", files)
-                rates = [order.size / worker.call(*ask) for _ in range(settings.rounds + 1)][1:]
+                ask = ("seconds", np.tile(order, (times, 1)))
+                if worker.kind is peers.Timm:
+                    ask = ("seconds_fed", times * files)
+                rates = [
+                    times * order.size / worker.call(*ask) for _ in range(settings.rounds + 1)
+                ][1:]
                 precision = worker.kind.precision(default_device())
                 rows.append(_row("fed", model, setting, worker.kind.name, rates,
                                  precision=precision))  # fmt: skip

@@ -1,8 +1,9 @@
-"""The thesis's claims, each decided by code from an effect with its interval.
+"""What the thesis expects or states, as hypotheses, each decided by code from an effect.
 
-A claim is a comparison whose effect is positive where the claim holds. Above zero with its whole
-interval: supported; below zero: not supported; otherwise, or where the comparison cannot be made:
-undecided. A verdict holds for the data that it names, and for nothing else.
+A claim is a comparison whose effect is positive where the claim holds. With its 95 % interval above
+zero it is supported, below zero not supported; otherwise, or where the comparison cannot be made,
+undecided. The intervals are those of single comparisons: among eight verdicts, one in error would
+be no wonder. A verdict holds for the data that it names, and for nothing else.
 
 Where several differences are averaged (both dimensions, several networks) they were measured on the
 same people. The half-width of the average is then at most the average of the half-widths, and that
@@ -28,7 +29,8 @@ class Claim:
 
     Attributes:
         claim: "H1" to "H6".
-        statement: what the thesis says.
+        statement: what is expected.
+        thesis: where the thesis has it from, and what it found itself.
         comparison: what was compared; a positive effect speaks for the statement.
         effect, low, high: the effect and its 95 % interval; nan where it could not be measured.
         verdict: SUPPORTED, NOT_SUPPORTED or UNDECIDED.
@@ -37,6 +39,7 @@ class Claim:
 
     claim: str
     statement: str
+    thesis: str
     comparison: str
     effect: float
     low: float
@@ -53,7 +56,12 @@ def verdict(low: float, high: float) -> str:
 
 
 def networks_reach_the_state_of_the_art(
-    predictions: pd.DataFrame, networks: Sequence[str], classical: Sequence[str], wild: str, **draw
+    predictions: pd.DataFrame,
+    networks: Sequence[str],
+    classical: Sequence[str],
+    wild: str,
+    among: str = "",
+    **draw,
 ) -> Claim:
     """H1: networks do at least as well as the best methods before them.
 
@@ -62,8 +70,15 @@ def networks_reach_the_state_of_the_art(
             on the same folds.
         networks, classical: names of models.
         wild: label of the corpus in the wild.
+        among: which of their methods these are, where they are not all, in words.
         draw: resamples and seed, as of `evaluation.paired_difference`.
     """
+    statement = "Finetuned networks reach the state of the art in the wild"
+    thesis = "its first goal; fairly close to it (section 6)"
+    among = among and f" {among}"
+    if not classical:
+        why = f"not measured: no method of [7] and [17]{among} is in this study"
+        return _claim("H1", statement, thesis, why, float("nan"), float("nan"), "none")
 
     def mean_pcc(model: str) -> float:
         pair = {"model": model, "train_corpus": wild, "test_corpus": wild}
@@ -77,9 +92,10 @@ def networks_reach_the_state_of_the_art(
     )
     return _claim(
         "H1",
-        "Finetuned networks reach the state of the art in the wild (tables 1 and 2)",
-        f"PCC of the best network ({best}) - best PCC of [7] and [17] ({rival}), same folds, "
-        "mean of both dimensions",
+        statement,
+        thesis,
+        f"PCC of the best network ({best}) - that of the best method of [7] and [17] ({rival})"
+        f"{among}, same folds, mean of both dimensions",
         *_average(found),
         wild,
     )
@@ -114,12 +130,15 @@ def the_wild_generalizes_better(
         ]
         gains[home] = _average(found)
     (outward, half), (back, other_half) = gains[wild], gains[lab]
+    people = predictions.groupby("test_corpus")["subject"].nunique()
     # Different people in the two corpora: independent.
     return _claim(
         "H2",
-        "Training in the wild generalizes better to the laboratory than the reverse (table 4)",
+        "Training in the wild generalizes better to the laboratory than the reverse",
+        "its second goal; clearly so (section 5.1.2, table 4)",
         "what CCC changes against a native, wild to laboratory, minus the same from laboratory to "
-        "wild, mean of networks and dimensions",
+        f"wild, mean of networks and dimensions; the wild corpus has {people[wild]} people, the "
+        f"laboratory {people[lab]}, so this is about corpora and their sizes alike",
         outward - back,
         float(np.hypot(half, other_half)),
         f"{wild} and {lab}",
@@ -136,17 +155,18 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
         poses: as of `poses.check_poses`; None where nothing was read.
     """
     statement = "The live system answers neutral, happy and angry within the expected ranges"
-    statement = f"{statement} (section 5.2)"
+    thesis = "its third goal; not for neutral, and not always for the others (section 5.2)"
     if poses is None:
         why = "not measured: it takes a camera or a recorded clip"
-        return _claim("H3", statement, why, float("nan"), float("nan"), "none")
+        return _claim("H3", statement, thesis, why, float("nan"), float("nan"), "none")
     of = poses[poses["emotion"].isin(("neutral", "happiness", "anger"))]
     effect, low, high = of[["margin", "margin_low", "margin_high"]].min().tolist()
     what = (
         "distance of the mean answer into its expected range, least of neutral, happiness and "
         "anger in both dimensions"
     )
-    return Claim("H3", statement, what, effect, low, high, verdict(low, high), of["data"].iloc[0])
+    data = of["data"].iloc[0]
+    return Claim("H3", statement, thesis, what, effect, low, high, verdict(low, high), data)
 
 
 def resnet_against_vgg(
@@ -161,10 +181,11 @@ def resnet_against_vgg(
         draw: resamples and seed, as of `evaluation.paired_difference`.
     """
     claims = []
-    for corpus, first, second, where in (
-        (wild, resnet, vgg, "in the wild (table 2)"),
-        (lab, vgg, resnet, "in the laboratory (table 3)"),
-    ):
+    for corpus, first, second, where, thesis in (
+        (wild, resnet, vgg, "in the wild", "its fourth goal; so it was (section 5.1.3, table 2)"),
+        (lab, vgg, resnet, "in the laboratory",
+         "found against its expectation, on one fold (section 5.1.3, table 3)"),
+    ):  # fmt: skip
         here = {"train_corpus": corpus, "test_corpus": corpus}
         found = _differences(
             predictions, {"model": first} | here, {"model": second} | here, "CCC", **draw
@@ -174,7 +195,9 @@ def resnet_against_vgg(
             _claim(
                 "H4",
                 f"{statement} {where}",
-                f"CCC of {first} - CCC of {second}, same folds, mean of both dimensions",
+                thesis,
+                f"CCC of {first} - CCC of {second}, each with a recipe of its own, same folds, "
+                "mean of both dimensions",
                 *_average(found),
                 corpus,
             )
@@ -185,6 +208,7 @@ def resnet_against_vgg(
 def transfer_beats_scratch(
     predictions: pd.DataFrame,
     pairs: Sequence[tuple[Mapping[str, object], Mapping[str, object]]],
+    start: str,
     data: str,
     **draw,
 ) -> Claim:
@@ -194,25 +218,32 @@ def transfer_beats_scratch(
         predictions: a row per frame.
         pairs: for each network, what selects it with transfer and from scratch, see
             `evaluation.paired_difference`; empty where no weights to start from were at hand.
+        start: what transfer means here, in words.
         data: label of the corpus.
         draw: resamples and seed, as of `evaluation.paired_difference`.
     """
     statement = "Transfer learning beats training from scratch"
+    thesis = "assumed, after [7]; not examined (section 1.4)"
     if not pairs:
         why = "not measured: every network of this study was trained from the same kind of start"
-        return _claim("H5", statement, why, float("nan"), float("nan"), "none")
+        return _claim("H5", statement, thesis, why, float("nan"), float("nan"), "none")
     found = [d for pair in pairs for d in _differences(predictions, *pair, "CCC", **draw)]
-    what = "CCC with transfer - CCC from scratch, same folds, mean of networks and dimensions"
-    return _claim("H5", statement, what, *_average(found), data)
+    names = " and ".join(dict.fromkeys(str(one["model"]) for one, _ in pairs))
+    what = (
+        f"CCC of {names} started from {start} - the same started from random weights, as many "
+        "epochs, same folds, mean of both dimensions"
+    )
+    return _claim("H5", statement, thesis, what, *_average(found), data)
 
 
 def labels_explain_neutral(
     predictions: pd.DataFrame, networks: Sequence[str], wild: str, **draw
-) -> Claim:
-    """H6: neutral faces are misread in the direction in which the training labels lean.
+) -> list[Claim]:
+    """H6: the training labels explain how neutral faces are misread; a row for direction and size.
 
-    The effect is the mean answer for neutral frames, projected on the direction of the mean
-    training label: positive where both point the same way.
+    Direction: the mean answer for neutral frames, projected on the direction of the mean training
+    label, is positive where both point the same way. Size: what the labels foretell for a network
+    with this correlation (`decomposition.neutral_bias`) is nearer to that answer than (0, 0) is.
 
     Args:
         predictions: a row per frame.
@@ -226,22 +257,41 @@ def labels_explain_neutral(
         & (predictions["test_corpus"] == wild)
     ]
     bias = neutral_bias(chosen, **draw)
-    effects, halves = [], []
+    towards, nearer = [], []
     for _, of in bias.groupby("model", sort=False):
-        direction = of["mean_label"].to_numpy()
-        direction = direction / np.linalg.norm(direction)
-        effects.append(float(direction @ of["observed"].to_numpy()))
+        label, told, seen = (of[k].to_numpy() for k in ("mean_label", "foretold", "observed"))
         half = (of["high"] - of["low"]).to_numpy() / 2
-        halves.append(float(np.abs(direction) @ half))
-    return _claim(
-        "H6",
-        "The distribution of the labels explains the biased answer to a neutral face",
-        "mean answer for frames labelled (0, 0), projected on the direction of the mean training "
-        "label, mean of networks",
-        float(np.mean(effects)),
-        float(np.mean(halves)),
-        wild,
-    )
+        direction = _unit(label)
+        towards.append((direction @ seen, np.abs(direction) @ half))
+        # How a distance changes with the answer, to first order.
+        gradient = _unit(seen) - _unit(seen - told)
+        saved = np.linalg.norm(seen) - np.linalg.norm(seen - told)
+        nearer.append((saved, np.abs(gradient) @ half))
+    thesis = "offered as the explanation (section 5.2)"
+    return [
+        _claim(
+            "H6",
+            "Neutral faces are misread towards the mean label",
+            thesis,
+            "mean answer for frames labelled (0, 0), projected on the direction of the mean "
+            "training label, mean of networks",
+            *np.mean(towards, axis=0).tolist(),
+            wild,
+        ),
+        _claim(
+            "H6",
+            "They are misread as the labels foretell, rather than not at all",
+            thesis,
+            "distance of that answer from (0, 0) - its distance from what the labels foretell for "
+            "a network with this correlation, mean of networks",
+            *np.mean(nearer, axis=0).tolist(),
+            wild,
+        ),
+    ]
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(np.linalg.norm(vector), 1e-12)
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
@@ -269,7 +319,7 @@ def _average(differences: Sequence[Difference]) -> tuple[float, float]:
 
 
 def _claim(
-    key: str, statement: str, comparison: str, effect: float, half: float, data: str
+    key: str, statement: str, thesis: str, comparison: str, effect: float, half: float, data: str
 ) -> Claim:
     low, high = effect - half, effect + half
-    return Claim(key, statement, comparison, effect, low, high, verdict(low, high), data)
+    return Claim(key, statement, thesis, comparison, effect, low, high, verdict(low, high), data)

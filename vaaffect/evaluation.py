@@ -72,6 +72,23 @@ def evaluate(
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
+def in_native_folds(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions on another corpus as if tested like one's own: each frame once, in its fold.
+
+    A network tested on another corpus predicts every frame in each fold. CCC within a fold of few
+    people is smaller on average than that of all people at once, so beside networks that were
+    trained there, whose folds are of few people, the network of fold k is kept for the frames of
+    fold k.
+
+    Args:
+        predictions: a row per frame; of each test corpus, somebody's at home, which tell its folds.
+    """
+    key = ["test_corpus", "fold", "clip", "frame"]
+    home = predictions["train_corpus"] == predictions["test_corpus"]
+    native = pd.MultiIndex.from_frame(predictions.loc[home, key].drop_duplicates())
+    return predictions[home | pd.MultiIndex.from_frame(predictions[key]).isin(native)]
+
+
 @dataclass(frozen=True)
 class _Estimate:
     """A metric's value and its value in each bootstrap sample, (resamples,)."""

@@ -97,7 +97,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # PyTorch has no class of its own for these; the last is oneDNN's, which does not say why.
-    names = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a primitive")
+    names = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a primitive",
+             "CUDA error: out of memory", "STATUS_ALLOC_FAILED")  # fmt: skip
     return isinstance(error, RuntimeError) and any(name in str(error) for name in names)
 
 
@@ -123,6 +124,7 @@ def answers(
     rows: np.ndarray | Windows,
     device: torch.device,
     batch_size: int = 128,
+    even: bool | None = None,
 ) -> Tensor:
     """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
 
@@ -133,20 +135,25 @@ def answers(
         rows: (n,) row numbers, or windows of n rows in all.
         device: where the model is.
         batch_size: images at a time; halved where memory runs out.
+        even: whether the last batch reaches back, to be as large as the others; by default on a
+            GPU, where cuDNN tries all its algorithms for each new size.
     """
     model.eval()
+    even = device.type == "cuda" if even is None else even
     in_windows = isinstance(rows, Windows)
     chosen = torch.from_numpy(np.asarray(rows.rows if in_windows else rows, np.int64))
     batch_size = max(1, batch_size // chosen[0].numel())  # from here on, units
+    here, there = chosen.to(images.device), chosen.to(device)
     done, parts = 0, []
     while done < len(chosen):
         try:
-            some = chosen[done : done + batch_size]
-            inputs = [as_input(images[some.to(images.device)].to(device))]
+            back = max(0, done + batch_size - len(chosen)) if even else 0
+            some = slice(max(0, done - back), done + batch_size)
+            inputs = [as_input(images[here[some]].to(device))]
             if in_windows:
-                inputs.append(rows.points[some.to(device)])
+                inputs.append(rows.points[there[some]])
             with autocast(device):
-                parts.append(model(*inputs).float())
+                parts.append(model(*inputs).float()[done - some.start :])
             done += batch_size
         except (RuntimeError, MemoryError) as error:
             if batch_size == 1 or not is_out_of_memory(error):

@@ -11,6 +11,8 @@ import hashlib
 import importlib.util
 import logging
 import multiprocessing
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -145,12 +147,18 @@ class Torchvision(Contender):
     def __init__(self, model: nn.Module, task: Task, device: torch.device) -> None:
         super().__init__(model, task, device)
         torch.backends.cudnn.benchmark = True
-        self.scaler = torch.amp.GradScaler("cuda") if device.type == "cuda" else None
+        self.scaler = self._scaler() if device.type == "cuda" else None
 
     @staticmethod
     def precision(device: torch.device) -> str:
         """Its --amp, where that exists."""
         return "fp16" if device.type == "cuda" else "fp32"
+
+    @staticmethod
+    def _scaler() -> torch.amp.GradScaler:
+        """Its scale begins lower than by default (2**16), at which a first step may be left out:
+        usual in a training, but here losses of the same steps are compared."""
+        return torch.amp.GradScaler("cuda", init_scale=2.0**12)
 
     def train(self, batches: Iterable) -> list[float]:
         """See Contender."""
@@ -282,6 +290,7 @@ class Lightning(Contender):
             # A bare list would be taken for several loaders.
             loader = DataLoader(batches, batch_size=None)
             trainer.fit(Module(), train_dataloaders=loader)
+            self.model.to(self.device)  # it was put back on the CPU
         return [float(loss) for loss in losses]
 
 
@@ -380,6 +389,7 @@ class Runner:
             A hash of the initial weights.
         """
         self.contender = self.loader = None  # frees the last one's memory first
+        torch.compiler.reset()  # or what it saw of the last network's sizes would count for this
         torch.set_num_threads(task.threads or self.threads)
         torch.manual_seed(task.seed)
         model = build_model(task.model, None, task.image_size)
@@ -420,7 +430,8 @@ class Runner:
         """Time of an epoch of timm's loop on timm's loader, whose workers run already.
 
         Args:
-            files: pictures, row by row; the same ones until the next `start`.
+            files: pictures, row by row, perhaps several times over; the same ones until the next
+                `start`.
         """
         from .bench_loaders import timm_loader
 
@@ -429,7 +440,7 @@ class Runner:
             self.loader = timm_loader(files, task.image_size, task.batch_size, self.device)
             for _ in self.loader:  # its workers start in the first epoch, and stay
                 pass
-        self.contender.train((x, self.va[rows]) for x, rows in self.loader)
+        self.contender.train((x, self.va[rows % len(self.va)]) for x, rows in self.loader)
         return self.contender.seconds
 
     def set_lr(self, lr: float) -> None:
@@ -480,6 +491,12 @@ class Worker:
 
 
 def _serve(contender: type[Contender], there: multiprocessing.connection.Connection) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # nobody reads what another has compiled
+        _answer(contender, there)
+
+
+def _answer(contender: type[Contender], there: multiprocessing.connection.Connection) -> None:
     runner = Runner(contender)
     while True:
         try:

@@ -177,6 +177,7 @@ def _pretrain(
     wanted, mean, sd = targets(faces.landmarks, train)
 
     keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
     torch.manual_seed(config["seed"])
     network = adapt(build_model(name, None, config["image_size"]), recipe, name)
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))

@@ -34,7 +34,7 @@ def abstract(record: Record) -> str:
     found = [_found(record), _abroad(record), _leaks(record), _unfair(record)]
     ending = "Intervals are at 95 %, from a bootstrap over people."
     return "\n\n".join(
-        [asked + faces, " ".join(filter(None, found)), f"{verdicts(record)} {ending}"]
+        [f"{asked}{faces}", " ".join([*filter(None, found), ending]), verdicts(record)]
     )
 
 
@@ -59,23 +59,30 @@ def _found(record: Record) -> str:
         less = {d: saved.loc[(model, d), "error saved, mean (%)"] for d in DIMENSIONS}
         gain = {d: f"{abs(v):.0f} % {'smaller' if v > 0 else 'larger'}" for d, v in less.items()}
         sentences.append(
-            f"{model} agrees with the labels by a CCC of {both(ccc)}; its error (RMSE) is "
+            f"{model} reaches a CCC (1 is perfect agreement) of {both(ccc)}; its error (RMSE) is "
             f"{both(gain)} than that of always answering the mean label."
         )
     return f"On {record.wild}, " + " ".join(sentences)
 
 
 def _abroad(record: Record) -> str:
-    lost = record.table("05_lost")
-    parts = []
-    for home in (record.wild, record.lab):
-        of = lost[lost["trained on"] == home]
-        worse = of[of["decided"] & (of["difference"] < 0)]
-        parts.append(f"those from {home} in {len(worse)} of {len(of)} comparisons")
     return (
-        "Taken to the other corpus, networks are decidedly worse than ones that were trained there:"
-        f" {listed(parts)}."
+        "Taken to the other corpus and compared with networks that were trained there, "
+        f"{abroad(record.table('05_lost'))}."
     )
+
+
+def abroad(lost: pd.DataFrame) -> str:
+    """Of table 05_lost: how often networks from each corpus are worse and better, in words."""
+    parts = []
+    for home, of in lost.groupby("trained on", sort=False):
+        worse, better = (int((of["decided"] & (sign * of["difference"] > 0)).sum())
+                         for sign in (-1, 1))  # fmt: skip
+        parts.append(
+            f"those from {home} are decidedly worse in {worse} of {len(of)} cases, decidedly "
+            f"better in {better}, and undecided in {len(of) - worse - better}"
+        )
+    return "; ".join(parts)
 
 
 def _leaks(record: Record) -> str:
@@ -103,14 +110,15 @@ def _unfair(record: Record) -> str:
 
 
 def verdicts(record: Record) -> str:
-    """Which claims hold on these data, in one sentence."""
+    """Which hypotheses hold on these data; Markdown, a line per verdict."""
     of = claims(record)
-    parts = []
+    lines = []
     for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED):
-        names = list(dict.fromkeys(of.loc[of["verdict"] == verdict, "claim"]))
-        if names:
-            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
-    return f"Of the thesis's claims, on these data, {'; '.join(parts)}."
+        rows = of[of["verdict"] == verdict]
+        said = [f"{row['statement']} ({row['claim']})" for row in rows.to_dict("records")]
+        if said:
+            lines.append(f"- **{verdict}**: {'; '.join(said)}.")
+    return "\n".join(["Hypotheses from the thesis, on these data:", "", *lines, ""])
 
 
 def data(record: Record) -> str:

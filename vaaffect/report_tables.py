@@ -20,7 +20,8 @@ _MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("
 
 
 def claims_table(record: Record) -> HTML:
-    """A row per claim: its verdict first, then what it says, what was compared, the effect."""
+    """A row per claim: its verdict first, then what it says, what the thesis found, what was
+    compared here, and the effect."""
     rows = []
     for row in claims(record).to_dict("records"):
         kind, mark = _MARKS[row["verdict"]]
@@ -33,10 +34,12 @@ def claims_table(record: Record) -> HTML:
             f'<tr><th scope="row">{row["claim"]}</th>'
             f'<td class="verdict {kind}"><span>{mark} {row["verdict"]}</span></td>'
             f'<td class="statement">{escape(row["statement"])}'
-            f"<small>{compared[0].upper()}{compared[1:]}. On {escape(row['data'])}.</small></td>"
+            f"<small>The thesis: {escape(row['thesis'])}.</small>"
+            f"<small>Here: {compared}. On {escape(row['data'])}.</small></td>"
             f'<td class="effect">{effect}</td></tr>'
         )
-    heads = ("claim", "verdict", "what the thesis says, and what was compared", "effect [95 %]")
+    heads = ("claim", "verdict", "what was expected, what the thesis found, what was compared here",
+             "effect [95 %]")  # fmt: skip
     head = "".join(f'<th scope="col">{h}</th>' for h in heads)
     body = "".join(rows)
     return HTML(

@@ -259,7 +259,7 @@ def train(
             return prediction_table(
                 predict(
                     state.model,
-                    torch.from_numpy(source(state, c)),
+                    images if c is crops else on_device(source(state, c), device),
                     units(c, rows, recipe.sequence, device),
                     device,
                 ),

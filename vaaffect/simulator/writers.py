@@ -23,7 +23,7 @@ from ..parallel import in_processes
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 
-VERSION = 2  # of the simulator: to be raised whenever the same world gives other bytes
+VERSION = 3  # of the simulator: to be raised whenever the same world gives other bytes
 MARKER = "simulated.json"  # written last: the corpus is whole
 PARTIAL_MARKER = "simulating.json"  # there while the corpus is being written
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
@@ -209,8 +209,9 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
             ok, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _PNG)
             if not ok:
                 raise RuntimeError(f"OpenCV could not encode frame {i} of clip {plan.clip}")
-            (draft / f"{i:05d}.png").write_bytes(png.tobytes())
-            frames[f"{i:05d}"] = {
+            name = f"{i * world.frame_step:05d}"  # the film's frame, of which so many were left out
+            (draft / f"{name}.png").write_bytes(png.tobytes())
+            frames[name] = {
                 "valence": int(plan.labels[i, 0]),
                 "arousal": int(plan.labels[i, 1]),
                 "landmarks": np.round(points.astype(float), 3).tolist(),
