@@ -17,7 +17,7 @@ GIVEN = {
     "CCC loss": {"loss": "ccc"},
     "both losses": {"loss": "mse+ccc"},
     "smoothing": {"smooth": 10},
-    "bias correction": {"correct": True},
+    "gain and offset": {"correct": True},
     "another seed": {"seed": 1},
 }
 
@@ -140,7 +140,7 @@ def test_an_outcome_is_fitted_on_validation_alone():
 
 def test_the_best_of_those_that_exclude_each_other_is_chosen():
     pieces = read_pieces(GIVEN)
-    gains = {"CCC loss": 0.1, "both losses": 0.2, "smoothing": 0.05, "bias correction": -0.01,
+    gains = {"CCC loss": 0.1, "both losses": 0.2, "smoothing": 0.05, "gain and offset": -0.01,
              "another seed": 0.3}  # fmt: skip
     taken = chosen(pieces, gains)
     assert [piece.name for piece in taken] == ["both losses", "smoothing"]
@@ -154,12 +154,19 @@ def test_the_best_of_those_that_exclude_each_other_is_chosen():
 
 def test_verdicts_follow_the_intervals():
     bounds = {"a": [(0.1, 0.3), (-0.1, 0.2)], "b": [(-0.3, -0.1), (-0.1, 0.1)],
-              "c": [(-0.1, 0.1), (-0.2, 0.1)], "d": [(0.1, 0.2), (-0.2, -0.1)]}  # fmt: skip
-    rows = [
-        {"recipe": name, "dimension": dimension, "low": low, "high": high}
+              "c": [(-0.1, 0.1), (-0.2, 0.1)], "d": [(0.1, 0.2), (-0.2, -0.1)],
+              "e": [(0.01, 0.03), (-0.02, -0.01)]}  # fmt: skip
+    rows = pd.DataFrame(
+        {"recipe": name, "dimension": dimension, "metric": "CCC",
+         "difference": (low + high) / 2, "low": low, "high": high}
         for name, both in bounds.items()
         for dimension, (low, high) in zip(DIMENSIONS, both, strict=True)
-    ]
-    assert verdicts(pd.DataFrame(rows)) == {
-        "a": "paid", "b": "harmed", "c": "nothing shown", "d": "both"
-    }  # fmt: skip
+    )  # fmt: skip
+    found = {"a": "paid", "b": "harmed", "c": "nothing shown", "d": "both", "e": "both"}
+    assert verdicts(rows) == found
+    # What another seed may do is no merit, however sure it is.
+    luck = {"valence": 0.04, "arousal": 0.02}
+    assert verdicts(rows, luck) == found | {"e": "less than luck"}
+    # Of an error less is better.
+    turned = {"a": "harmed", "b": "paid"}
+    assert verdicts(rows.assign(metric="RMSE"), luck) == found | turned | {"e": "less than luck"}

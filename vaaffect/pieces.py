@@ -1,6 +1,6 @@
 """Pieces that may be added to a recipe: each a name and what it changes, so an ablation is data.
 
-    {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "bias correction": {"correct": True}}
+    {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "gain and offset": {"correct": True}}
 
 A piece changes fields of the recipe (see `recipes.Recipe`), or what is done with the predictions
 afterwards (`smooth`, `correct`; see `afterwards.py`), or only the `seed`, to show what luck does.
@@ -146,19 +146,27 @@ def chosen(pieces: Sequence[Piece], gains: Mapping[str, float]) -> list[Piece]:
     return taken
 
 
-def verdicts(differences: pd.DataFrame) -> dict[str, str]:
+def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None) -> dict[str, str]:
     """What each piece did, by intervals that hold for all of them together.
 
     Args:
-        differences: of CCC to the recipe without the piece, as of `evaluation.differences` at a
-            level that was made for so many comparisons; columns recipe, dimension, low, high.
+        differences: of one metric to the recipe without the piece, as of `evaluation.differences`
+            at a level that was made for so many comparisons; columns recipe, dimension, metric,
+            difference, low, high.
+        luck: {dimension: how far another seed alone may move the metric}; a difference within that
+            is sure for these trainings, but no reason to prefer a recipe.
 
     Returns:
-        {name: "paid", "harmed", "both" (one dimension each) or "nothing shown"}.
+        {name: "paid", "harmed", "both" (one dimension each), "less than luck" or "nothing shown"}.
     """
     found = {}
     for name, of in differences.groupby("recipe", sort=False):
-        paid, harmed = bool((of["low"] > 0).any()), bool((of["high"] < 0).any())
+        less_is_better = of["metric"] == "RMSE"
+        better = (of["high"] < 0).where(less_is_better, of["low"] > 0)
+        worse = (of["low"] > 0).where(less_is_better, of["high"] < 0)
+        beyond = of["difference"].abs() > of["dimension"].map(luck or {}).fillna(0)
+        paid, harmed = bool((better & beyond).any()), bool((worse & beyond).any())
         words = {(True, False): "paid", (False, True): "harmed", (True, True): "both"}
-        found[str(name)] = words.get((paid, harmed), "nothing shown")
+        small = "less than luck" if (better | worse).any() else "nothing shown"
+        found[str(name)] = words.get((paid, harmed), small)
     return found

@@ -193,6 +193,21 @@ def gaps(record: Record) -> str:
     return gaps_in_words(of[of["model"].isin(record.networks())])
 
 
+def beyond(record: Record) -> str:
+    """What the ablation starts from, beside the constant: how much there was to gain."""
+    table = record.table("07_recipes").set_index("recipe")
+    constant, base = table.iloc[0], table.loc["thesis"]
+    epochs = record.parameters("07").get("ABLATION_EPOCHS")
+    given = f" after {epochs} epochs" if epochs else ""
+    return (
+        f"The thesis's recipe itself reaches{given} a CCC of "
+        f"{both({d: base[f'{d} CCC'] for d in DIMENSIONS})} and an RMSE of "
+        f"{both({d: base[f'{d} RMSE'] for d in DIMENSIONS})}; the constant's is "
+        f"{both({d: constant[f'{d} RMSE'] for d in DIMENSIONS})}. A recipe that was made for many "
+        "epochs has more to gain from anything that learns faster."
+    )
+
+
 def page_width(picture: Path) -> int:
     """How wide a figure is shown, in CSS pixels: as it was drawn, at most the page's width."""
     with picture.open("rb") as file:
