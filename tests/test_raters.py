@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from vaaffect.errors import UserError
 from vaaffect.predictions import COLUMNS, check_predictions
 from vaaffect.raters import rater_predictions
 from vaaffect.semaine import load_semaine, read_sessions
+from vaaffect.splits import Split
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,24 @@ def test_silent_raters_are_left_out(lab):
     count = table.groupby(["clip", "frame"]).size()
     fewest = np.minimum(frames["valence_raters"], frames["arousal_raters"])
     assert (count <= fewest.loc[count.index]).all() and count.max() >= 4
+
+
+def test_raters_in_the_folds_of_models_are_those_who_are_heard_in_all(lab):
+    people = lab.frames["subject"].unique()
+    first = lab.frames["subject"].isin(people[:1]).to_numpy()
+    splits = [Split(k, *(np.flatnonzero(x) for x in (~here, ~here, here)))
+              for k, here in enumerate((first, ~first))]  # fmt: skip
+    table = rater_predictions(lab, splits, lab.frames)
+    assert set(table["fold"]) == {0, 1} and (table.groupby("seed")["fold"].nunique() == 2).all()
+    for split in splits:
+        people = set(lab.frames["subject"].iloc[split.test])
+        assert set(table.loc[table["fold"] == split.fold, "subject"]) <= people
+    said = ["seed", "clip", "frame", "arousal_pred", "arousal_true"]
+    alone = rater_predictions(lab)
+    assert len(table.merge(alone[said], on=said)) == len(table)
+    # Nobody is heard in a fold without people.
+    nobody = replace(splits[1], test=splits[1].test[:0])
+    assert rater_predictions(lab, [splits[0], nobody], lab.frames).empty
 
 
 def test_a_corpus_with_one_rater_has_no_such_table(tiny_corpus):

@@ -162,8 +162,8 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
     of = poses[poses["emotion"].isin(("neutral", "happiness", "anger"))]
     effect, low, high = of[["margin", "margin_low", "margin_high"]].min().tolist()
     what = (
-        "distance of the mean answer into its expected range, least of neutral, happiness and "
-        "anger in both dimensions"
+        "distance of the mean answer into its expected range, moved to where the face was drawn, "
+        "least of neutral, happiness and anger in both dimensions"
     )
     data = of["data"].iloc[0]
     return Claim("H3", statement, thesis, what, effect, low, high, verdict(low, high), data)

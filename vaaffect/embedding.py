@@ -5,29 +5,48 @@ import html as escaping
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 WIDE = 700  # CSS pixels; on a phone, letters of a wider picture would be too small to read
 _PHOTO = 0.3  # a JPEG this much smaller than the PNG: drawn faces, not lines and letters
 _QUALITY = 88  # of a JPEG
 
 
-def picture_tag(png: str, metadata: Mapping[str, Any]) -> str:
+def words_of_saved(source: str, figures: Path) -> str:
+    """What the figure says of itself that a cell saves (`plots.save_figure`); "" where it saves
+    none, or several. For who cannot see it.
+
+    Args:
+        source: of the cell.
+        figures: folder in which figures are.
+    """
+    names = re.findall(r'save_figure\(.*?,\s*OUT,\s*"([^"]+)"', source, re.DOTALL)
+    path = figures / f"{names[0]}.png" if len(names) == 1 else None
+    if path is None or not path.exists():
+        return ""
+    with Image.open(path) as picture:
+        return str(picture.info.get("Description", ""))
+
+
+def picture_tag(png: str, metadata: Mapping[str, Any], words: str = "") -> str:
     """An `img` element with the picture in it.
 
     Args:
         png: the picture in base64.
         metadata: of a notebook's output; `width` (CSS pixels) and `alt` (what the picture shows)
             are used where they are given.
+        words: what the picture shows, where `alt` is not given.
     """
     known = metadata.get("image/png", metadata)  # IPython writes either
     kind, encoded, (width, height) = _smaller("".join(png.split()))
     shown = int(known.get("width") or width)
     shape = "wide" if shown > WIDE else "plain"
-    words = escaping.escape(re.sub("<[^>]*>", "", known.get("alt", "")))
+    words = escaping.escape(re.sub("<[^>]*>", "", known.get("alt", words)))
     return (
         f'<img class="{shape}" src="data:image/{kind};base64,{encoded}" width="{shown}" '
         f'height="{round(shown * height / width)}" alt="{words}">'

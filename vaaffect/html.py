@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from . import paths
-from .embedding import picture_tag
+from .embedding import picture_tag, words_of_saved
 from .errors import UserError
 from .formulas import Formulas
 from .progress import clock
@@ -60,7 +60,7 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     wanted += [(source, folder / "report.html", False) for source in sources if is_report(source)]
     for source, page, with_code in wanted:
         stem = source.stem
-        body, left = _body(notebooks[stem], source.parent, with_code)
+        body, left = _body(notebooks[stem], source.parent, folder / "figures", with_code)
         title = titles[stem]
         if with_code:  # a formula of the report would be named twice
             notes += [f"{source.name}: a formula stays as TeX: {tex}" for tex in left]
@@ -92,7 +92,7 @@ def _cards(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
         card = new_notebook(cells=[new_markdown_cell(path.read_text(encoding="utf-8"))])
         titles[path.stem] = _title(card, path.stem)
-        body, _ = _body(card, folder, with_code=False)
+        body, _ = _body(card, folder, folder / "figures", with_code=False)
         body = re.sub(r'href="(\w+_card)\.md"', r'href="\1.html"', body)
         body = body.replace("<table>", '<div class="scroll"><table>')
         body = body.replace("</table>", "</table></div>")
@@ -112,7 +112,9 @@ def _with_sections(body: str) -> str:
     return f'{body[:first]}<nav class="sections"><ol>{links}</ol></nav>{body[first:]}'
 
 
-def _body(notebook: NotebookNode, images: Path, with_code: bool) -> tuple[str, list[str]]:
+def _body(
+    notebook: NotebookNode, images: Path, figures: Path, with_code: bool
+) -> tuple[str, list[str]]:
     """The body of a page, and the formulas that could not be turned into MathML."""
     notebook = nbformat.from_dict(notebook)
     formulas = Formulas()
@@ -128,7 +130,8 @@ def _body(notebook: NotebookNode, images: Path, with_code: bool) -> tuple[str, l
             if "text/markdown" in data:
                 data["text/markdown"] = formulas.take(data["text/markdown"])
             if "image/png" in data and "text/html" not in data:
-                data["text/html"] = picture_tag(data["image/png"], output.metadata)
+                words = words_of_saved(cell.source, figures)
+                data["text/html"] = picture_tag(data["image/png"], output.metadata, words)
             if "text/latex" in data and "text/html" not in data:
                 data["text/html"] = formulas.take(data.pop("text/latex"))
     exporter = HTMLExporter(

@@ -48,11 +48,25 @@ def use_style() -> None:
 
 
 def save_figure(figure: Figure, out: str, name: str) -> Path:
-    """Write OUT/figures/NAME.png; the name begins with the notebook's number."""
+    """Write OUT/figures/NAME.png, with its words beside it (`in_words`); the name begins with the
+    notebook's number."""
     path = report_folder(out) / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(
+        path, bbox_inches="tight", metadata={"Software": None, "Description": in_words(figure)}
+    )
     return path
+
+
+def in_words(figure: Figure) -> str:
+    """What stands on a figure: its title, then of each panel the title and what the axes are."""
+    title = figure.get_suptitle().replace("\n", " ")
+    panels = []
+    for ax in figure.axes:
+        axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+        panels.append(": ".join(filter(None, (ax.get_title(), axes))).replace("\n", " "))
+    shared = " against ".join(filter(None, (figure.get_supylabel(), figure.get_supxlabel())))
+    return ". ".join(dict.fromkeys(filter(None, (title, shared, *panels))))
 
 
 def model_colour(model: str, other: str = GREY) -> str:
@@ -248,7 +262,7 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) ->
     ax.axvline(0, color="black", lw=1, zorder=1)
     ax.hlines(rows, differences["low_all"], differences["high_all"], color=colour, lw=1)
     ax.hlines(rows, differences["low"], differences["high"], color=colour, lw=3.5)
-    ax.plot(differences["difference"], rows, "D", ms=5.5, color=colour, mec="white", zorder=4)
+    ax.plot(differences["difference"], rows, "|", ms=9, mew=2, color="black", zorder=4)
     ax.set_yticks(rows, differences["recipe"])
     ax.set(ylim=(len(rows) - 0.5, -0.5), title=dimension)
     ax.grid(False, axis="y")
@@ -331,5 +345,6 @@ def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="CCC", xlim=(min(0, ax.get_xlim()[0]), 1))
     ax.invert_yaxis()
     ax.grid(False, axis="y")
-    ax.legend(title="folds", fontsize="x-small", title_fontsize="x-small", loc="lower right")
+    ax.legend(title="folds", fontsize="x-small", title_fontsize="x-small", ncols=3,
+              loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)  # fmt: skip
     return ax

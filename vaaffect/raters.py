@@ -5,6 +5,8 @@ of the others can be measured with the same metrics, on the same frames and with
 if what one rater says is taken for a prediction.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -12,21 +14,27 @@ from .corpus import Corpus
 from .errors import UserError
 from .predictions import COLUMNS, DIMENSIONS
 from .semaine import read_sessions
+from .splits import Split
 
 RATER = "rater"  # how tables of predictions call a rater
 
 
-def rater_predictions(corpus: Corpus) -> pd.DataFrame:
+def rater_predictions(
+    corpus: Corpus, splits: Sequence[Split] = (), tested: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """What each rater said, beside the mean of the others, at the frames of a corpus.
 
     Args:
         corpus: SEMAINE, as of `semaine.load_semaine`.
+        splits: the folds in which models were tested, if raters are to stand beside them.
+        tested: the rows that `splits` number, columns clip and frame.
 
     Returns:
         Columns predictions.COLUMNS: `*_pred` is one rater, `*_true` the mean of the others there;
-        model RATER, `seed` the rater's number, one fold. Frames at which the rater or all others
-        are silent in one of the dimensions are left out. Every rater has another mean to agree
-        with, so evaluate them one by one.
+        model RATER, `seed` the rater's number; one fold, or those of `splits`, and then only raters
+        who are heard in all of them (perhaps nobody). Frames at which the rater or all others are
+        silent in one of the dimensions are left out. Every rater has another mean to agree with, so
+        evaluate them one by one.
 
     Raises:
         UserError: a corpus without several raters.
@@ -56,4 +64,10 @@ def rater_predictions(corpus: Corpus) -> pd.DataFrame:
         split="subject",
         fold=0,
     )
+    if splits:
+        parts = [tested.iloc[split.test][["clip", "frame"]].assign(fold=split.fold)
+                 for split in splits]  # fmt: skip
+        table = table.drop(columns="fold").merge(pd.concat(parts), on=["clip", "frame"])
+        heard = table.groupby("seed")["fold"].transform("nunique")
+        table = table[heard == len(splits)]
     return table[COLUMNS]

@@ -24,7 +24,7 @@ EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are n
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")
 MAX_GAP = 0.5  # seconds; ratings further apart are a stretch that was not rated
 SLACK = 0.1  # seconds before the first or after the last rating that still count as rated
-FARTHEST = 1.2  # FEELtrace's scale is [-1, 1]; a little beyond is a joystick, more is not
+FARTHEST = 1.2  # FEELtrace's scale is [-1, 1]; a little beyond is the hand, more is not
 
 # R5S1TUCPoDV.txt: rater 5, recording 1, target User, character Poppy, dimension Valence. The end
 # is anchored, because DA also begins the codes of anger, amusement and others.
@@ -292,7 +292,7 @@ def _frames_of(
             "time_s": times,
             "source": source,
             "source_index": index,
-            # A joystick may pass the end of its scale a little; a label does not.
+            # A hand may pass the end of its scale a little; a label does not.
             **{name: mean.clip(-1, 1) for name, (mean, _, _) in rated.items()},
             **{f"{name}_raters": count for name, (_, count, _) in rated.items()},
             **{f"{name}_sd": sd for name, (_, _, sd) in rated.items()},
