@@ -6,8 +6,10 @@ import re
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from vaaffect.embedding import picture_tag
+from vaaffect import plots
+from vaaffect.embedding import picture_tag, words_of_saved
 
 
 def as_png(picture: np.ndarray) -> str:
@@ -63,3 +65,18 @@ def test_size_shape_and_words(lines):
     assert 'alt="a line &amp; more"' in tag
     assert 'width="600" height="300"' in picture_tag(as_png(lines), {})
     assert 'class="wide"' in picture_tag(as_png(lines), {"width": 900})
+
+
+def test_a_saved_figure_says_what_stands_on_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "report_folder", lambda out: tmp_path / out)
+    figure = Figure()
+    for ax, title in zip(figure.subplots(1, 2), ("valence", "arousal"), strict=True):
+        ax.set(title=title, xlabel="CCC", ylabel="models − all")
+    figure.suptitle("Of two\nnetworks")
+    plots.save_figure(figure, "x", "04_spread")
+    figures = tmp_path / "x" / "figures"
+    cell = '_ = plots.save_figure(\n    draw(some(rows), "a"), OUT, "04_spread"\n)'
+    words = "Of two networks. valence: models − all against CCC. arousal: models − all against CCC"
+    assert words_of_saved(cell, figures) == words
+    assert words_of_saved("plt.plot(rows)", figures) == ""
+    assert words_of_saved(cell + cell, figures) == words_of_saved(cell, tmp_path) == ""
