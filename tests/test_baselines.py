@@ -17,6 +17,7 @@ from vaaffect.baselines import (
     constant_predictor,
     fit_baselines,
     preparation,
+    reads_landmarks,
 )
 from vaaffect.crops import Crops, build_crops
 from vaaffect.errors import UserError
@@ -112,6 +113,12 @@ def test_pictures_beat_the_constant_where_they_show_the_label(name, tiny_crops):
     if name == "multikernel-svr":
         with pytest.raises(AssertionError):
             beats_constant(crops, splits, "geometry-svr", 0.9)
+
+
+def test_who_reads_landmarks():
+    names = [*BASELINES, "vgg11_bn", "affwildnet_resnet10"]
+    geometry = {"geometry-ridge", "geometry-svr", "geometry-forest", "multikernel-svr"}
+    assert set(filter(reads_landmarks, names)) == geometry | {"affwildnet_resnet10"}
 
 
 @pytest.mark.parametrize("name", BASELINES)

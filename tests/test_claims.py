@@ -82,6 +82,8 @@ def test_h1_turns_with_who_sees_more(predictions):
     )
     assert both.effect == pytest.approx(judged("face", "jaw").effect)
     assert both.low < both.effect < both.high and both.data == "films"
+    nobody = claims.networks_reach_the_state_of_the_art(predictions, ["face"], [], "films", "blind")
+    assert nobody.verdict == UNDECIDED and "no method of [7] and [17] blind" in nobody.comparison
 
 
 def test_h2_turns_when_the_varied_world_is_the_laboratory(predictions):
@@ -95,7 +97,7 @@ def test_h2_turns_when_the_varied_world_is_the_laboratory(predictions):
 
 def test_h3_and_h5_are_undecided_where_nothing_was_measured(predictions):
     assert claims.expected_ranges().verdict == UNDECIDED
-    missing = claims.transfer_beats_scratch(predictions, [], "films", **DRAW)
+    missing = claims.transfer_beats_scratch(predictions, [], "a dream", "films", **DRAW)
     assert missing.verdict == UNDECIDED and missing.data == "none"
 
 
@@ -112,8 +114,8 @@ def test_h5_turns_with_which_start_is_the_better_one(predictions):
     here = {"train_corpus": "films", "test_corpus": "films"}
     good, bad = {"model": "face"} | here, {"model": "jaw"} | here
     for pair, expected in (((good, bad), SUPPORTED), ((bad, good), NOT_SUPPORTED)):
-        claim = claims.transfer_beats_scratch(predictions, [pair], "films", **DRAW)
-        assert claim.verdict == expected
+        claim = claims.transfer_beats_scratch(predictions, [pair], "a dream", "films", **DRAW)
+        assert claim.verdict == expected and "started from a dream" in claim.comparison
 
 
 def test_h6_turns_when_neutral_faces_look_like_the_opposite_of_the_mean_label(worlds):
@@ -127,10 +129,39 @@ def test_h6_turns_when_neutral_faces_look_like_the_opposite_of_the_mean_label(wo
         return action_units(np.array([0.45, -0.35])) if (va == 0).all() else units
 
     verdicts = [
-        claims.labels_explain_neutral(fit(crops, worlds[1], "line"), ["line"], "films", **DRAW)
+        [claim.verdict for claim in
+         claims.labels_explain_neutral(fit(crops, worlds[1], "line"), ["line"], "films", **DRAW)]
         for crops in (honest, planted.wild(world, "films", change=contrary))
-    ]
-    assert [claim.verdict for claim in verdicts] == [SUPPORTED, NOT_SUPPORTED]
+    ]  # fmt: skip
+    assert [direction for direction, _ in verdicts] == [SUPPORTED, NOT_SUPPORTED]
+    # What the labels foretell is no better than nothing where faces say the opposite.
+    assert verdicts[1][1] == NOT_SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("shrunk", "expected"),
+    [(1.0, SUPPORTED), (0.9, SUPPORTED), (0.2, NOT_SUPPORTED), (0.0, NOT_SUPPORTED)],
+)
+def test_h6_asks_for_the_size_too(shrunk, expected):
+    """Answers to neutral faces that are so large a part of what the labels foretell."""
+    rng = np.random.default_rng(0)
+    n, blind = 4000, 0.75  # r^2 is 1/4
+    true = rng.normal((-0.3, 0.4), 0.25, (n, 2))
+    neutral = np.arange(n) % 4 == 0
+    true[neutral] = 0
+    mean = true.mean(axis=0)
+    pred = mean + (1 - blind) * (true - mean) + rng.normal(0, 0.01, (n, 2))
+    pred += np.sqrt(blind * (1 - blind)) * true.std(axis=0) * rng.normal(size=(n, 2))
+    pred[neutral] = shrunk * blind * mean + rng.normal(0, 0.02, (neutral.sum(), 2))
+    table = pd.DataFrame({"valence_true": true[:, 0], "arousal_true": true[:, 1],
+                          "valence_pred": pred[:, 0], "arousal_pred": pred[:, 1]})  # fmt: skip
+    table = table.assign(
+        subject=(np.arange(n) // 8).astype(str), clip=(np.arange(n) // 4).astype(str),
+        frame=np.arange(n) % 4, fold=np.arange(n) // 8 % 4, seed=0, model="line", recipe="x",
+        train_corpus="films", test_corpus="films", split="subject",
+    )  # fmt: skip
+    _, size = claims.labels_explain_neutral(table, ["line"], "films", **DRAW)
+    assert size.verdict == expected
 
 
 def test_the_table_has_a_row_per_claim(predictions):
@@ -139,3 +170,4 @@ def test_the_table_has_a_row_per_claim(predictions):
     assert table["claim"].tolist() == ["H4", "H4", "H3"]
     assert table["data"].tolist() == ["films", "laboratory", "none"]
     assert list(table)[-5:] == ["effect", "low", "high", "verdict", "data"]
+    assert table["thesis"].str.contains("section").all()

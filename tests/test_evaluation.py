@@ -13,6 +13,7 @@ from vaaffect.evaluation import (
     differences,
     evaluate,
     fold_summary,
+    in_native_folds,
     paired_difference,
     per_clip,
 )
@@ -340,6 +341,27 @@ def test_a_visitor_is_compared_with_a_native_on_the_frames_of_the_same_folds():
     rows = differences(pd.concat([native, visitor]), {"train_corpus": "B"}, resamples=50)
     assert rows["reference_train_corpus"].unique().tolist() == ["B"]
     assert rows.query("metric == 'CCC'")["value"].iloc[0] == found.first
+
+
+def test_in_native_folds_means_and_differences_agree():
+    native = predictions(1).assign(train_corpus="A", test_corpus="A")
+    visitor = pd.concat(
+        [
+            predictions(1).assign(train_corpus="B", fold=fold, valence_pred=lambda t, k=fold:
+                                  t["valence_true"] * (0.2 + 0.2 * k))
+            for fold in range(4)
+        ]
+    )  # fmt: skip
+    both = in_native_folds(pd.concat([native, visitor], ignore_index=True))
+    kept = both[both["train_corpus"] == "B"]
+    assert len(kept) == len(native) and len(both) == 2 * len(native)
+    key = ["clip", "frame", "fold"]
+    assert len(kept.merge(native[key], on=key)) == len(native)
+    mean = evaluate(kept, 1, resamples=0).query("fold == 'mean' and dimension == 'valence'")
+    mean = mean.query("metric == 'CCC'")["value"].item()
+    whole = pd.concat([native, visitor], ignore_index=True)
+    here = {"train_corpus": "B"}, {"train_corpus": "A"}
+    assert paired_difference(whole, *here, resamples=2).first == pytest.approx(mean)
 
 
 def three_seeds() -> pd.DataFrame:

@@ -64,9 +64,27 @@ def test_the_abstract_follows_the_tables(record):
     after = report.abstract(record)
     assert "0.11 [0.1, 0.2] for valence" not in before and "0.11 [0.1, 0.2] for valence" in after
     assert "12 % larger for valence" in after
-    undecided = r"H5[^;]* (is|are) undecided"
+    undecided = r"- \*\*undecided\*\*: .*from scratch \(H5\)"
     assert re.search(undecided, after) and not re.search(undecided, before)
     assert "1 of 2 differences" in after  # of the groups
+
+
+def test_what_is_lost_abroad_is_counted_in_both_directions(record):
+    for name, value in (("difference", 0.2), ("decided", True)):
+        change(record, "05_lost", lambda t: t.index == 0, name, value)
+    for name, value in (("difference", -0.2), ("decided", True)):
+        change(record, "05_lost", lambda t: t.index == 1, name, value)
+    for row in (2, 3):
+        change(record, "05_lost", lambda t, row=row: t.index == row, "decided", False)
+    said = "decidedly worse in 1 of 4 cases, decidedly better in 1, and undecided in 2"
+    assert said in report.abstract(record)
+
+
+def test_the_base_of_the_ablation_stands_beside_the_constant(record):
+    change(record, "07_recipes", lambda t: t["recipe"] == "thesis", "valence CCC", "0.17 [0, 0.3]")
+    change(record, "07_recipes", lambda t: t.index == 0, "arousal RMSE", "0.29 [0.2, 0.4]")
+    said = report.beyond(record)
+    assert "0.17 [0, 0.3] for valence" in said and said.index("0.29 [") > said.index("constant's")
 
 
 def test_the_abstract_says_that_faces_are_drawn_and_only_then(record):
