@@ -175,7 +175,7 @@ def test_header_and_banner(whole, site):
     report = whole.page("report.html")
     assert "<title>The verdict</title>" in report
     assert "small · a &lt;toy&gt;" in report
-    assert "finished 2025-01-02 · commit 01234567 · took 01:05 on A processor, 2 threads" in report
+    assert "finished 2025-01-02 · commit 01234567 · took 1 min on A processor, 2 threads" in report
     assert "Simulated data." in report
     assert "Simulated data." in whole.page("html/00_start.html")
     site.build(simulated=False, commit=None, device={})

@@ -5,6 +5,7 @@ Headings follow Mitchell et al., *Model cards for model reporting* (2019), and G
 """
 
 from . import report
+from .baselines import CONSTANT, DISPLAY
 from .files import write_atomically
 from .predictions import DIMENSIONS
 from .record import Record, listed
@@ -125,7 +126,8 @@ def _limits(record: Record) -> str:
         f"- {folds['seeds'].iloc[0]} seed(s) per network: the luck of a seed is not in them.",
         *(
             f"- {row['model']}, {row['dimension']}: RMSE is {row['dense']:.2f} on the most common "
-            f"third of the labels and {row['sparse']:.2f} on the rarest."
+            f"third of the labels and {row['sparse']:.2f} on the rarest; always answering the mean "
+            f"has {row['dense of constant']:.2f} and {row['sparse of constant']:.2f}."
             for row in _by_density(record)
         ),
     ]
@@ -136,9 +138,9 @@ def _limits(record: Record) -> str:
 
 def _by_density(record: Record) -> list[dict]:
     table = record.table("04_density")
-    table = table[table["model"].isin(record.networks())]
     wide = table.pivot_table("RMSE", ["model", "dimension"], "density", sort=False)
-    return wide.reset_index().to_dict("records")
+    constant = wide.loc[DISPLAY[CONSTANT]].add_suffix(" of constant")
+    return wide.loc[record.networks()].join(constant).reset_index().to_dict("records")
 
 
 def _labels(record: Record) -> str:

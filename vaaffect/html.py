@@ -22,7 +22,6 @@ from . import paths
 from .embedding import picture_tag, words_of_saved
 from .errors import UserError
 from .formulas import Formulas
-from .progress import clock
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
 CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
@@ -275,7 +274,7 @@ def _page(title: str, body: str, navigation: str, manifest: Mapping[str, Any]) -
     facts = [
         f"finished {manifest.get('finished', '')[:10]}" if manifest.get("finished") else "",
         f"commit {commit[:8]}{' with changes' if manifest.get('dirty') else ''}" if commit else "",
-        f"took {clock(sum(manifest.get('seconds', {}).values()))} on {_device(device)}",
+        f"took {max(1, round(sum(manifest.get('seconds', {}).values()) / 60))} min on {_device(device)}",
     ]
     profile = f"{manifest.get('profile', '')} · {manifest.get('title', '')}"
     return f"""<!DOCTYPE html>
