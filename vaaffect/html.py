@@ -271,10 +271,11 @@ def _page(title: str, body: str, navigation: str, manifest: Mapping[str, Any]) -
     banner = f'<p class="banner">{SIMULATED}</p>' if manifest.get("simulated") else ""
     commit = manifest.get("commit")
     device = manifest.get("device", {})
+    minutes = max(1, round(sum(manifest.get("seconds", {}).values()) / 60))
     facts = [
         f"finished {manifest.get('finished', '')[:10]}" if manifest.get("finished") else "",
         f"commit {commit[:8]}{' with changes' if manifest.get('dirty') else ''}" if commit else "",
-        f"took {max(1, round(sum(manifest.get('seconds', {}).values()) / 60))} min on {_device(device)}",
+        f"took {minutes} min on {_device(device)}",
     ]
     profile = f"{manifest.get('profile', '')} · {manifest.get('title', '')}"
     return f"""<!DOCTYPE html>
