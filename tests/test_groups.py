@@ -19,7 +19,9 @@ def predicted(truth: pd.DataFrame, error, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = truth[["clip", "frame"]].copy()
     rows["subject"] = [PLANS[clip].subject.actor for clip in rows["clip"]]
-    labels = [PLANS[clip].labels[frame] / 10 for clip, frame in rows[["clip", "frame"]].values]
+    plans = [PLANS[clip] for clip in rows["clip"]]
+    at = [plan.frames.index(n) for plan, n in zip(plans, rows["frame"], strict=True)]
+    labels = [plan.labels[i] / 10 for plan, i in zip(plans, at, strict=True)]
     answers = labels + error(truth, rng)
     people = {name: i for i, name in enumerate(sorted(set(rows["subject"])))}
     rows["fold"] = [people[name] % 3 for name in rows["subject"]]

@@ -25,7 +25,7 @@ def wild_truth(world: WildWorld) -> pd.DataFrame:
         plan = clip_plan(world, index)
         identity = plan.subject.identity
         skin = typology_angle(identity.skin)
-        for frame, scene in enumerate(plan.scenes):
+        for frame, scene in zip(plan.frames, plan.scenes, strict=True):
             turned = angle_to_camera(scene.yaw, scene.pitch)
             rows.append((plan.clip, frame, skin, identity.age, turned))
     return pd.DataFrame(rows, columns=["clip", "frame", "skin", "age", "turned"])

@@ -103,6 +103,7 @@ class ClipPlan:
     part: str  # "01" ..
     clip: str  # "001" ..
     subject: Subject
+    frames: tuple[int, ...]  # T, numbers of the film's frames, of which some are left out
     affect: np.ndarray  # (T, 2) true valence and arousal in [-1, 1]
     labels: np.ndarray  # (T, 2) integers in [-10, 10]
     units: np.ndarray  # (T, n_aus) action units in [0, 1]
@@ -243,6 +244,7 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
         part=f"{index // CLIPS_PER_PART + 1:02d}",
         clip=f"{index + 1:03d}",
         subject=person,
+        frames=tuple(range(0, count * world.frame_step, world.frame_step)),
         affect=affect,
         labels=labels,
         units=units,

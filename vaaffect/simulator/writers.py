@@ -204,16 +204,17 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
     with whole_folder(out, _clip_folder(index)) as draft:
         shared = build_set(plan.scenes[0], world.size)
         frames = {}
-        for i, (units, scene) in enumerate(zip(plan.units, plan.scenes, strict=True)):
+        drawn = zip(plan.frames, plan.units, plan.scenes, plan.labels, strict=True)
+        for number, units, scene, (valence, arousal) in drawn:
+            name = f"{number:05d}"
             picture, points = render(plan.subject.identity, units, scene, world.size, shared)
             ok, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _PNG)
             if not ok:
-                raise RuntimeError(f"OpenCV could not encode frame {i} of clip {plan.clip}")
-            name = f"{i * world.frame_step:05d}"  # the film's frame, of which so many were left out
+                raise RuntimeError(f"OpenCV could not encode frame {name} of clip {plan.clip}")
             (draft / f"{name}.png").write_bytes(png.tobytes())
             frames[name] = {
-                "valence": int(plan.labels[i, 0]),
-                "arousal": int(plan.labels[i, 1]),
+                "valence": int(valence),
+                "arousal": int(arousal),
                 "landmarks": np.round(points.astype(float), 3).tolist(),
             }
         content = {"actor": plan.subject.actor, "frames": frames, "video_id": plan.clip}
