@@ -7,7 +7,7 @@ import pytest
 from vaaffect import metrics
 from vaaffect.afterwards import corrected, corrected_across_people, corrections, smoothed
 from vaaffect.errors import UserError
-from vaaffect.pieces import Piece, chosen, mean_ccc, read_pieces, together, verdicts
+from vaaffect.pieces import Piece, chosen, farther_ends, mean_ccc, read_pieces, together, verdicts
 from vaaffect.predictions import COLUMNS, DIMENSIONS, check_predictions
 from vaaffect.recipes import Recipe
 
@@ -165,6 +165,8 @@ def test_verdicts_follow_the_intervals():
     found = {"a": "paid", "b": "harmed", "c": "nothing shown", "d": "both", "e": "both"}
     assert verdicts(rows) == found
     # What another seed may do is no merit, however sure it is.
+    assert farther_ends(rows[rows["recipe"] == "c"], "CCC") == {"valence": 0.1, "arousal": 0.2}
+    assert farther_ends(rows, "RMSE") == {}
     luck = {"valence": 0.04, "arousal": 0.02}
     assert verdicts(rows, luck) == found | {"e": "less than luck"}
     # Of an error less is better.

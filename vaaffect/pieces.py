@@ -146,6 +146,18 @@ def chosen(pieces: Sequence[Piece], gains: Mapping[str, float]) -> list[Piece]:
     return taken
 
 
+def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
+    """How far a placebo may move a metric: the farther end of its interval, by dimension.
+
+    Args:
+        differences: of placebos, as of `evaluation.differences`; several count as the farthest.
+        metric: "CCC" or "RMSE".
+    """
+    of = differences[differences["metric"] == metric]
+    far = of[["low", "high"]].abs().max(axis=1)
+    return far.groupby(of["dimension"]).max().to_dict()
+
+
 def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None) -> dict[str, str]:
     """What each piece did, by intervals that hold for all of them together.
 
