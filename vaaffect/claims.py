@@ -94,8 +94,8 @@ def networks_reach_the_state_of_the_art(
         "H1",
         statement,
         thesis,
-        f"PCC of the best network ({best}) - that of the best method of [7] and [17] ({rival})"
-        f"{among}, same folds, mean of both dimensions",
+        f"PCC of the best network ({best}) - that of the best method of Kossaifi et al. [7] and "
+        f"Kollias et al. [17]{among} ({rival}), same folds, mean of both dimensions",
         *_average(found),
         wild,
     )
@@ -280,7 +280,7 @@ def labels_explain_neutral(
         ),
         _claim(
             "H6",
-            "They are misread as the labels foretell, rather than not at all",
+            "Neutral faces are misread as the labels foretell, rather than not at all",
             thesis,
             "distance of that answer from (0, 0) - its distance from what the labels foretell for "
             "a network with this correlation, mean of networks",

@@ -59,10 +59,11 @@ def _found(record: Record) -> str:
         less = {d: saved.loc[(model, d), "error saved, mean (%)"] for d in DIMENSIONS}
         gain = {d: f"{abs(v):.0f} % {'smaller' if v > 0 else 'larger'}" for d, v in less.items()}
         sentences.append(
-            f"{model} reaches a CCC (1 is perfect agreement) of {both(ccc)}; its error (RMSE) is "
-            f"{both(gain)} than that of always answering the mean label."
+            f"{model} reaches a CCC of {both(ccc)}; its error (RMSE) is {both(gain)} than that of "
+            "always answering the mean label."
         )
-    return f"On {record.wild}, " + " ".join(sentences)
+    scale = "Concordance (CCC) is 1 where answers and labels agree, and 0 for who always answers "
+    return f"{scale}the same. On {record.wild}, {' '.join(sentences)}"
 
 
 def _abroad(record: Record) -> str:
