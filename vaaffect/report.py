@@ -62,8 +62,8 @@ def _found(record: Record) -> str:
             f"{model} reaches a CCC of {both(ccc)}; its error (RMSE) is {both(gain)} than that of "
             "always answering the mean label."
         )
-    scale = "Concordance (CCC) is 1 where answers and labels agree, and 0 for who always answers "
-    return f"{scale}the same. On {record.wild}, {' '.join(sentences)}"
+    scale = "Concordance (CCC) is 1 where answers and labels agree."
+    return f"{scale} On {record.wild}, {' '.join(sentences)}"
 
 
 def _abroad(record: Record) -> str:
