@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -7,6 +5,8 @@ from vaaffect.errors import UserError
 from vaaffect.predictions import COLUMNS, check_predictions
 from vaaffect.raters import rater_predictions
 from vaaffect.semaine import load_semaine, read_sessions
+from vaaffect.simulator.laboratory import LabWorld
+from vaaffect.simulator.recordings import write_semaine
 from vaaffect.splits import Split
 
 
@@ -40,22 +40,27 @@ def test_silent_raters_are_left_out(lab):
     assert (count <= fewest.loc[count.index]).all() and count.max() >= 4
 
 
-def test_raters_in_the_folds_of_models_are_those_who_are_heard_in_all(lab):
-    people = lab.frames["subject"].unique()
-    first = lab.frames["subject"].isin(people[:1]).to_numpy()
-    splits = [Split(k, *(np.flatnonzero(x) for x in (~here, ~here, here)))
-              for k, here in enumerate((first, ~first))]  # fmt: skip
-    table = rater_predictions(lab, splits, lab.frames)
-    assert set(table["fold"]) == {0, 1} and (table.groupby("seed")["fold"].nunique() == 2).all()
-    for split in splits:
-        people = set(lab.frames["subject"].iloc[split.test])
-        assert set(table.loc[table["fold"] == split.fold, "subject"]) <= people
-    said = ["seed", "clip", "frame", "arousal_pred", "arousal_true"]
-    alone = rater_predictions(lab)
-    assert len(table.merge(alone[said], on=said)) == len(table)
-    # Nobody is heard in a fold without people.
-    nobody = replace(splits[1], test=splits[1].test[:0])
-    assert rater_predictions(lab, [splits[0], nobody], lab.frames).empty
+def test_raters_in_the_folds_of_models_have_two_people_in_each(tmp_path):
+    write_semaine(tmp_path / "lab", LabWorld(sessions=8, subjects=4, seconds=(3, 4), seed=2))
+    lab = load_semaine(tmp_path / "lab")
+    one, two, *rest = lab.frames["subject"].unique()
+    assert len(rest) == 2
+
+    def splits(*people):
+        first = lab.frames["subject"].isin(people).to_numpy()
+        return [Split(k, *(np.flatnonzero(x) for x in (~here, ~here, here)))
+                for k, here in enumerate((first, ~first))]  # fmt: skip
+
+    table, alone = rater_predictions(lab, splits(one, two), lab.frames), rater_predictions(lab)
+    heard = alone.assign(fold=(~alone["subject"].isin([one, two])).astype(int))
+    people = heard.groupby(["seed", "fold"])["subject"].nunique().unstack(fill_value=0)
+    whole = people.index[(people == 2).all(axis=1)]
+    assert len(whole) and set(table["seed"]) == set(whole)
+    said = ["seed", "clip", "frame", "fold", "arousal_pred", "arousal_true"]
+    kept = heard[heard["seed"].isin(whole)]
+    assert len(table.merge(kept[said], on=said)) == len(table) == len(kept)
+    # A fold of one person has no interval.
+    assert rater_predictions(lab, splits(one), lab.frames).empty
 
 
 def test_a_corpus_with_one_rater_has_no_such_table(tiny_corpus):

@@ -181,7 +181,7 @@ DISPLAY: dict[str, str] = {
 
 
 def reads_landmarks(name: str) -> bool:
-    """Whether a method, or a network, is given the positions of landmarks beside the picture."""
+    """Whether a method, or a network, is given landmarks' positions, with the picture or alone."""
     if name in BASELINES:
         return "geometry" in BASELINES[name].features
     return backbone_of(name) is not None

@@ -149,9 +149,9 @@ def gather_in_blocks(
 ) -> Iterator[Tensor]:
     """As `gather`, for images in host memory or on disk: several batches travel together.
 
-    Two buffers take turns, so the next block is read while the device works on this one. To pinned
-    (page-locked) buffers nobody has to wait for a copy. The copy to a GPU has not yet been run on
-    one.
+    Two buffers take turns, so the next block is read while the device works on this one. From
+    pinned (page-locked) buffers a copy goes on by itself, and nobody waits for it. The copy to a
+    GPU has not yet been run on one.
 
     Args:
         images: (N, ...) on the CPU.

@@ -143,16 +143,17 @@ def _markdown(
     kernels = rows[rows["track"] == "kernels"]
     parts += [
         "## One batch in memory",
-        "Median of the blocks, their range, and what ours is to each. *First step*: what it took "
-        "beyond a step: compiling, recording, choosing algorithms. *Of conv ceiling*: counted "
-        "operations per second, as a share of the fastest 3 x 3 convolution measured in the same "
+        "Median of the blocks, their range, and what ours is to each. *Once*: what the first "
+        "steps took beyond later ones: compiling, recording, choosing algorithms, and what a loop "
+        "sets up around itself. *Of conv ceiling*: counted operations per second, as a share of "
+        "the fastest 3 x 3 convolution measured in the same "
         "precision. *Of limit*: share of what arithmetic plus memory traffic allow.",
         to_markdown(
             pd.DataFrame(
                 {"network": model_name(r.model), "setting": r.setting, "loop": r.contender,
                  "precision": r.precision, "blocks": r.blocks, "img/s": float(r.value),
                  "range": f"{r.low:.2f} to {r.high:.2f}" if np.isfinite(r.value) else "–",
-                 "first step (s)": r.once, "ours is (times)": r.ours,
+                 "once (s)": r.once, "ours is (times)": r.ours,
                  "of conv ceiling": r.of_conv, "of limit": r.of_limit,
                  "gate": r.gate}
                 for r in kernels.itertuples()

@@ -63,7 +63,7 @@ class Settings:
         scaling: (model, batch size, side) of the curves.
         scaling_s: how long the shortest of their trainings is.
         loader_batch: pictures at a time of the loaders alone.
-        fed: pictures of an epoch in which timm trains from its own loader too (goal G4); 0 does
+        fed: pictures of an epoch when timm also trains from its own loader (goal G4); 0: it does
             not.
     """
 
@@ -317,7 +317,7 @@ def _kernel_rows(
             worker.call("start", Task(model, px, batch), images, va)
             began = time.monotonic()
             step = worker.call("seconds", one, settings.warm)
-            # Compiling, recording and trying algorithms, all in the first step.
+            # Compiling, recording and trying algorithms, and what a loop sets up around itself.
             once[name] = max(0.0, time.monotonic() - began - (settings.warm + 1) * step)
         except UserError as error:  # memory, mostly; the others go on
             faults[name] = str(error)

@@ -74,7 +74,7 @@ def networks_reach_the_state_of_the_art(
         draw: resamples and seed, as of `evaluation.paired_difference`.
     """
     statement = "Finetuned networks reach the state of the art in the wild"
-    thesis = "its first goal; fairly close to it (section 6)"
+    thesis = "a goal, which it came fairly close to (section 6)"
     among = among and f" {among}"
     if not classical:
         why = f"not measured: no method of [7] and [17]{among} is in this study"
@@ -135,7 +135,7 @@ def the_wild_generalizes_better(
     return _claim(
         "H2",
         "Training in the wild generalizes better to the laboratory than the reverse",
-        "its second goal; clearly so (section 5.1.2, table 4)",
+        "a goal, and clearly found so (section 5.1.2, table 4)",
         "what CCC changes against a native, wild to laboratory, minus the same from laboratory to "
         f"wild, mean of networks and dimensions; the wild corpus has {people[wild]} people, the "
         f"laboratory {people[lab]}, so this is about corpora and their sizes alike",
@@ -155,7 +155,7 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
         poses: as of `poses.check_poses`; None where nothing was read.
     """
     statement = "The live system answers neutral, happy and angry within the expected ranges"
-    thesis = "its third goal; not for neutral, and not always for the others (section 5.2)"
+    thesis = "a goal, not reached for neutral, and not always for the others (section 5.2)"
     if poses is None:
         why = "not measured: it takes a camera or a recorded clip"
         return _claim("H3", statement, thesis, why, float("nan"), float("nan"), "none")
@@ -182,9 +182,9 @@ def resnet_against_vgg(
     """
     claims = []
     for corpus, first, second, where, thesis in (
-        (wild, resnet, vgg, "in the wild", "its fourth goal; so it was (section 5.1.3, table 2)"),
+        (wild, resnet, vgg, "in the wild", "expected, and found so (section 5.1.3, table 2)"),
         (lab, vgg, resnet, "in the laboratory",
-         "found against its expectation, on one fold (section 5.1.3, table 3)"),
+         "found, on one fold, against what it expected (section 5.1.3, table 3)"),
     ):  # fmt: skip
         here = {"train_corpus": corpus, "test_corpus": corpus}
         found = _differences(
@@ -223,15 +223,15 @@ def transfer_beats_scratch(
         draw: resamples and seed, as of `evaluation.paired_difference`.
     """
     statement = "Transfer learning beats training from scratch"
-    thesis = "assumed, after [7]; not examined (section 1.4)"
+    thesis = "assumed, after Kossaifi et al. [7], and not examined (section 1.4)"
     if not pairs:
         why = "not measured: every network of this study was trained from the same kind of start"
         return _claim("H5", statement, thesis, why, float("nan"), float("nan"), "none")
     found = [d for pair in pairs for d in _differences(predictions, *pair, "CCC", **draw)]
     names = " and ".join(dict.fromkeys(str(one["model"]) for one, _ in pairs))
     what = (
-        f"CCC of {names} started from {start} - the same started from random weights, as many "
-        "epochs, same folds, mean of both dimensions"
+        f"CCC of {names} started from {start} - the same started from random weights, same recipe "
+        "and folds, mean of networks and dimensions"
     )
     return _claim("H5", statement, thesis, what, *_average(found), data)
 
@@ -244,6 +244,8 @@ def labels_explain_neutral(
     Direction: the mean answer for neutral frames, projected on the direction of the mean training
     label, is positive where both point the same way. Size: what the labels foretell for a network
     with this correlation (`decomposition.neutral_bias`) is nearer to that answer than (0, 0) is.
+    Its interval is that of the answer alone: what is foretold counts as known, and distances are
+    taken to first order.
 
     Args:
         predictions: a row per frame.
@@ -267,7 +269,7 @@ def labels_explain_neutral(
         gradient = _unit(seen) - _unit(seen - told)
         saved = np.linalg.norm(seen) - np.linalg.norm(seen - told)
         nearer.append((saved, np.abs(gradient) @ half))
-    thesis = "offered as the explanation (section 5.2)"
+    thesis = "offered as an explanation (section 5.2)"
     return [
         _claim(
             "H6",

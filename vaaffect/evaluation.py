@@ -81,12 +81,27 @@ def in_native_folds(predictions: pd.DataFrame) -> pd.DataFrame:
     fold k.
 
     Args:
-        predictions: a row per frame; of each test corpus, somebody's at home, which tell its folds.
+        predictions: a row per frame; for each test corpus also those of a model that was trained on
+            it, which say which frame is in which fold.
+
+    Returns:
+        The rows that are kept.
+
+    Raises:
+        UserError: nobody in the table was trained on a corpus that others are tested on.
     """
-    key = ["test_corpus", "fold", "clip", "frame"]
     home = predictions["train_corpus"] == predictions["test_corpus"]
-    native = pd.MultiIndex.from_frame(predictions.loc[home, key].drop_duplicates())
-    return predictions[home | pd.MultiIndex.from_frame(predictions[key]).isin(native)]
+    strange = set(predictions["test_corpus"]) - set(predictions.loc[home, "test_corpus"])
+    if strange:
+        raise UserError(f"nobody here was trained on {strange.pop()}, so its folds are not known.")
+    return predictions[home | _in_folds_of(predictions, predictions[home])]
+
+
+def _in_folds_of(predictions: pd.DataFrame, natives: pd.DataFrame) -> np.ndarray:
+    """Which rows meet their frame in the fold in which the natives meet it."""
+    key = ["test_corpus", "fold", "clip", "frame"]
+    here = pd.MultiIndex.from_frame(natives[key].drop_duplicates())
+    return pd.MultiIndex.from_frame(predictions[key]).isin(here)
 
 
 @dataclass(frozen=True)
@@ -442,9 +457,9 @@ def _same_frames(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFram
     key = ["fold", "clip", "frame"]
     abroad = [(m["train_corpus"] != m["test_corpus"]).all() for m in (first, second)]
     if abroad == [True, False]:
-        first = first.merge(second[key].drop_duplicates(), on=key)
+        first = first[_in_folds_of(first, second)]
     elif abroad == [False, True]:
-        second = second.merge(first[key].drop_duplicates(), on=key)
+        second = second[_in_folds_of(second, first)]
     facts = [*key, "subject", "valence_true", "arousal_true"]
     tables = [
         of_seed[facts].sort_values(key).reset_index(drop=True)

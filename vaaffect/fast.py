@@ -96,7 +96,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # PyTorch has no class of its own for these; the last is oneDNN's, which does not say why.
+    # PyTorch has no class of its own for these. "Could not create a primitive" is oneDNN's, which
+    # does not say why.
     names = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a primitive",
              "CUDA error: out of memory", "STATUS_ALLOC_FAILED")  # fmt: skip
     return isinstance(error, RuntimeError) and any(name in str(error) for name in names)

@@ -176,7 +176,8 @@ def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None)
         less_is_better = of["metric"] == "RMSE"
         better = (of["high"] < 0).where(less_is_better, of["low"] > 0)
         worse = (of["low"] > 0).where(less_is_better, of["high"] < 0)
-        beyond = of["difference"].abs() > of["dimension"].map(luck or {}).fillna(0)
+        luck_of = of["dimension"].map(lambda dimension: (luck or {}).get(dimension, 0))
+        beyond = of["difference"].abs() > luck_of  # never, where luck is undefined (nan)
         paid, harmed = bool((better & beyond).any()), bool((worse & beyond).any())
         words = {(True, False): "paid", (False, True): "harmed", (True, True): "both"}
         small = "less than luck" if (better | worse).any() else "nothing shown"

@@ -84,7 +84,7 @@ def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
 
     Args:
         ax: where to draw; the current axes by default.
-        emotions: whether to mark the basic emotions' places (figure 1.3 of the thesis).
+        emotions: whether to mark the places of named emotions (figure 1.3 of the thesis).
     """
     ax = ax or plt.gca()
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")

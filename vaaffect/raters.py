@@ -32,9 +32,9 @@ def rater_predictions(
     Returns:
         Columns predictions.COLUMNS: `*_pred` is one rater, `*_true` the mean of the others there;
         model RATER, `seed` the rater's number; one fold, or those of `splits`, and then only raters
-        who are heard in all of them (perhaps nobody). Frames at which the rater or all others are
-        silent in one of the dimensions are left out. Every rater has another mean to agree with, so
-        evaluate them one by one.
+        of two people or more in each of them, as intervals need (perhaps nobody). Frames at which
+        the rater or all others are silent in one of the dimensions are left out. Every rater has
+        another mean to agree with, so evaluate them one by one.
 
     Raises:
         UserError: a corpus without several raters.
@@ -68,6 +68,7 @@ def rater_predictions(
         parts = [tested.iloc[split.test][["clip", "frame"]].assign(fold=split.fold)
                  for split in splits]  # fmt: skip
         table = table.drop(columns="fold").merge(pd.concat(parts), on=["clip", "frame"])
-        heard = table.groupby("seed")["fold"].transform("nunique")
-        table = table[heard == len(splits)]
+        people = table.groupby(["seed", "fold"])["subject"].nunique().unstack(fill_value=0)
+        people = people.reindex(columns=[split.fold for split in splits], fill_value=0)
+        table = table[table["seed"].isin(people.index[(people >= 2).all(axis=1)])]
     return table[COLUMNS]

@@ -68,7 +68,7 @@ def _found(record: Record) -> str:
 
 def _abroad(record: Record) -> str:
     return (
-        "Taken to the other corpus and compared with networks that were trained there, "
+        "Taken to the other corpus and compared with those that were trained there, "
         f"{abroad(record.table('05_lost'))}."
     )
 
@@ -80,7 +80,7 @@ def abroad(lost: pd.DataFrame) -> str:
         worse, better = (int((of["decided"] & (sign * of["difference"] > 0)).sum())
                          for sign in (-1, 1))  # fmt: skip
         parts.append(
-            f"those from {home} are decidedly worse in {worse} of {len(of)} cases, decidedly "
+            f"networks from {home} are decidedly worse in {worse} of {len(of)} cases, decidedly "
             f"better in {better}, and undecided in {len(of) - worse - better}"
         )
     return "; ".join(parts)

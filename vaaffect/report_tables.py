@@ -30,12 +30,14 @@ def claims_table(record: Record) -> HTML:
             bounds = f"{_signed(row['low'])}, {_signed(row['high'])}"
             effect = f"{_signed(row['effect'])} <br>[{bounds}]"
         compared = escape(in_words(row["comparison"]))
+        if row["data"] != "none":
+            compared = f"Here: {compared}. On {escape(row['data'])}"
         rows.append(
             f'<tr><th scope="row">{row["claim"]}</th>'
             f'<td class="verdict {kind}"><span>{mark} {row["verdict"]}</span></td>'
             f'<td class="statement">{escape(row["statement"])}'
             f"<small>The thesis: {escape(row['thesis'])}.</small>"
-            f"<small>Here: {compared}. On {escape(row['data'])}.</small></td>"
+            f"<small>{compared[0].upper()}{compared[1:]}.</small></td>"
             f'<td class="effect">{effect}</td></tr>'
         )
     heads = ("claim", "verdict", "what was expected, what the thesis found, what was compared here",
