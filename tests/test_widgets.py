@@ -408,7 +408,7 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind):
     execution.slim(notebook, {})
     assert set(notebook.cells[0].outputs[0].data) == {"text/plain", "text/html"}
     assert "widgets" not in notebook.metadata
-    body, _ = html._body(notebook, base.HERE, True)
+    body, _ = html._body(notebook, base.HERE, base.HERE, True)
     assert html.external_loads(body) == [] and "data:image/jpeg" in body
     assert "widget-view" not in body
 
