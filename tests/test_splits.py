@@ -71,6 +71,10 @@ def test_too_few_subjects_are_refused():
     with pytest.raises(UserError, match="8 subjects are too few for 5 subject-disjoint folds"):
         subject_folds(frames(subjects=8))
     assert len(subject_folds(frames(subjects=9))) == 5
+    with pytest.raises(
+        UserError, match=r"6 subjects are too few for 2 .* leaves 3 .* needs 5; use"
+    ):
+        subject_folds(frames(subjects=6), folds=2)
     with pytest.raises(UserError, match="folds >= 2"):
         subject_folds(frames(), folds=1)
     few = frames(subjects=2, clips=2, length=2)

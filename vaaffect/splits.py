@@ -121,6 +121,13 @@ def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: in
     strata = label_strata(frames[["valence", "arousal"]].to_numpy())
     splits = []
     for fold, (rest, test) in enumerate(_cut(strata, units, folds, seed)):
+        left = len(np.unique(units[rest]))
+        if left < inner:
+            raise UserError(
+                f"{present} {by}s are too few for {folds} {by}-disjoint folds: fold {fold} leaves "
+                f"{left} of them, and training with inner validation needs {inner}; use more {by}s "
+                "or more folds."
+            )
         kept, held = next(_cut(strata[rest], units[rest], inner, seed + 1 + fold))
         split = Split(fold, rest[kept], rest[held], test, by)
         assert_disjoint(split, frames)
