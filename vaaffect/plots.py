@@ -48,8 +48,8 @@ def use_style() -> None:
 
 
 def save_figure(figure: Figure, out: str, name: str) -> Path:
-    """Write OUT/figures/NAME.png, with its words beside it (`in_words`); the name begins with the
-    notebook's number."""
+    """Write OUT/figures/NAME.png, its words (`in_words`) in the file's description; the name begins
+    with the notebook's number."""
     path = report_folder(out) / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(
