@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from vaaffect.afew_va import load_afew_va
-from vaaffect.corpus import Corpus
-from vaaffect.crops import Crops, build_crops
-from vaaffect.recipes import Recipe
+from vaaffect.corpora.afew_va import load_afew_va
+from vaaffect.corpora.corpus import Corpus
+from vaaffect.corpora.crops import Crops, build_crops
+from vaaffect.corpora.folds import subject_folds
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.recordings import write_semaine
 from vaaffect.simulator.tour import Tour, draw_tour, record
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
-from vaaffect.splits import subject_folds
-from vaaffect.training import train
+from vaaffect.training.loop import train
+from vaaffect.training.recipe import Recipe
 
 # A shell's background job ignores Ctrl-C, and so would the processes whose Ctrl-C is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)

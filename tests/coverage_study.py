@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from vaaffect import metrics
-from vaaffect.evaluation import clip_moments, evaluate
-from vaaffect.predictions import COLUMNS, DIMENSIONS
+from vaaffect.corpora.corpus import DIMENSIONS
+from vaaffect.results import metrics
+from vaaffect.results.evaluation import clip_moments, evaluate
+from vaaffect.results.predictions import COLUMNS
 
 NAMES = ("RMSE", "PCC", "CCC")
 FOLDS = 5

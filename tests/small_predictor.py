@@ -8,8 +8,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vaaffect.features import geometry
-from vaaffect.landmarks import FaceTracker
+from vaaffect.classical.features import geometry
+from vaaffect.corpora.landmarks import FaceTracker
 from vaaffect.simulator.circumplex import action_units
 from vaaffect.simulator.face import landmarks_of, sample_identity, sample_scene
 

@@ -25,7 +25,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from vaaffect.paths import ROOT
+from vaaffect.base.paths import ROOT
 
 SOLUTIONS = Path(__file__).parent / "solutions"
 REFUSED = """\

@@ -9,17 +9,17 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from vaaffect.adapt import adapt
-from vaaffect.batches import to_input
-from vaaffect.epochs import predict
-from vaaffect.errors import UserError
-from vaaffect.frozen import cached_features
-from vaaffect.inference import FromBytes
-from vaaffect.live import Predictor
-from vaaffect.models import build_model, put_head
-from vaaffect.runs import load_model, read_config
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe, train
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.live.backends import FromBytes
+from vaaffect.live.predictor import Predictor
+from vaaffect.training.adapt import adapt
+from vaaffect.training.batches import to_input
+from vaaffect.training.epoch import predict
+from vaaffect.training.frozen_features import cached_features
+from vaaffect.training.loop import Recipe, train
+from vaaffect.training.networks import build_model, put_head
+from vaaffect.training.run_folder import load_model, read_config
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("imagenet-scale", epochs=2, batch_size=8, lr=0.01, normalisation="imagenet")

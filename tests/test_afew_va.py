@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from conftest import without_rights
 
-from vaaffect.afew_va import find_clips, load_afew_va
-from vaaffect.corpus import hashed_subject
-from vaaffect.errors import UserError
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.afew_va import find_clips, load_afew_va
+from vaaffect.corpora.corpus import hashed_subject
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from vaaffect.averaging import SWA_FROM, Average
-from vaaffect.batches import to_input
-from vaaffect.errors import UserError
-from vaaffect.models import build_model
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe, autocast_dtype, train
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.training.averaging import SWA_FROM, Average
+from vaaffect.training.batches import to_input
+from vaaffect.training.loop import Recipe, autocast_dtype, train
+from vaaffect.training.networks import build_model
 
 RECIPE = Recipe("mean", epochs=6, batch_size=4, lr=0.005, flip=True)
 CPU = torch.device("cpu")
@@ -68,7 +68,7 @@ def test_the_mean_gets_the_statistics_of_the_training_pictures(tiny_crops, monke
     average = Average(model, dataclasses.replace(RECIPE, averaging="ema"))
     average.count = 1
     images = torch.from_numpy(tiny_crops.images)
-    monkeypatch.setattr("vaaffect.averaging.STATISTICS_BATCH", 12)
+    monkeypatch.setattr("vaaffect.training.averaging.STATISTICS_BATCH", 12)
     rows = np.arange(36)
     average.renew_statistics(images, rows, CPU)
     # The first layer's input is known: its statistics can be computed in one go.
@@ -93,7 +93,7 @@ def test_an_interrupted_average_ends_like_an_undisturbed_one(
         made.append(Average(*arguments))
         return made[-1]
 
-    monkeypatch.setattr("vaaffect.training.Average", note)
+    monkeypatch.setattr("vaaffect.training.loop.Average", note)
     args = ("vgg_tiny_bn", dataclasses.replace(RECIPE, averaging=averaging), tiny_crops, split)
     whole = train(*args, tmp_path / "whole", keep_model=True)
     trained = []

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect import baselines
-from vaaffect.afew_va import load_afew_va
-from vaaffect.baselines import (
+from vaaffect.base.errors import UserError
+from vaaffect.classical import baselines
+from vaaffect.classical.baselines import (
     BASELINES,
     CONSTANT,
     DISPLAY,
@@ -19,12 +19,12 @@ from vaaffect.baselines import (
     preparation,
     reads_landmarks,
 )
-from vaaffect.crops import Crops, build_crops
-from vaaffect.errors import UserError
-from vaaffect.predictions import check_predictions
+from vaaffect.corpora.afew_va import load_afew_va
+from vaaffect.corpora.crops import Crops, build_crops
+from vaaffect.corpora.folds import leaking_folds, subject_folds
+from vaaffect.results.predictions import check_predictions
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
-from vaaffect.splits import leaking_folds, subject_folds
 
 PRED = ["valence_pred", "arousal_pred"]
 TRUE = ["valence_true", "arousal_true"]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from benchmarks.whole_study import OURS, QUICK, SCRIPT, bench_study, compared
 
-from vaaffect.bench_study import OURS, QUICK, SCRIPT, bench_study, compared
-from vaaffect.errors import UserError
+from vaaffect.base.errors import UserError
 
 
 def outcome(seconds: float, rmse: tuple = (0.3, 0.2), tested: tuple = ((1, 0), (1, 1))) -> dict:

@@ -7,24 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
-
-from vaaffect import bench_training, peers
-from vaaffect.__main__ import main
-from vaaffect.bench_report import fit, write_report
-from vaaffect.bench_training import (
-    QUICK,
-    Goal,
-    Verdict,
-    goals,
-    run_gates,
-    scaling_rows,
-    summary,
-    with_limits,
+from benchmarks import peers, training
+from benchmarks.ceilings import (
+    BYTES_PER_WEIGHT,
+    PASSES,
+    Ceilings,
+    Work,
+    count_work,
+    measure_ceilings,
 )
-from vaaffect.ceilings import BYTES_PER_WEIGHT, PASSES, Ceilings, Work, count_work, measure_ceilings
-from vaaffect.errors import UserError
-from vaaffect.peers import (
+from benchmarks.peers import (
     Author,
     Lightning,
     Ours,
@@ -35,6 +27,21 @@ from vaaffect.peers import (
     Torchvision,
     Worker,
 )
+from benchmarks.report import fit, write_report
+from benchmarks.training import (
+    QUICK,
+    Goal,
+    Verdict,
+    goals,
+    run_gates,
+    scaling_rows,
+    summary,
+    with_limits,
+)
+from torch import nn
+
+from vaaffect.__main__ import main
+from vaaffect.base.errors import UserError
 
 CPU = torch.device("cpu")
 with_peers = pytest.mark.skipif(
@@ -142,7 +149,7 @@ def test_peers_take_the_same_steps(task_data):
     assert seen[Torchvision] == seen[Author]
     assert seen[Lightning] == pytest.approx(seen[Author], rel=1e-5)
     for kind in (Timm, Ours):
-        allowed = bench_training.LOSS_WITHIN[kind.precision(CPU)]
+        allowed = training.LOSS_WITHIN[kind.precision(CPU)]
         assert seen[kind] == pytest.approx(seen[Author], rel=allowed)
 
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY, TINY_LAB
 
 from vaaffect.__main__ import main
-from vaaffect.semaine import load_semaine
+from vaaffect.corpora.semaine import load_semaine
 
 
 @pytest.fixture

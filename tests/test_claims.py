@@ -8,14 +8,14 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vaaffect import claims
-from vaaffect.claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from vaaffect.crops import Crops
-from vaaffect.predictions import prediction_table
+from vaaffect.corpora.crops import Crops
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.results import claims
+from vaaffect.results.claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from vaaffect.results.predictions import prediction_table
 from vaaffect.simulator.circumplex import action_units
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.worlds import WildWorld
-from vaaffect.splits import subject_folds
 
 DRAW = {"resamples": 300, "seed": 0}
 FILMS = WildWorld(clips=150, subjects=75, frames=(2, 3), difficulty=0.3, frame_step=10)

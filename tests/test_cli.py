@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-from vaaffect import __version__, paths
+from vaaffect import __version__
 from vaaffect.__main__ import main
-from vaaffect.errors import Terminated, TimeOver, UserError
-from vaaffect.fanout import How
+from vaaffect.base import paths
+from vaaffect.base.errors import Terminated, TimeOver, UserError
+from vaaffect.training.many import How
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -75,7 +76,7 @@ def test_wrong_arguments(arguments, capsys):
 
 def test_arguments_reach_the_study(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr("vaaffect.study.run_study", lambda *given: seen.append(given))
+    monkeypatch.setattr("vaaffect.study.run.run_study", lambda *given: seen.append(given))
     assert main(["study"]) == 0
     given = ["--profile", "gpu", "--only", "03", "05", "--resume", "--out", str(tmp_path)]
     given += ["--minutes", "9", "--set", "SIZE=48", "WILD.clips=30"]
@@ -102,7 +103,7 @@ def test_exit_codes(monkeypatch, capsys, error, code, said):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("vaaffect.study.run_study", fail)
+    monkeypatch.setattr("vaaffect.study.run.run_study", fail)
     assert main(["study"]) == code
     assert capsys.readouterr().err == said
 
@@ -111,7 +112,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
     def fail(*_):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("vaaffect.study.run_study", fail)
+    monkeypatch.setattr("vaaffect.study.run.run_study", fail)
     with pytest.raises(ValueError, match="a bug"):
         main(["study"])
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.afew_va import load_afew_va
-from vaaffect.corpus import Corpus
-from vaaffect.crops import build_crops, crop_face, face_box
-from vaaffect.errors import UserError
-from vaaffect.pictures import tasks
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.afew_va import load_afew_va
+from vaaffect.corpora.corpus import Corpus
+from vaaffect.corpora.crops import build_crops, crop_face, face_box
+from vaaffect.corpora.pictures import tasks
 
 NAMES = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
 

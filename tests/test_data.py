@@ -1,7 +1,7 @@
 import pytest
 
-from vaaffect import afew_va, data, semaine
-from vaaffect.errors import UserError
+from vaaffect.base.errors import UserError
+from vaaffect.corpora import afew_va, data, semaine
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,12 @@ import pandas as pd
 import pytest
 from test_evaluation import elsewhere, predictions
 
-from vaaffect import decomposition, metrics
-from vaaffect.baselines import CONSTANT
-from vaaffect.errors import UserError
-from vaaffect.evaluation import evaluate
-from vaaffect.predictions import DIMENSIONS, GROUP
+from vaaffect.base.errors import UserError
+from vaaffect.classical.baselines import CONSTANT
+from vaaffect.corpora.corpus import DIMENSIONS
+from vaaffect.results import error_analysis, metrics
+from vaaffect.results.evaluation import evaluate
+from vaaffect.results.predictions import GROUP
 
 
 def row(table: pd.DataFrame, **of) -> pd.Series:
@@ -18,7 +19,7 @@ def row(table: pd.DataFrame, **of) -> pd.Series:
 
 def test_the_losses_add_up_to_what_ccc_lacks():
     table = predictions()
-    losses = decomposition.ccc_losses(table)
+    losses = error_analysis.ccc_losses(table)
     results = evaluate(table, 1, resamples=0).query("fold == 'mean'")
     for dimension in DIMENSIONS:
         found = row(losses, dimension=dimension)
@@ -45,13 +46,13 @@ def test_each_kind_of_mistake_is_found_as_such():
         (true + 0.2, "lost_offset"),
         (0.4 * (true - true.mean()) + true.mean(), "lost_gain"),
     ]:
-        found = row(decomposition.ccc_losses(one_fold(true, pred)), dimension="valence")
+        found = row(error_analysis.ccc_losses(one_fold(true, pred)), dimension="valence")
         others = {"lost_offset", "lost_gain", "lost_correlation"} - {lost}
         assert found[lost] == pytest.approx(1 - found["CCC"]) and found[lost] > 0.1
         assert [found[name] for name in others] == pytest.approx([0, 0], abs=1e-9)
     noisy = true + noise
     noisy = (noisy - noisy.mean()) / noisy.std() * true.std() + true.mean()
-    found = row(decomposition.ccc_losses(one_fold(true, noisy)), dimension="valence")
+    found = row(error_analysis.ccc_losses(one_fold(true, noisy)), dimension="valence")
     assert found["lost_correlation"] == pytest.approx(1 - found["CCC"]) and found["C_b"] == 1
 
 
@@ -59,7 +60,7 @@ def test_repairing_offset_then_gain_brings_what_the_losses_say():
     rng = np.random.default_rng(1)
     true = rng.normal(0.1, 0.3, 300)
     pred = 0.4 * true - 0.2 + rng.normal(0, 0.1, 300)
-    found = row(decomposition.ccc_losses(one_fold(true, pred)), dimension="valence")
+    found = row(error_analysis.ccc_losses(one_fold(true, pred)), dimension="valence")
     moved = pred - pred.mean() + true.mean()
     stretched = (moved - true.mean()) / moved.std() * true.std() + true.mean()
     ccc = [metrics.ccc(true, p) for p in (pred, moved, stretched)]
@@ -74,7 +75,7 @@ def test_repairing_offset_then_gain_brings_what_the_losses_say():
 def test_the_squared_error_is_the_sum_of_its_parts_also_for_a_constant():
     table = predictions()
     still = table.assign(model=CONSTANT, valence_pred=0.1, arousal_pred=-0.2)
-    parts = decomposition.squared_error(pd.concat([table, still]))
+    parts = error_analysis.squared_error(pd.concat([table, still]))
     for found in parts.itertuples():
         of = (table if found.model == "m" else still).groupby("fold")
         errors = [d[f"{found.dimension}_pred"] - d[f"{found.dimension}_true"] for _, d in of]
@@ -90,14 +91,14 @@ def test_a_calibrated_timid_answer_has_no_gain_error():
     noise = rng.normal(0, 0.3, 300)
     pred = pred - pred.mean()
     noise = noise - noise.mean() - pred * (pred @ noise) / (pred @ pred)
-    found = row(decomposition.squared_error(one_fold(pred + noise, pred)), dimension="valence")
+    found = row(error_analysis.squared_error(one_fold(pred + noise, pred)), dimension="valence")
     assert found["gain_error"] == pytest.approx(0, abs=1e-12)
     assert found["unexplained"] == pytest.approx(noise.var())
 
 
 def test_cells_cover_the_plane_and_its_borders():
     corners = np.array([[-1, -1], [-1, 1], [1, 1], [0, 0], [-0.34, 0.34]])
-    assert decomposition.cell_of(corners, 3).tolist() == [[0, 0], [0, 2], [2, 2], [1, 1], [0, 2]]
+    assert error_analysis.cell_of(corners, 3).tolist() == [[0, 0], [0, 2], [2, 2], [1, 1], [0, 2]]
 
 
 def test_errors_are_sorted_by_how_common_the_labels_are():
@@ -109,7 +110,7 @@ def test_errors_are_sorted_by_how_common_the_labels_are():
     table["arousal_true"] = np.where(common, 0, 0.7 * np.sin(angle))
     table["valence_pred"] = table["valence_true"] + np.where(common, 0.1, -0.3)
     table["arousal_pred"] = 0.0
-    found = decomposition.by_density(table, cells=3)
+    found = error_analysis.by_density(table, cells=3)
     assert found["density"].unique().tolist() == ["dense", "middle", "sparse"]
     assert found.groupby("dimension")["frames"].sum().to_dict() == dict.fromkeys(DIMENSIONS, 300)
     of = found[found["dimension"] == "valence"].set_index("density")
@@ -121,7 +122,7 @@ def test_errors_are_sorted_by_how_common_the_labels_are():
 
 def test_the_plane_shows_how_large_errors_are_and_where_they_point():
     table = predictions()
-    cells = decomposition.over_plane(table, cells=4)
+    cells = error_analysis.over_plane(table, cells=4)
     assert cells["frames"].sum() == len(table) and set(cells["valence"]) <= {-0.75, -0.25, 0.25,
                                                                             0.75}  # fmt: skip
     cell = cells.iloc[5]
@@ -139,7 +140,7 @@ def test_the_plane_shows_how_large_errors_are_and_where_they_point():
 @pytest.mark.parametrize("made, times", [(predictions, 1), (elsewhere, 4)])
 def test_every_person_has_a_row_worst_first(made, times):
     table = made()
-    found = decomposition.by_subject(table)
+    found = error_analysis.by_subject(table)
     assert len(found) == 20 * 2 and (found["clips"] == 3).all() and (found["frames"] == 15).all()
     for _, of in found.groupby("dimension"):
         assert of["RMSE"].is_monotonic_decreasing
@@ -165,7 +166,7 @@ def shrinking(sees: float, seed: int = 0, subjects: int = 60) -> pd.DataFrame:
 
 
 def test_labels_and_correlation_foretell_the_answer_to_neutral_faces():
-    found = decomposition.neutral_bias(shrinking(0.5, subjects=400), within=0.05, resamples=200)
+    found = error_analysis.neutral_bias(shrinking(0.5, subjects=400), within=0.05, resamples=200)
     for d, mean in zip(DIMENSIONS, (0.3, -0.2), strict=True):
         of = row(found, dimension=d)
         assert of["mean_label"] == pytest.approx(mean, abs=0.02)
@@ -181,7 +182,7 @@ def test_a_constant_answers_with_the_mean_of_the_other_folds():
     table = shrinking(0.5)
     means = {k: table.loc[table["fold"] != k, "valence_true"].mean() for k in range(4)}
     table = table.assign(valence_pred=table["fold"].map(means), arousal_pred=0.0)
-    of = row(decomposition.neutral_bias(table, within=0.1, resamples=50), dimension="valence")
+    of = row(error_analysis.neutral_bias(table, within=0.1, resamples=50), dimension="valence")
     assert of["mean_label"] == of["foretold"] == pytest.approx(of["observed"])
 
 
@@ -189,11 +190,11 @@ def test_only_frames_labelled_neutral_count_and_none_is_nan():
     table = predictions()
     table.loc[table["clip"].isin(["1-0", "2-0", "6-1"]), ["valence_true", "arousal_true"]] = 0.0
     table.loc[table["clip"] == "4-0", "valence_true"] = 0.0  # arousal is not neutral
-    of = row(decomposition.neutral_bias(table, resamples=100), dimension="arousal")
+    of = row(error_analysis.neutral_bias(table, resamples=100), dimension="arousal")
     neutral = table[table["clip"].isin(["1-0", "2-0", "6-1"])]
     assert of["observed"] == pytest.approx(neutral["arousal_pred"].mean())
     assert (of["frames"], of["subjects"]) == (15, 3)
-    none = row(decomposition.neutral_bias(predictions(), resamples=20), dimension="valence")
+    none = row(error_analysis.neutral_bias(predictions(), resamples=20), dimension="valence")
     assert np.isnan(none[["mean_label", "foretold", "observed", "low", "high"]].tolist()).all()
     assert none["frames"] == 0
 
@@ -202,9 +203,9 @@ def test_abroad_the_labels_of_the_training_corpus_are_needed():
     table = elsewhere()
     table.loc[table["clip"].isin(["1-0", "2-0"]), ["valence_true", "arousal_true"]] = 0.0
     with pytest.raises(UserError, match="m was trained on A, whose labels are not known"):
-        decomposition.neutral_bias(table)
+        error_analysis.neutral_bias(table)
     labels = np.array([[0.2, -0.4], [0.4, -0.2]])
-    found = decomposition.neutral_bias(table, {"A": labels}, resamples=50)
+    found = error_analysis.neutral_bias(table, {"A": labels}, resamples=50)
     assert found["mean_label"].tolist() == pytest.approx([0.3, -0.3])
     assert (found["frames"] == 10).all()
 
@@ -213,9 +214,9 @@ def test_every_table_keeps_models_apart():
     both = pd.concat([predictions(), predictions(1).assign(model="n", test_corpus="B",
                                                            train_corpus="B")])  # fmt: skip
     for table in (
-        decomposition.ccc_losses(both), decomposition.squared_error(both),
-        decomposition.by_density(both), decomposition.over_plane(both),
-        decomposition.by_subject(both), decomposition.neutral_bias(both, resamples=10),
+        error_analysis.ccc_losses(both), error_analysis.squared_error(both),
+        error_analysis.by_density(both), error_analysis.over_plane(both),
+        error_analysis.by_subject(both), error_analysis.neutral_bias(both, resamples=10),
     ):  # fmt: skip
         assert list(table.columns[: len(GROUP)]) == GROUP
         assert table["model"].unique().tolist() == ["m", "n"]

@@ -12,12 +12,15 @@ import pandas as pd
 import pytest
 import torch
 
-from vaaffect import fast, onefold, paths, training
-from vaaffect.errors import UserError
-from vaaffect.fanout import Training
-from vaaffect.models import build_model
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe
+from vaaffect.base import paths
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.training import loop as training
+from vaaffect.training import one_fold
+from vaaffect.training import step as training_step
+from vaaffect.training.loop import Recipe
+from vaaffect.training.many import Training
+from vaaffect.training.networks import build_model
 
 SCRIPT = """
 import pickle, sys
@@ -67,7 +70,7 @@ def test_two_processes_train_like_one(tiny_crops, tmp_path, monkeypatch):
         Training("resnet10", one_step, tiny_crops, split, keep_model=True),
     ]
     together = by_processes(2, work, tmp_path)
-    for module in (fast, training):
+    for module in (training_step, training):
         monkeypatch.setattr(module, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -105,10 +108,10 @@ def test_two_processes_train_like_one(tiny_crops, tmp_path, monkeypatch):
 
 def test_one_training_by_hand_is_the_one_of_the_study():
     """The parameters come from the profile, over the notebook's own."""
-    values = onefold.parameters("smoke", "04")
+    values = one_fold.parameters("smoke", "04")
     assert (values["FOLDS"], values["SIZE"], values["RECIPE"]["name"]) == (3, 32, "smoke")
-    assert onefold.parameters("demo", "05")["RECIPE"]["name"] == "demo"
+    assert one_fold.parameters("demo", "05")["RECIPE"]["name"] == "demo"
     with pytest.raises(UserError, match="no model 'resnet152'; it has vgg_tiny_bn, resnet10"):
-        onefold.train_fold("smoke", "resnet152", 0, "wild")
+        one_fold.train_fold("smoke", "resnet152", 0, "wild")
     with pytest.raises(UserError, match="no fold 3; it has 0 to 2"):
-        onefold.train_fold("smoke", "resnet10", 3, "lab")
+        one_fold.train_fold("smoke", "resnet10", 3, "lab")

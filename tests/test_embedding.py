@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from vaaffect import plots
-from vaaffect.embedding import picture_tag, words_of_saved
+from vaaffect.report import plots
+from vaaffect.report.embedding import picture_tag, words_of_saved
 
 
 def as_png(picture: np.ndarray) -> str:

@@ -2,13 +2,13 @@ import coverage_study
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks.small import bench_bootstrap
 from scipy import stats
 
-from vaaffect import metrics
-from vaaffect.bench import bench_bootstrap
-from vaaffect.bootstrap import clip_weights, interval
-from vaaffect.errors import UserError
-from vaaffect.evaluation import (
+from vaaffect.base.errors import UserError
+from vaaffect.results import metrics
+from vaaffect.results.bootstrap import clip_weights, interval
+from vaaffect.results.evaluation import (
     clip_summary,
     differences,
     evaluate,
@@ -17,7 +17,7 @@ from vaaffect.evaluation import (
     paired_difference,
     per_clip,
 )
-from vaaffect.predictions import COLUMNS
+from vaaffect.results.predictions import COLUMNS
 
 
 def predictions(seed: int = 0, subjects: int = 20, folds: int = 4) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from solved import Solution, run_again, solved
 
-from vaaffect.exercises import check, numbers
+from vaaffect.widgets.exercises import check, numbers
 
 
 def test_check_runs_at_once_or_says_what_is_left(capsys):

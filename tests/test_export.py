@@ -5,9 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from vaaffect import export, inference
-from vaaffect.errors import UserError
-from vaaffect.live import Predictor
+from vaaffect.base.errors import UserError
+from vaaffect.live import backends, export
+from vaaffect.live.predictor import Predictor
 
 needs_live = pytest.mark.skipif(
     any(importlib.util.find_spec(n) is None for n in ("openvino", "onnx", "onnxscript")),
@@ -22,13 +22,13 @@ def test_an_export_answers_as_the_study_does_and_describes_itself(run, tiny_crop
     lines = export.export_run(run, out)
     assert any("random crops" in line for line in lines)
     assert any("drawn faces" in line for line in lines)
-    model = inference.openvino().Core().read_model(out)
+    model = backends.openvino().Core().read_model(out)
     (given,), (answered,) = model.inputs, model.outputs
     assert list(given.shape) == [1, 32, 32, 3] and given.element_type.get_type_name() == "u8"
     assert list(answered.shape) == [1, 2] and answered.element_type.get_type_name() == "f32"
     assert "crop" in given.names and "va" in answered.names
     crops = np.array(tiny_crops.images[:10])
-    network = inference.compile_openvino(model, "f32")
+    network = backends.compile_openvino(model, "f32")
     ours = Predictor.from_run(run, device="cpu").network(crops)  # perhaps in bfloat16
     assert np.abs(network(crops) - ours).max() < 2e-2
     if name.endswith(".onnx"):
@@ -46,7 +46,7 @@ def test_an_export_answers_as_the_study_does_and_describes_itself(run, tiny_crop
 @needs_live
 def test_an_export_that_answers_otherwise_is_refused_and_removed(run, tmp_path, monkeypatch):
     # The check must see a network that is not the same: here, one without the scaling.
-    monkeypatch.setattr(inference, "to_input", lambda x: x.permute(0, 3, 1, 2).float() / 100)
+    monkeypatch.setattr(backends, "to_input", lambda x: x.permute(0, 3, 1, 2).float() / 100)
     original = export.compile_openvino
 
     def unscaled(model, precision):

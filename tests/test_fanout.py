@@ -19,14 +19,18 @@ import pytest
 import torch
 from toy_study import Toy
 
-from vaaffect import cluster, fanout, fast, paths, training
 from vaaffect.__main__ import main
-from vaaffect.crops import build_crops
-from vaaffect.errors import UserError
-from vaaffect.fanout import How, Training, train_all
-from vaaffect.progress import Display, FanOut, Tail
-from vaaffect.splits import Split, subject_folds
-from vaaffect.training import Recipe
+from vaaffect.base import paths
+from vaaffect.base.errors import UserError
+from vaaffect.base.progress import Tail
+from vaaffect.corpora.crops import build_crops
+from vaaffect.corpora.folds import Split, subject_folds
+from vaaffect.study.display import Display, FanOut
+from vaaffect.training import cluster, many
+from vaaffect.training import loop as training
+from vaaffect.training import step as training_step
+from vaaffect.training.loop import Recipe
+from vaaffect.training.many import How, Training, train_all
 
 RECIPE = Recipe("quick", epochs=2, batch_size=4, lr=0.005, flip=True)
 SHARE = max(1, len(os.sched_getaffinity(0)) // 2)  # cores of each of two workers
@@ -88,7 +92,7 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
 
 
 def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, monkeypatch):
-    for module in (fast, training):
+    for module in (training_step, training):
         monkeypatch.setattr(module, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
     slow = dataclasses.replace(trainings[0], recipe=dataclasses.replace(RECIPE, lr=0.0001))
@@ -229,18 +233,18 @@ def test_crops_travel_as_their_folder(tiny_corpus, tmp_path):
 
 
 def test_the_environment_says_how(monkeypatch):
-    for name in (fanout.JOBS, fanout.CLUSTER, fanout.OPTIONS):
+    for name in (many.JOBS, many.CLUSTER, many.OPTIONS):
         monkeypatch.delenv(name, raising=False)
     assert How.from_environment() == How(1)
-    monkeypatch.setenv(fanout.JOBS, "3")
+    monkeypatch.setenv(many.JOBS, "3")
     assert How.from_environment() == How(3)
-    assert How(3).variables()[fanout.JOBS] == "3" and How(3).arguments() == " --jobs 3"
+    assert How(3).variables()[many.JOBS] == "3" and How(3).arguments() == " --jobs 3"
     for bad in ("0", "two", "-1", "1.5"):
-        monkeypatch.setenv(fanout.JOBS, bad)
+        monkeypatch.setenv(many.JOBS, bad)
         with pytest.raises(UserError, match=f"is '?{bad}'?; use a whole number above 0"):
             How.from_environment()
-    monkeypatch.delenv(fanout.JOBS)
-    monkeypatch.setenv(fanout.CLUSTER, "pbs")
+    monkeypatch.delenv(many.JOBS)
+    monkeypatch.setenv(many.CLUSTER, "pbs")
     with pytest.raises(UserError, match="is 'pbs'; use \"slurm\""):
         How.from_environment()
 
@@ -298,12 +302,12 @@ def test_a_fan_out_foretells_its_end(capsys):
 
     display = Display(["04"], {"04": 1.0}, sys.stdout, live=True)
     display.start("04")
-    display.show({"fanout": plan})
-    display.show({"ended": 1})
+    display.follow([{"fanout": plan}])
+    display.follow([{"ended": 1}])
     event = {"what": "net fold 0", "epoch": 2, "epochs": 4, "seconds": 30.0, "training": 2}
-    display.show(event)
+    display.follow([event])
     assert display.remaining() >= 300  # b has ten such epochs to go
     line = capsys.readouterr().out.split("\r")[-1]
     assert "2/4 trainings, 2 at once, ETA 05:00" in line and line.endswith("ETA 05:00")
-    display.show({"fanout": None})
+    display.follow([{"fanout": None}])
     assert display.fanout is None and display.remaining() < 10

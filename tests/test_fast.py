@@ -12,15 +12,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vaaffect import batches, fast, training
-from vaaffect.adapt import adapt
-from vaaffect.batches import Batch
-from vaaffect.errors import UserError
-from vaaffect.fast import FixedStep, answers, take_step, warm_up, worth_compiling
-from vaaffect.models import build_model
-from vaaffect.runs import read_done, read_history
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe, build_optimizer, epoch_losses, train
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.training import batches
+from vaaffect.training import loop as training
+from vaaffect.training import step as fast
+from vaaffect.training.adapt import adapt
+from vaaffect.training.batches import Batch
+from vaaffect.training.loop import Recipe, build_optimizer, epoch_losses, train
+from vaaffect.training.networks import build_model
+from vaaffect.training.run_folder import read_done, read_history
+from vaaffect.training.step import FixedStep, answers, take_step, warm_up, worth_compiling
 
 CPU = torch.device("cpu")
 LR = 2**-8  # as exact in float32 as in float64: a tensor and a number mean the same

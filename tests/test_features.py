@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vaaffect.errors import UserError
-from vaaffect.features import FEATURES, GEOMETRY_NAMES, geometry, hog, lbp
+from vaaffect.base.errors import UserError
+from vaaffect.classical.features import FEATURES, GEOMETRY_NAMES, geometry, hog, lbp
 
 
 @pytest.fixture(scope="module")

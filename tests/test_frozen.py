@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from vaaffect import fast, frozen, training
-from vaaffect.errors import UserError
-from vaaffect.models import build_model, head_of, put_head
-from vaaffect.predictions import check_predictions
-from vaaffect.runs import load_model
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe, train
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.results.predictions import check_predictions
+from vaaffect.training import frozen_features, step
+from vaaffect.training import loop as training
+from vaaffect.training.loop import Recipe, train
+from vaaffect.training.networks import build_model, head_of, put_head
+from vaaffect.training.run_folder import load_model
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("head", epochs=20, batch_size=8, lr=0.01, trained="head")
@@ -27,9 +28,9 @@ def split(tiny_crops):
 def computed(monkeypatch):
     """How often features were computed."""
     calls = []
-    compute = frozen._compute
+    compute = frozen_features._compute
     monkeypatch.setattr(
-        frozen, "_compute", lambda *args: (calls.append(args[1].key), compute(*args))
+        frozen_features, "_compute", lambda *args: (calls.append(args[1].key), compute(*args))
     )
     return calls
 
@@ -74,12 +75,12 @@ def test_features_are_what_the_last_layer_reads(tiny_crops, tmp_path):
     network = build_model("vgg_tiny_bn", image_size=32)
     head = head_of(network)
     x = training.to_input(torch.from_numpy(tiny_crops.images))
-    with torch.no_grad(), fast.autocast(CPU):
+    with torch.no_grad(), step.autocast(CPU):
         whole = network.eval()(x).float()
     put_head(network, torch.nn.Identity())
-    features = frozen.cached_features(network, "vgg_tiny_bn", tiny_crops, CPU, tmp_path)
+    features = frozen_features.cached_features(network, "vgg_tiny_bn", tiny_crops, CPU, tmp_path)
     assert features.shape == (len(tiny_crops.frames), 64) and features.dtype == np.float32
-    with torch.no_grad(), fast.autocast(CPU):
+    with torch.no_grad(), step.autocast(CPU):
         again = head(torch.from_numpy(features)).float()
     precise = training.autocast_dtype(CPU) == torch.float32
     assert torch.allclose(whole, again, rtol=0, atol=1e-5 if precise else 2**-7)

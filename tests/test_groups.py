@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect import data, error_plots, groups, tables
-from vaaffect.errors import UserError
-from vaaffect.predictions import COLUMNS, DIMENSIONS
+from vaaffect.base.errors import UserError
+from vaaffect.corpora import data
+from vaaffect.corpora.corpus import DIMENSIONS
+from vaaffect.report import error_plots, tables
+from vaaffect.results import subgroups
+from vaaffect.results.predictions import COLUMNS
 from vaaffect.simulator.truth import angle_to_camera, typology_angle, wild_truth
 from vaaffect.simulator.worlds import WildWorld, clip_plan
 
@@ -40,7 +43,7 @@ def truth():
 
 @pytest.fixture(scope="module")
 def group_of(truth):
-    return groups.frame_groups(truth, np.zeros((len(truth), 68, 2)), WORLD)
+    return subgroups.frame_groups(truth, np.zeros((len(truth), 68, 2)), WORLD)
 
 
 def test_the_typology_angle_is_that_of_the_literature():
@@ -70,7 +73,7 @@ def test_the_truth_is_that_of_the_drawn_frames_and_stays_out_of_the_corpus(tmp_p
     written = "".join(path.read_text() for path in tmp_path.rglob("0*.json"))
     assert "landmarks" in written and "skin" not in written and "turned" not in written
     # Landmarks show what was drawn: the more a face turns, the farther its nose is off the middle.
-    seen = groups.turn(corpus.landmarks)
+    seen = subgroups.turn(corpus.landmarks)
     drawn = [abs(s.yaw) for i in range(4) for s in clip_plan(WildWorld(**world), i).scenes]
     assert np.corrcoef(seen, drawn)[0, 1] > 0.9
 
@@ -78,25 +81,25 @@ def test_the_truth_is_that_of_the_drawn_frames_and_stays_out_of_the_corpus(tmp_p
 def test_turn_of_planted_landmarks():
     points = np.zeros((3, 68, 2))
     points[:, 0, 0], points[:, 16, 0], points[:, 30, 0] = 10, 30, [20, 25, 10]
-    assert groups.turn(points).tolist() == [0, 0.5, 1]
+    assert subgroups.turn(points).tolist() == [0, 0.5, 1]
 
 
 def test_groups_have_fixed_borders(truth, group_of):
     for key in ("skin", "age", "turned"):
-        trait = groups.TRAITS[key]
+        trait = subgroups.TRAITS[key]
         for group, of in truth.groupby(group_of[key]):
             place = trait.groups.index(group)
             low, high = [-np.inf, *trait.borders, np.inf][place : place + 2]
             assert of[key].between(low, high, inclusive="left").all()
-    assert groups.SKIN.spans()["medium"] == "10 to 41 degrees of typology angle"
-    assert (groups.SKIN.compared, groups.AGE.compared) == ("dark", "many lines")
+    assert subgroups.SKIN.spans()["medium"] == "10 to 41 degrees of typology angle"
+    assert (subgroups.SKIN.compared, subgroups.AGE.compared) == ("dark", "many lines")
 
 
 def test_of_real_people_only_the_pose_is_known():
     frames = pd.DataFrame({"clip": ["a", "a"], "frame": [0, 1]})
     points = np.zeros((2, 68, 2))
     points[:, 16, 0], points[:, 30, 0] = 2, [1.0, 1.9]
-    found = groups.frame_groups(frames, points, None)
+    found = subgroups.frame_groups(frames, points, None)
     assert list(found) == ["clip", "frame", "turn"]
     assert found["turn"].tolist() == ["frontal", "far turned"]
 
@@ -104,7 +107,7 @@ def test_of_real_people_only_the_pose_is_known():
 def test_frames_of_another_world_are_refused(truth):
     other = truth.assign(clip="9" + truth["clip"])
     with pytest.raises(UserError, match="not those of this simulated world"):
-        groups.frame_groups(other, np.zeros((len(other), 68, 2)), WORLD)
+        subgroups.frame_groups(other, np.zeros((len(other), 68, 2)), WORLD)
 
 
 def test_a_planted_bias_is_found_where_it_is(truth, group_of):
@@ -114,11 +117,11 @@ def test_a_planted_bias_is_found_where_it_is(truth, group_of):
         return error
 
     table = predicted(truth, darker_is_read_as_less_pleasant)
-    found = groups.by_group(table, group_of, resamples=300)
+    found = subgroups.by_group(table, group_of, resamples=300)
     bias = found[found["metric"] == "bias"].set_index(["dimension", "group"])["value"]
     assert bias["valence", "dark"] == pytest.approx(-0.3, abs=0.03)
     assert bias["valence", "light"] == pytest.approx(0, abs=0.03)
-    gaps = groups.between_groups(table, group_of, resamples=300)
+    gaps = subgroups.between_groups(table, group_of, resamples=300)
     gaps = gaps.set_index(["trait", "metric", "dimension"])
     gap = gaps.loc["skin tone", "bias", "valence"]
     assert gap["difference"] == pytest.approx(-0.3, abs=0.05) and gap["decided"]
@@ -129,7 +132,7 @@ def test_a_planted_bias_is_found_where_it_is(truth, group_of):
 
 def test_values_are_those_of_the_frames_of_the_group(truth, group_of):
     table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
-    found = groups.by_group(table, group_of, resamples=50)
+    found = subgroups.by_group(table, group_of, resamples=50)
     joined = table.merge(group_of, on=["clip", "frame"])
     frontal = joined[joined["turned"] == "frontal"]
     error = frontal["arousal_pred"] - frontal["arousal_true"]
@@ -151,7 +154,7 @@ def test_equal_groups_are_found_different_about_one_time_in_twenty(truth, group_
     decided = []
     for seed in range(60):
         table = predicted(truth, with_habits, seed)
-        gaps = groups.between_groups(table, group_of[["clip", "frame", "skin"]], resamples=100)
+        gaps = subgroups.between_groups(table, group_of[["clip", "frame", "skin"]], resamples=100)
         decided += gaps.query("metric == 'bias'")["decided"].tolist()
     assert 0.01 <= np.mean(decided) <= 0.12  # 120 of them; 0.05 is due
 
@@ -160,33 +163,33 @@ def test_the_constant_has_errors_and_no_correlation(truth, group_of):
     table = predicted(truth, lambda rows, rng: np.zeros((len(rows), 2)))
     table = table.assign(model="constant", valence_pred=0.1, arousal_pred=0.2)
     table["valence_pred"] += table["fold"] / 50  # other training parts, other means
-    found = groups.by_group(table, group_of, resamples=50).set_index("metric")
+    found = subgroups.by_group(table, group_of, resamples=50).set_index("metric")
     assert found.loc["CCC", "value"].isna().all() and found.loc["RMSE", "value"].notna().all()
     shown = tables.group_table(found.reset_index())
     assert set(shown["valence CCC"]) == {tables.UNDEFINED}
-    assert list(shown["group"][:3]) == list(groups.SKIN.groups)
+    assert list(shown["group"][:3]) == list(subgroups.SKIN.groups)
 
 
 def test_of_few_people_there_is_a_value_and_no_interval(truth, group_of):
     dark = truth.loc[group_of["skin"] == "dark", "clip"]
-    few = list(dict.fromkeys(PLANS[clip].subject.actor for clip in dark))[: groups.FEWEST - 1]
+    few = list(dict.fromkeys(PLANS[clip].subject.actor for clip in dark))[: subgroups.FEWEST - 1]
     table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
     others = table["clip"].isin(group_of.loc[group_of["skin"] != "dark", "clip"])
     table = table[others | table["subject"].isin(few)]
-    found = groups.by_group(table, group_of, resamples=50).query("trait == 'skin tone'")
+    found = subgroups.by_group(table, group_of, resamples=50).query("trait == 'skin tone'")
     found = found.set_index(["group", "metric", "dimension"])
-    assert found.loc[("dark", "RMSE", "valence"), "subjects"] == groups.FEWEST - 1
+    assert found.loc[("dark", "RMSE", "valence"), "subjects"] == subgroups.FEWEST - 1
     assert found.loc["dark"]["value"].notna().all() and found.loc["dark"]["low"].isna().all()
     assert found.loc["light"]["low"].notna().all()
-    gaps = groups.between_groups(table, group_of, resamples=50).query("trait == 'skin tone'")
+    gaps = subgroups.between_groups(table, group_of, resamples=50).query("trait == 'skin tone'")
     assert gaps["difference"].notna().all() and not gaps["decided"].any()
-    assert groups.gaps_in_words(gaps).startswith("No two groups have 5 people")
+    assert subgroups.gaps_in_words(gaps).startswith("No two groups have 5 people")
 
 
 def test_a_frame_without_a_group_is_refused(truth, group_of):
     table = predicted(truth, lambda rows, rng: np.zeros((len(rows), 2)))
     with pytest.raises(UserError, match="no group"):
-        groups.by_group(table, group_of.iloc[1:], resamples=10)
+        subgroups.by_group(table, group_of.iloc[1:], resamples=10)
 
 
 def test_the_figure_has_a_mark_per_group_and_model(truth, group_of):
@@ -194,12 +197,12 @@ def test_the_figure_has_a_mark_per_group_and_model(truth, group_of):
 
     table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
     both = pd.concat([table.assign(model="vgg11_bn"), table.assign(model="constant")])
-    found = groups.by_group(both, group_of, resamples=20)
+    found = subgroups.by_group(both, group_of, resamples=20)
     of = found.query("trait == 'age' and dimension == 'valence'")
     _, ax = plt.subplots()
     error_plots.error_by_group(of, "RMSE", ax)
     marks = [container.lines[0] for container in ax.containers]
     drawn = sorted(y for mark in marks for y in mark.get_ydata())
     assert drawn == pytest.approx(sorted(of.query("metric == 'RMSE'")["value"]))
-    assert [t.get_text().split("\n")[0] for t in ax.get_xticklabels()] == list(groups.AGE.groups)
+    assert [t.get_text().split("\n")[0] for t in ax.get_xticklabels()] == list(subgroups.AGE.groups)
     plt.close("all")

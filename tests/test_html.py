@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from vaaffect.errors import UserError
-from vaaffect.formulas import Formulas, to_mathml
-from vaaffect.html import build_pages, external_loads
+from vaaffect.base.errors import UserError
+from vaaffect.report.formulas import Formulas, to_mathml
+from vaaffect.report.pages import build_pages, external_loads
 
 PIXEL = base64.b64encode(
     bytes.fromhex(
@@ -334,6 +334,6 @@ def test_latex_outputs_become_formulas(site):
 
 
 def test_a_large_page_is_reported(site, monkeypatch):
-    monkeypatch.setattr("vaaffect.html.LARGEST_PAGE", 100_000)
+    monkeypatch.setattr("vaaffect.report.pages.LARGEST_PAGE", 100_000)
     site.add("00_start", new_markdown_cell("x " * 100_000))
     assert "00_start.html has 0.2 MB" in site.build().notes[0]

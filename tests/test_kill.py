@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 import torch
 
-from vaaffect import runs as run_files
-from vaaffect.crops import Crops
-from vaaffect.splits import Split, subject_folds
-from vaaffect.training import Recipe, train
+from vaaffect.corpora.crops import Crops
+from vaaffect.corpora.folds import Split, subject_folds
+from vaaffect.training import run_folder as run_files
+from vaaffect.training.loop import Recipe, train
 
 SEED = 20
 RECIPE = Recipe("kill", epochs=16, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
@@ -52,7 +52,7 @@ def die_at_checkpoint(sync, path: Path) -> None:
 def start(tiny_crops):
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vaaffect.training", "pytest"])
+    context.set_forkserver_preload(["vaaffect.training.loop", "pytest"])
 
     def start(folder: Path, how: str = ""):
         process = context.Process(target=train_here, args=(tiny_crops, split, folder, how))

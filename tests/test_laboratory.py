@@ -13,8 +13,8 @@ import pytest
 from test_simulator import contents
 
 from vaaffect.__main__ import main
-from vaaffect.errors import UserError
-from vaaffect.landmarks import dlib_landmarks
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.landmarks import dlib_landmarks
 from vaaffect.simulator import recordings, worlds
 from vaaffect.simulator.circumplex import ACTION_UNITS
 from vaaffect.simulator.face import build_set, render

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect import landmarks
-from vaaffect.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
-from vaaffect.errors import UserError
-from vaaffect.landmarks import FaceTracker, dlib_landmarks, landmark_corpus, relative_error
+from vaaffect.base.errors import UserError
+from vaaffect.corpora import landmarks
+from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
+from vaaffect.corpora.landmarks import FaceTracker, dlib_landmarks, landmark_corpus, relative_error
 from vaaffect.simulator.circumplex import ACTION_UNITS
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 

@@ -1,7 +1,7 @@
 import pytest
 from test_tables_and_plots import transfer  # noqa: F401, a fixture
 
-from vaaffect.literature import METRICS, PUBLISHED, TITLES, published_frame, thesis_table
+from vaaffect.report.literature import METRICS, PUBLISHED, TITLES, published_frame, thesis_table
 
 
 def test_published_figures_are_complete_and_plausible():

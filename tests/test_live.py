@@ -4,22 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from vaaffect import inference, runs
-from vaaffect.batches import to_input
-from vaaffect.epochs import predict
-from vaaffect.errors import UserError
-from vaaffect.landmarks import FaceTracker
-from vaaffect.live import STAGES, Predictor, Smoother, find_run
-from vaaffect.metrics import ccc
-from vaaffect.models import build_model
-from vaaffect.pictures import as_rgb, read_image
-from vaaffect.predictions import read_predictions
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.corpora.landmarks import FaceTracker
+from vaaffect.corpora.pictures import as_rgb, read_image
+from vaaffect.corpora.tracking import MEMORY, FacesTracker, KnownFaces
+from vaaffect.live import backends
+from vaaffect.live.predictor import STAGES, Predictor, Smoother, find_run
+from vaaffect.results.metrics import ccc
+from vaaffect.results.predictions import read_predictions
 from vaaffect.simulator.face import Scene, render, sample_identity
-from vaaffect.splits import subject_folds
-from vaaffect.tracking import MEMORY, FacesTracker, KnownFaces
+from vaaffect.training import run_folder
+from vaaffect.training.batches import to_input
+from vaaffect.training.epoch import predict
+from vaaffect.training.networks import build_model
 
 needs_openvino = pytest.mark.skipif(
-    inference.importlib.util.find_spec("openvino") is None, reason="the extra `live` is not there"
+    backends.importlib.util.find_spec("openvino") is None, reason="the extra `live` is not there"
 )
 
 
@@ -43,7 +44,7 @@ def test_same_frame_and_landmarks_give_the_training_crop_and_its_prediction(
     caught = []
     network = predictor.network
     predictor.network = lambda crops: caught.append(crops) or network(crops)
-    model = runs.load_model(run)
+    model = run_folder.load_model(run)
     for row, answer in list(zip(split.test, tested, strict=True))[:6]:
         picture, _ = read_image(tiny_corpus.root / tiny_corpus.frames["source"].iloc[row])
         (reading,) = predictor.read(picture, [(0, tiny_corpus.landmarks[row])])
@@ -179,20 +180,20 @@ def test_a_run_is_found_by_folder_by_profile_and_otherwise_what_there_is(run, tm
 def test_unknown_backends_and_devices_are_refused():
     model = build_model("resnet10", image_size=32)
     with pytest.raises(UserError, match="unknown backend 'tpu'; use one of torch, openvino"):
-        inference.build_network(model, 32, "tpu")
+        backends.build_network(model, 32, "tpu")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no GPU"):
-            inference.build_network(model, 32, "torch", "cuda")
+            backends.build_network(model, 32, "torch", "cuda")
 
 
 @needs_openvino
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_openvino_agrees_with_pytorch(run, tiny_crops, precision):
     """Goal C3: the CCC with the labels changes by at most 0.002."""
-    if precision == "bf16" and inference.openvino_precision() != "bf16":
+    if precision == "bf16" and backends.openvino_precision() != "bf16":
         pytest.skip("this processor does not compute in bfloat16")
     crops, va = np.array(tiny_crops.images), tiny_crops.va
-    model, x = runs.load_model(run).train(), to_input(torch.from_numpy(crops))
+    model, x = run_folder.load_model(run).train(), to_input(torch.from_numpy(crops))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     for _ in range(60):  # the goal is about networks that have learnt something
         optimizer.zero_grad()
@@ -201,7 +202,7 @@ def test_openvino_agrees_with_pytorch(run, tiny_crops, precision):
     with torch.inference_mode():
         exact = model.eval()(x).clamp(-1, 1).numpy()
     assert min(ccc(va[:, i], exact[:, i]) for i in range(2)) > 0.8
-    network = inference.compile_openvino(inference.openvino_model(model, 32), precision)
+    network = backends.compile_openvino(backends.openvino_model(model, 32), precision)
     answers = network(crops)
     assert answers.shape == (len(crops), 2) and answers.dtype == np.float32
     assert np.abs(answers - exact).max() < {"f32": 1e-4, "bf16": 2e-2}[precision]

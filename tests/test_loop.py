@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from vaaffect import loop, paths
-from vaaffect.drawing import ClipWriter, annotate, save_still
-from vaaffect.errors import UserError
-from vaaffect.live import Predictor, Reading
-from vaaffect.sources import Camera, CameraLostError, Clip, Stills, open_camera, open_source
-from vaaffect.tracking import KnownFaces
+from vaaffect.base import paths
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.tracking import KnownFaces
+from vaaffect.live import loop
+from vaaffect.live.overlay import ClipWriter, annotate, save_still
+from vaaffect.live.predictor import Predictor, Reading
+from vaaffect.live.sources import Camera, CameraLostError, Clip, Stills, open_camera, open_source
 
 
 @pytest.fixture
@@ -289,7 +290,7 @@ def test_known_faces_need_no_dlib_in_the_loop(run, tour, tour_path):
 
 
 def test_the_bench_measures_both_loops_and_judges_them_by_the_goals(tmp_path):
-    from vaaffect.bench_live import Timing, _lines, bench_live
+    from benchmarks.live import Timing, _lines, bench_live
 
     report = tmp_path / "new" / "live.md"
     lines = bench_live(("resnet10",), 6, 3, backend="torch", report=report)

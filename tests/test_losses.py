@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vaaffect import metrics
-from vaaffect.batches import Batch
-from vaaffect.errors import UserError
-from vaaffect.fast import take_step
-from vaaffect.losses import ccc_loss, density_weights, loss_between, mse_loss
-from vaaffect.training import Recipe, build_optimizer, epoch_losses
+from vaaffect.base.errors import UserError
+from vaaffect.results import metrics
+from vaaffect.training.batches import Batch
+from vaaffect.training.loop import Recipe, build_optimizer, epoch_losses
+from vaaffect.training.losses import ccc_loss, density_weights, loss_between, mse_loss
+from vaaffect.training.step import take_step
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_density_weights_are_the_inverse_of_a_planted_density():
 
 
 def test_steps_report_the_plain_error_and_weights_come_from_training_rows_alone(tiny_crops):
-    from vaaffect.models import build_model
+    from vaaffect.training.networks import build_model
 
     images, va = torch.from_numpy(tiny_crops.images), torch.from_numpy(tiny_crops.va)
     rows, seen = np.arange(24), []

@@ -4,7 +4,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 
-from vaaffect import metrics
+from vaaffect.results import metrics
 
 METRICS = {
     "RMSE": metrics.rmse,

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torchvision import models as zoo
 
-from vaaffect.errors import UserError
-from vaaffect.models import (
+from vaaffect.base.errors import UserError
+from vaaffect.training.networks import (
     NAMES,
     OURS,
     build_model,

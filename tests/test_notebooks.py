@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from solved import exercises, read_solutions
 
-from vaaffect.profiles import load_profile, notebook_sources, read_parameters
+from vaaffect.study.profiles import load_profile, notebook_sources, read_parameters
 
 SOURCES = notebook_sources()
 PROFILES = ("smoke", "demo", "gpu", "thesis")

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from vaaffect import __version__
-from vaaffect.paths import ROOT
+from vaaffect.base.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK_LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.strip()]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.pictures import name_of, probe_video, read, read_image, tasks
+from vaaffect.corpora.pictures import name_of, probe_video, read, read_image, tasks
 
 FRAMES = 30
 

@@ -4,12 +4,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect import metrics
-from vaaffect.afterwards import corrected, corrected_across_people, corrections, smoothed
-from vaaffect.errors import UserError
-from vaaffect.pieces import Piece, chosen, farther_ends, mean_ccc, read_pieces, together, verdicts
-from vaaffect.predictions import COLUMNS, DIMENSIONS, check_predictions
-from vaaffect.recipes import Recipe
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.corpus import DIMENSIONS
+from vaaffect.results import metrics
+from vaaffect.results.postprocessing import (
+    corrected,
+    corrected_across_people,
+    corrections,
+    smoothed,
+)
+from vaaffect.results.predictions import COLUMNS, check_predictions
+from vaaffect.training.ablation import (
+    Piece,
+    chosen,
+    farther_ends,
+    mean_ccc,
+    read_pieces,
+    together,
+    verdicts,
+)
+from vaaffect.training.recipe import Recipe
 
 FIXED = {"model": "vgg_tiny_bn", "recipe": "thesis", "train_corpus": "c", "test_corpus": "c",
          "split": "subject", "seed": 0}  # fmt: skip

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect import claims, poses
-from vaaffect.errors import UserError
-from vaaffect.live import Predictor
+from vaaffect.base.errors import UserError
+from vaaffect.live import acted_emotions
+from vaaffect.live.predictor import Predictor
+from vaaffect.results import claims
 from vaaffect.simulator.circumplex import EMOTIONS
 
 DRAW = {"resamples": 300, "seed": 0}
@@ -16,11 +17,11 @@ PEOPLE = 6
 
 
 @pytest.fixture(scope="module")
-def acted() -> list[poses.Pose]:
-    return list(poses.draw_poses(PEOPLE))
+def acted() -> list[acted_emotions.Pose]:
+    return list(acted_emotions.draw_poses(PEOPLE))
 
 
-def answering(acted: list[poses.Pose], answer) -> Predictor:
+def answering(acted: list[acted_emotions.Pose], answer) -> Predictor:
     """A predictor that is asked in the order of the poses, and answers answer(pose)."""
     asked = iter(acted)
 
@@ -30,24 +31,24 @@ def answering(acted: list[poses.Pose], answer) -> Predictor:
     return Predictor(network, 48)
 
 
-def check(acted: list[poses.Pose], answer) -> pd.DataFrame:
-    readings = poses.read_poses(answering(acted, answer), iter(acted), exact=True)
-    return poses.check_poses(readings, "drawn", **DRAW)
+def check(acted: list[acted_emotions.Pose], answer) -> pd.DataFrame:
+    readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
+    return acted_emotions.check_poses(readings, "drawn", **DRAW)
 
 
-def flicker(pose: poses.Pose) -> np.ndarray:
+def flicker(pose: acted_emotions.Pose) -> np.ndarray:
     """People differ a little; a different little for each."""
     return np.random.default_rng([pose.person, len(pose.emotion)]).normal(0, 0.02, 2)
 
 
 def test_an_oracle_passes_and_a_constant_fails(acted):
     oracle = check(acted, lambda pose: pose.va + flicker(pose))
-    assert (oracle["verdict"] == poses.WITHIN).all() and len(oracle) == 2 * len(EMOTIONS)
+    assert (oracle["verdict"] == acted_emotions.WITHIN).all() and len(oracle) == 2 * len(EMOTIONS)
     constant = check(acted, lambda pose: np.array([-0.1, 0.2]) + flicker(pose))
-    wrong = constant[constant["verdict"] == poses.OUTSIDE]
+    wrong = constant[constant["verdict"] == acted_emotions.OUTSIDE]
     assert set(wrong["emotion"]) >= {"happiness", "anger", "sadness", "calm", "boredom"}
     assert constant.query("emotion == 'neutral' and dimension == 'arousal'")["verdict"].item() == (
-        poses.OUTSIDE
+        acted_emotions.OUTSIDE
     )
     assert (oracle["people"] == PEOPLE).all() and (oracle["data"] == "drawn").all()
 
@@ -57,7 +58,7 @@ def test_h3_turns_with_each_of_its_three_emotions(acted):
     oracle = claims.expected_ranges(check(acted, lambda pose: pose.va + flicker(pose)))
     assert oracle.verdict == claims.SUPPORTED and oracle.data == "drawn"
     assert 0 < oracle.low <= oracle.effect <= oracle.high
-    for emotion, i in itertools.product(poses.THESIS_RANGES, (0, 1)):
+    for emotion, i in itertools.product(acted_emotions.THESIS_RANGES, (0, 1)):
         shift = 0.25 * np.eye(2)[i]
         one_wrong = claims.expected_ranges(
             check(acted, lambda p, e=emotion, s=shift: p.va + flicker(p) + s * (p.emotion == e))
@@ -81,52 +82,66 @@ def test_the_ranges_are_the_thesis_s_where_faces_were_drawn(acted):
     for _, row in table.iterrows():
         width = row["expected_high"] - row["expected_low"]
         i = ("valence", "arousal").index(row["dimension"])
-        own = poses.THESIS_RANGES.get(row["emotion"], poses.THESIS_RANGES["anger"])[i]
+        own = acted_emotions.THESIS_RANGES.get(
+            row["emotion"], acted_emotions.THESIS_RANGES["anger"]
+        )[i]
         assert width == pytest.approx(own[1] - own[0])
         assert (row["expected_low"] + row["expected_high"]) / 2 == pytest.approx(row["drawn"])
         assert row["margin_low"] <= row["margin"] <= row["margin_high"] + 1e-12
     happy = table.query("emotion == 'happiness'")
     assert all(
         low <= drawn <= high
-        for (low, high), drawn in zip(poses.THESIS_RANGES["happiness"], happy["drawn"], strict=True)
+        for (low, high), drawn in zip(
+            acted_emotions.THESIS_RANGES["happiness"], happy["drawn"], strict=True
+        )
     )
 
 
 def test_an_offset_from_other_people_repairs_a_constant_bias(acted):
     bias = np.array([-0.2, 0.3])
     answer = lambda pose: pose.va + flicker(pose) + bias  # noqa: E731
-    others = list(poses.draw_poses(PEOPLE, ["neutral"], others=True))
-    offset = poses.offset_of(poses.read_poses(answering(others, answer), iter(others), exact=True))
+    others = list(acted_emotions.draw_poses(PEOPLE, ["neutral"], others=True))
+    offset = acted_emotions.offset_of(
+        acted_emotions.read_poses(answering(others, answer), iter(others), exact=True)
+    )
     assert offset == pytest.approx(bias, abs=0.03)
-    readings = poses.read_poses(answering(acted, answer), iter(acted), exact=True)
+    readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
     before = readings.copy()
-    repaired = poses.check_poses(poses.corrected(readings, offset), "drawn", **DRAW)
+    repaired = acted_emotions.check_poses(
+        acted_emotions.corrected(readings, offset), "drawn", **DRAW
+    )
     pd.testing.assert_frame_equal(readings, before)  # the correction is on a copy
-    assert (repaired["verdict"] == poses.WITHIN).all()
-    assert not (poses.check_poses(readings, "drawn", **DRAW)["verdict"] == poses.WITHIN).any()
+    assert (repaired["verdict"] == acted_emotions.WITHIN).all()
+    assert not (
+        acted_emotions.check_poses(readings, "drawn", **DRAW)["verdict"] == acted_emotions.WITHIN
+    ).any()
 
 
 def test_people_who_correct_are_not_those_who_are_judged(acted):
-    others = list(poses.draw_poses(2, ["neutral"], others=True))
+    others = list(acted_emotions.draw_poses(2, ["neutral"], others=True))
     mine = [pose for pose in acted if pose.emotion == "neutral"]
     for one, other in itertools.product(mine, others):
         assert not np.array_equal(one.picture, other.picture)
 
 
 def test_a_lost_face_is_left_out_and_one_person_gives_no_interval(acted):
-    readings = poses.read_poses(answering(acted, lambda p: p.va), iter(acted), exact=True)
+    readings = acted_emotions.read_poses(answering(acted, lambda p: p.va), iter(acted), exact=True)
     readings.loc[readings["person"] == 0, ["valence_pred", "arousal_pred"]] = np.nan
-    assert (poses.check_poses(readings, "drawn", **DRAW)["people"] == PEOPLE - 1).all()
+    assert (acted_emotions.check_poses(readings, "drawn", **DRAW)["people"] == PEOPLE - 1).all()
     with pytest.raises(UserError, match="at least two"):
-        poses.check_poses(readings[readings["person"] <= 1], "drawn", **DRAW)
+        acted_emotions.check_poses(readings[readings["person"] <= 1], "drawn", **DRAW)
 
 
 def test_dlib_finds_the_people(acted):
     some = acted[: len(EMOTIONS)]
-    readings = poses.read_poses(answering(some, lambda p: p.va), iter(some))
+    readings = acted_emotions.read_poses(answering(some, lambda p: p.va), iter(some))
     assert readings["valence_pred"].notna().all()
 
 
 def test_a_blank_picture_is_a_row_without_an_answer(acted):
-    blank = poses.Pose("neutral", 0, np.zeros(2), np.full((200, 200, 3), 99, np.uint8), None)
-    assert poses.read_poses(answering([], None), iter([blank]))["valence_pred"].isna().all()
+    blank = acted_emotions.Pose(
+        "neutral", 0, np.zeros(2), np.full((200, 200, 3), 99, np.uint8), None
+    )
+    assert (
+        acted_emotions.read_poses(answering([], None), iter([blank]))["valence_pred"].isna().all()
+    )

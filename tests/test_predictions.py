@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from test_evaluation import elsewhere, predictions
 
-from vaaffect.errors import UserError
-from vaaffect.evaluation import differences, evaluate, per_clip
-from vaaffect.predictions import check_against, check_predictions
+from vaaffect.base.errors import UserError
+from vaaffect.results.evaluation import differences, evaluate, per_clip
+from vaaffect.results.predictions import check_against, check_predictions
 
 
 def test_good_predictions_pass():

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vaaffect import pretext, training
-from vaaffect.errors import UserError
-from vaaffect.models import Start, build_model, head_name, start_from
-from vaaffect.recipes import Recipe, recipes_for
-from vaaffect.splits import subject_folds
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.training import loop as training
+from vaaffect.training import pretext
+from vaaffect.training.networks import Start, build_model, head_name, start_from
+from vaaffect.training.recipe import Recipe, recipes_for
 
 QUICK = Recipe("quick", epochs=4, batch_size=8, lr=0.003, optimizer="adamw", weights="pretext")
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from vaaffect import printing
-from vaaffect.errors import UserError
+from vaaffect.base.errors import UserError
+from vaaffect.report import pdf as printing
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 from toy_study import FIRST, write_notebook
 
-from vaaffect.errors import UserError
-from vaaffect.profiles import (
+from vaaffect.base.errors import UserError
+from vaaffect.study.profiles import (
     Parameter,
     load_profile,
     matches,

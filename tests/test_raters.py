@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from vaaffect.errors import UserError
-from vaaffect.predictions import COLUMNS, check_predictions
-from vaaffect.raters import rater_predictions
-from vaaffect.semaine import load_semaine, read_sessions
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import Split
+from vaaffect.corpora.semaine import load_semaine, read_sessions
+from vaaffect.results.predictions import COLUMNS, check_predictions
+from vaaffect.results.raters import rater_predictions
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.recordings import write_semaine
-from vaaffect.splits import Split
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vaaffect.errors import UserError
-from vaaffect.recipes import Recipe, learning_rate, reason_to_stop, recipe_for
+from vaaffect.base.errors import UserError
+from vaaffect.training.recipe import Recipe, learning_rate, reason_to_stop, recipe_for
 
 
 def test_one_cycle_rises_then_falls_and_constant_stays():

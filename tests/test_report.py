@@ -7,11 +7,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from vaaffect import cards, report
-from vaaffect.errors import UserError
-from vaaffect.paths import REPORTS
-from vaaffect.record import Record, in_words, listed, read_record
-from vaaffect.report_tables import blocks, claims_table, thesis_table
+from vaaffect.base.errors import UserError
+from vaaffect.base.paths import REPORTS
+from vaaffect.report import cards, sentences
+from vaaffect.report.page_tables import blocks, claims_table, thesis_table
+from vaaffect.report.record import Record, in_words, listed, read_record
 
 GROUPS = {
     "trait": ["skin tone"] * 2,
@@ -55,13 +55,13 @@ def change(record: Record, name: str, where, column: str, value) -> None:
 
 
 def test_the_abstract_follows_the_tables(record):
-    before = report.abstract(record)
+    before = sentences.abstract(record)
     change(
         record, "04_headline", lambda t: t["model"] == "VGG11-bn", "valence CCC", "0.11 [0.1, 0.2]"
     )
     change(record, "04_against_constant", lambda t: t.index == 0, "error saved, mean (%)", -12.4)
     change(record, "05_claims", lambda t: t["claim"] == "H5", "verdict", "undecided")
-    after = report.abstract(record)
+    after = sentences.abstract(record)
     assert "0.11 [0.1, 0.2] for valence" not in before and "0.11 [0.1, 0.2] for valence" in after
     assert "12 % larger for valence" in after
     undecided = r"- \*\*undecided\*\*: .*from scratch \(H5\)"
@@ -77,28 +77,28 @@ def test_what_is_lost_abroad_is_counted_in_both_directions(record):
     for row in (2, 3):
         change(record, "05_lost", lambda t, row=row: t.index == row, "decided", False)
     said = "decidedly worse in 1 of 4 cases, decidedly better in 1, and undecided in 2"
-    assert said in report.abstract(record)
+    assert said in sentences.abstract(record)
 
 
 def test_the_base_of_the_ablation_stands_beside_the_constant(record):
     change(record, "07_recipes", lambda t: t["recipe"] == "thesis", "valence CCC", "0.17 [0, 0.3]")
     change(record, "07_recipes", lambda t: t.index == 0, "arousal RMSE", "0.29 [0.2, 0.4]")
-    said = report.beyond(record)
+    said = sentences.beyond(record)
     assert "0.17 [0, 0.3] for valence" in said and said.index("0.29 [") > said.index("constant's")
 
 
 def test_the_abstract_says_that_faces_are_drawn_and_only_then(record):
-    assert "drawn by a simulator" in report.abstract(record)
+    assert "drawn by a simulator" in sentences.abstract(record)
     for name in ("04_five_folds", "01_corpora", "05_lost"):
         path = record.path(name)
         path.write_text(path.read_text().replace(" (simulated)", ""))
-    assert "simulator" not in report.abstract(record)
-    assert "simulator" not in report.data(record)
+    assert "simulator" not in sentences.abstract(record)
+    assert "simulator" not in sentences.data(record)
 
 
 def test_the_claims_show_their_verdicts_and_no_internal_names(record):
     page = claims_table(record).data
-    verdicts = report.claims(record)["verdict"]
+    verdicts = sentences.claims(record)["verdict"]
     assert re.findall(r"<span>. ([a-z ]+)</span>", page) == list(verdicts)
     assert "vgg11_bn" not in page and "VGG11-bn" in page
     change(record, "05_claims", lambda t: t["claim"] == "H5", "effect", float("nan"))
@@ -131,9 +131,9 @@ def test_blocks_take_out_what_is_the_same():
 
 def test_methods_and_provenance_come_from_the_manifest(record):
     given, run = record.parameters(), record.manifest
-    text = report.methods(record)
+    text = sentences.methods(record)
     assert f"{given['FOLDS']} folds" in text and f"{given['SIZE']} × {given['SIZE']}" in text
-    text = report.provenance(record)
+    text = sentences.provenance(record)
     assert run["commit"] in text and all(digest in text for digest in run["data"].values())
     assert f"torch {run['packages']['torch']}" in text
     recipes = record.recipes().set_index("setting")
@@ -144,7 +144,7 @@ def test_methods_and_provenance_come_from_the_manifest(record):
 def test_notebooks_run_by_hand_have_no_manifest_and_the_report_says_so(record):
     (record.folder / "manifest.json").unlink()
     by_hand = read_record(str(record.folder))
-    assert "by hand" in report.methods(by_hand) and "by hand" in report.provenance(by_hand)
+    assert "by hand" in sentences.methods(by_hand) and "by hand" in sentences.provenance(by_hand)
     assert by_hand.recipes().empty
     cards.write_cards(by_hand)
     assert "by hand" in (record.folder / "data_card.md").read_text()
@@ -182,7 +182,7 @@ def test_the_data_card_holds_the_corpora_and_their_fingerprints(record):
 def test_a_missing_table_is_named_with_its_notebook(record):
     record.path("05_lost").unlink()
     with pytest.raises(UserError, match=r"05_lost\.csv: is missing; run notebook 05"):
-        report.abstract(record)
+        sentences.abstract(record)
     with pytest.raises(UserError, match="is not there"):
         read_record(str(record.folder / "nowhere"))
 

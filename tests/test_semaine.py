@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import without_rights
 
-from vaaffect.errors import UserError
-from vaaffect.semaine import Trace, load_semaine, rate, read_sessions, read_trace
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.semaine import Trace, load_semaine, rate, read_sessions, read_trace
 
 
 @pytest.fixture

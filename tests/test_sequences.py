@@ -6,22 +6,23 @@ import pandas as pd
 import pytest
 import torch
 
-from vaaffect import sequences, training
-from vaaffect.batches import augment, augment_points, gather, gather_in_blocks, to_input
-from vaaffect.errors import UserError
-from vaaffect.export import export_run
-from vaaffect.fanout import How, Training, train_all
-from vaaffect.fast import autocast, take_step
-from vaaffect.landmarks import MIRRORED
-from vaaffect.live import Predictor, find_run
-from vaaffect.models import build_model, start_from
-from vaaffect.predictions import check_against, check_predictions
-from vaaffect.pretext import pretext_recipe, starts
-from vaaffect.recipes import Recipe, recipe_for
-from vaaffect.runs import load_model
-from vaaffect.sequences import ClipNetwork, windows
-from vaaffect.splits import subject_folds
-from vaaffect.training import train
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.folds import subject_folds
+from vaaffect.corpora.landmarks import MIRRORED
+from vaaffect.live.export import export_run
+from vaaffect.live.predictor import Predictor, find_run
+from vaaffect.results.predictions import check_against, check_predictions
+from vaaffect.training import clip_network
+from vaaffect.training import loop as training
+from vaaffect.training.batches import augment, augment_points, gather, gather_in_blocks, to_input
+from vaaffect.training.clip_network import ClipNetwork, windows
+from vaaffect.training.loop import train
+from vaaffect.training.many import How, Training, train_all
+from vaaffect.training.networks import build_model, start_from
+from vaaffect.training.pretext import pretext_recipe, starts
+from vaaffect.training.recipe import Recipe, recipe_for
+from vaaffect.training.run_folder import load_model
+from vaaffect.training.step import autocast, take_step
 
 CPU = torch.device("cpu")
 NAME = "affwildnet_resnet10"
@@ -73,7 +74,7 @@ def test_what_follows_a_frame_does_not_change_its_answer():
     for cell in ("gru", "lstm"):
         name = NAME if cell == "gru" else "affwildnet_lstm_resnet10"
         network = build_model(name, image_size=32).eval()
-        assert isinstance(network.memory, sequences.CELLS[cell])
+        assert isinstance(network.memory, clip_network.CELLS[cell])
         x, points = torch.rand(2 * 4, 3, 32, 32), torch.rand(2, 4, 136)
         with torch.no_grad():
             whole = network(x, points)
@@ -109,7 +110,7 @@ def test_landmarks_move_with_their_pictures():
     recipe = Recipe(flip=True, shift=0.2)
     draws = torch.rand(6, 4, generator=torch.Generator().manual_seed(1))
     assert len(set((draws[0] < 0.5).tolist())) == 2  # some mirrored, some not
-    points = torch.from_numpy(sequences.points_of(places, size)).unsqueeze(1)
+    points = torch.from_numpy(clip_network.points_of(places, size)).unsqueeze(1)
     moved = augment_points(points, recipe, draws).view(4, 68, 2)
     for point in (0, 36, 48, 60):
         images = torch.zeros(4, size, size, 3, dtype=torch.uint8)
@@ -119,7 +120,7 @@ def test_landmarks_move_with_their_pictures():
         grid = torch.arange(size, dtype=torch.float32)
         total = seen.sum((1, 2))
         found = torch.stack([(seen.sum(1) * grid).sum(1), (seen.sum(2) * grid).sum(1)], 1)
-        found = sequences.points_of(found.div(total[:, None]).view(4, 1, 2).numpy(), size)
+        found = clip_network.points_of(found.div(total[:, None]).view(4, 1, 2).numpy(), size)
         for i in range(4):
             mirrored = bool(draws[0, i] < 0.5)
             told = moved[i, MIRRORED.index(point) if mirrored else point]
@@ -130,7 +131,7 @@ def test_landmarks_move_with_their_pictures():
 
 def test_mirrored_numbers_are_those_of_a_mirrored_face(tiny_crops):
     # The landmarks of faces, mirrored with and without new numbers: only with them is it a face.
-    points = sequences.points_of(tiny_crops.landmarks, tiny_crops.images.shape[1])
+    points = clip_network.points_of(tiny_crops.landmarks, tiny_crops.images.shape[1])
     shape = points.reshape(-1, 68, 2).mean(axis=0)
     swapped = shape[MIRRORED] * [-1, 1]
     assert np.abs(swapped - shape).max() < 0.15 < np.abs(shape * [-1, 1] - shape).max()
@@ -139,7 +140,7 @@ def test_mirrored_numbers_are_those_of_a_mirrored_face(tiny_crops):
 def test_windows_travel_in_blocks_as_they_do_at_once(monkeypatch):
     images = torch.arange(20 * 2 * 2 * 3).view(20, 2, 2, 3)
     order = torch.randint(0, 20, (5, 2, 3), generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr("vaaffect.batches.BLOCK_BYTES", images[0].nbytes * 6 * 2)
+    monkeypatch.setattr("vaaffect.training.batches.BLOCK_BYTES", images[0].nbytes * 6 * 2)
     blocks = gather_in_blocks(images, order, CPU, pin=False)  # into buffers that are used again
     for a, b in zip(blocks, gather(images, order, CPU), strict=True):
         assert a.shape == (2, 3, 2, 2, 3) and torch.equal(a, b)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vaaffect.errors import UserError
-from vaaffect.landmarks import REGIONS, dlib_landmarks, relative_error
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.landmarks import REGIONS, dlib_landmarks, relative_error
 from vaaffect.simulator import writers
 from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, action_units, prototype
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity, sample_scene

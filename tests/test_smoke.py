@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from solved import exercises, run_again
 
-from vaaffect import onefold
-from vaaffect.html import external_loads
-from vaaffect.paths import ROOT, RUNS
-from vaaffect.profiles import notebook_sources
+from vaaffect.base.paths import ROOT, RUNS
+from vaaffect.report.pages import external_loads
+from vaaffect.study.profiles import notebook_sources
+from vaaffect.training import one_fold
 
 pytestmark = pytest.mark.slow
 STEMS = [path.stem for path in notebook_sources()]
@@ -97,7 +97,7 @@ def test_resuming_a_finished_study_runs_nothing(report):
 @pytest.mark.parametrize(("model", "on"), [("affwildnet_resnet10", "wild"), ("resnet10", "lab")])
 def test_a_training_by_hand_is_that_of_the_study(report, model, on):
     before = set((RUNS / "smoke").iterdir())
-    assert onefold.train_fold("smoke", model, 0, on) in before
+    assert one_fold.train_fold("smoke", model, 0, on) in before
 
 
 def test_the_same_seed_gives_identical_tables(report, tmp_path):

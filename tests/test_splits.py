@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.corpus import hashed_subject
-from vaaffect.errors import UserError
-from vaaffect.splits import (
+from vaaffect.base.errors import UserError
+from vaaffect.corpora.corpus import hashed_subject
+from vaaffect.corpora.folds import (
     PARTS,
     Split,
     assert_disjoint,

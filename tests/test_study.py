@@ -13,12 +13,13 @@ import nbformat
 import pytest
 from toy_study import Toy
 
-from vaaffect import paths
-from vaaffect.errors import UserError
-from vaaffect.execution import cleaner, is_complete
-from vaaffect.folders import locked
-from vaaffect.profiles import read_parameters
-from vaaffect.progress import Display, Tail, clock, describe, eta, report, report_epoch, report_step
+from vaaffect.base import paths
+from vaaffect.base.errors import UserError
+from vaaffect.base.progress import Tail, report, report_epoch, report_step
+from vaaffect.study.display import Display, clock, describe, eta
+from vaaffect.study.execution import cleaner, is_complete
+from vaaffect.study.folders import locked
+from vaaffect.study.profiles import read_parameters
 
 CHILD = """
 import sys
@@ -132,7 +133,7 @@ def test_the_kernel_is_this_interpreter_and_sees_this_library(finished):
 
 def test_inside_the_repository_out_is_relative(toy, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", toy.out.parent)
-    monkeypatch.setattr("vaaffect.manifest.package_versions", dict)
+    monkeypatch.setattr("vaaffect.base.provenance.package_versions", dict)
     toy.write(
         "00_start", ["# Start", f"assert OUT == 'out', OUT\nprint({str(toy.out)!r} + '/tables')"]
     )
@@ -421,7 +422,7 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
     report({"what": "nobody listens"})
     monkeypatch.setenv("VAAFFECT_PROGRESS", str(path))
     display = Display(["a"], {"a": 1.0}, sys.stdout, live=False)
-    tail = Tail(path, display)
+    tail = Tail(path, display.follow)
     assert tail.read() == []
     report_epoch("net", 1, 2, None, 0.5, 0.5)
     report_step("crops", 1, 3)
@@ -448,7 +449,7 @@ def test_display_draws_one_line_on_a_terminal_and_few_elsewhere(capsys):
         display = Display(["a", "b"], {"a": 10.0, "b": 30.0}, sys.stdout, live=live)
         display.start("a")
         for epoch in range(5):
-            display.show({"what": "net", "epoch": epoch, "epochs": 5})
+            display.follow([{"what": "net", "epoch": epoch, "epochs": 5}])
         display.end()
         out = capsys.readouterr().out
         if live:

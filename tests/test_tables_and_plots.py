@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from test_evaluation import elsewhere, predictions
 
-from vaaffect import error_plots, plots, tables
-from vaaffect.decomposition import by_density, by_subject, over_plane
-from vaaffect.evaluation import evaluate, fold_summary
+from vaaffect.report import error_plots, plots, tables
+from vaaffect.results.error_analysis import by_density, by_subject, over_plane
+from vaaffect.results.evaluation import evaluate, fold_summary
 
 matplotlib.use("Agg")
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from vaaffect import training
-from vaaffect.baselines import constant_predictor
-from vaaffect.batches import augment
-from vaaffect.errors import UserError
-from vaaffect.models import build_model
-from vaaffect.predictions import check_predictions, read_predictions
-from vaaffect.runs import is_finished, load_checkpoint, load_model, save_checkpoint
-from vaaffect.splits import leaking_folds, subject_folds
-from vaaffect.training import Recipe, train
+from vaaffect.base.errors import UserError
+from vaaffect.classical.baselines import constant_predictor
+from vaaffect.corpora.folds import leaking_folds, subject_folds
+from vaaffect.results.predictions import check_predictions, read_predictions
+from vaaffect.training import loop as training
+from vaaffect.training.batches import augment
+from vaaffect.training.loop import Recipe, train
+from vaaffect.training.networks import build_model
+from vaaffect.training.run_folder import is_finished, load_checkpoint, load_model, save_checkpoint
 
 RECIPE = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
 

@@ -17,14 +17,16 @@ import torch
 from PIL import Image
 from small_predictor import Reading, SmallPredictor
 
-from vaaffect import execution, html, widgets
-from vaaffect.descent import Surface
-from vaaffect.errors import UserError
-from vaaffect.features import geometry
-from vaaffect.semaine import Trace
+from vaaffect import widgets
+from vaaffect.base.errors import UserError
+from vaaffect.classical.features import geometry
+from vaaffect.corpora.semaine import Trace
+from vaaffect.report import pages
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, render, sample_identity
+from vaaffect.study import execution
 from vaaffect.widgets import base
+from vaaffect.widgets.descending import Surface
 from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of
 
 PERSON = sample_identity(np.random.default_rng(7))
@@ -304,8 +306,8 @@ def test_python_moves_the_point():
 
 
 def test_readers_of_a_predictor_and_of_a_run(small, tiny_crops, tmp_path):
-    from vaaffect.splits import subject_folds
-    from vaaffect.training import Recipe, train
+    from vaaffect.corpora.folds import subject_folds
+    from vaaffect.training.loop import Recipe, train
 
     picture, points = draw(PERSON, np.array([0.8, 0.4]), DEFAULTS)
     assert widgets.read_with_predictor(small)(picture, points)[0] > 0.3
@@ -408,8 +410,8 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind):
     execution.slim(notebook, {})
     assert set(notebook.cells[0].outputs[0].data) == {"text/plain", "text/html"}
     assert "widgets" not in notebook.metadata
-    body, _ = html._body(notebook, base.HERE, base.HERE, True)
-    assert html.external_loads(body) == [] and "data:image/jpeg" in body
+    body, _ = pages._body(notebook, base.HERE, base.HERE, True)
+    assert pages.external_loads(body) == [] and "data:image/jpeg" in body
     assert "widget-view" not in body
 
 
@@ -475,5 +477,5 @@ def test_shifts_and_raters_that_are_none_are_refused(hands):
 
 def test_traces_have_a_static_picture(hands):
     page = hands.static_html()
-    assert html.external_loads(page) == [] and "drawn (simulated)" in page
+    assert pages.external_loads(page) == [] and "drawn (simulated)" in page
     assert hands._repr_mimebundle_()[0]["text/html"] == page

@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from vaaffect.profiles import number
+from vaaffect.study.profiles import number
 
 FIRST = """\
 # Shared by several notebooks.
@@ -101,7 +101,7 @@ class Toy:
 
     def run(self, **options: Any) -> Path:
         """Run the study in this process."""
-        from vaaffect.study import run_study
+        from vaaffect.study.run import run_study
 
         options = {"profile": "small", "out": self.out, "prepare": self.prepare, **options}
         return run_study(notebooks_dir=self.notebooks, runs_dir=self.runs, **options)

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from . import __version__
-from .errors import Terminated, TimeOver, UserError
+from .base.errors import Terminated, TimeOver, UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,11 +108,11 @@ def add_study(commands: argparse._SubParsersAction) -> None:
 
 def study(arguments: argparse.Namespace) -> None:
     """Run a study."""
-    from .study import run_study
+    from .study.run import run_study
 
     how = None  # what the environment says
     if arguments.jobs or arguments.cluster or arguments.cluster_options:
-        from .fanout import How
+        from .training.many import How
 
         how = How(arguments.jobs or 1, arguments.cluster or "", tuple(arguments.cluster_options))
     if arguments.minutes is not None and not arguments.minutes > 0:
@@ -145,9 +145,8 @@ def add_pdf(commands: argparse._SubParsersAction) -> None:
 
 def pdf(arguments: argparse.Namespace) -> None:
     """Print, and say where the PDF is."""
-    from .folders import shown
-    from .paths import REPORTS
-    from .printing import print_report
+    from .base.paths import REPORTS, shown
+    from .report.pdf import print_report
 
     folder = Path(arguments.folder).expanduser()
     print(shown(print_report(folder if folder.is_dir() else REPORTS / arguments.folder)))
@@ -174,9 +173,9 @@ def add_train(commands: argparse._SubParsersAction) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train, and say where the run folder is."""
-    from . import onefold
+    from .training import one_fold
 
-    run = onefold.train_fold(
+    run = one_fold.train_fold(
         arguments.profile, arguments.model, arguments.fold, arguments.on, arguments.seed
     )
     if os.environ.get("RANK", "0") == "0":  # of several processes (torchrun) one says so
@@ -236,7 +235,7 @@ def add_check(commands: argparse._SubParsersAction) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """Print what was found; unusable corpora are errors."""
-    from .check import check_pictures, load_any, report
+    from .corpora.check import check_pictures, load_any, report
 
     corpus = load_any(arguments.root.expanduser())
     pictures = None
@@ -285,9 +284,9 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Read a source; the rows that were written are kept whatever ends it."""
-    from .live import Predictor, find_run
-    from .loop import watch
-    from .sources import open_source
+    from .live.loop import watch
+    from .live.predictor import Predictor, find_run
+    from .live.sources import open_source
 
     for path in (arguments.out, arguments.clip):
         if path is not None and path.resolve() == Path(arguments.source).resolve():
@@ -332,8 +331,8 @@ def add_export(commands: argparse._SubParsersAction) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Export and say how well it agrees."""
-    from .export import export_run
-    from .live import find_run
+    from .live.export import export_run
+    from .live.predictor import find_run
 
     for line in export_run(find_run(arguments.run), arguments.out):
         print(line)
@@ -357,25 +356,20 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
 
 
 def bench(arguments: argparse.Namespace) -> None:
-    """Print the measurements."""
+    """Print the measurements; the benchmarks are beside the tests, not in the library."""
+    from .base.paths import REPORTS, ROOT
+
+    if not (ROOT / "tests" / "benchmarks").is_dir():
+        raise UserError(f"{ROOT}: has no tests/benchmarks; benchmarks need a clone of the project.")
+    sys.path.insert(0, str(ROOT / "tests"))  # worker processes inherit it
+    from benchmarks import measure
+
+    out = arguments.out
     if arguments.what in ("train", "study"):
-        from .paths import REPORTS
-
-        out = arguments.out or (None if arguments.quick else REPORTS / "benchmarks")
-        if arguments.what == "train":
-            from .bench_training import bench_training as measure
-        else:
-            from .bench_study import bench_study as measure
-        print("\n".join(measure(arguments.quick, out)))
-        return
-    if arguments.quick or arguments.out:
+        out = out or (None if arguments.quick else REPORTS / "benchmarks")
+    elif arguments.quick or out:
         raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")
-    from . import bench as benchmarks
-
-    if arguments.what == "live":
-        from . import bench_live as benchmarks
-
-    for line in getattr(benchmarks, f"bench_{arguments.what}")():
+    for line in measure(arguments.what, arguments.quick, out):
         print(line)
 
 

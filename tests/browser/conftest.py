@@ -18,7 +18,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from vaaffect.paths import ROOT
+from vaaffect.base.paths import ROOT
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 

@@ -18,16 +18,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vaaffect import cluster
-from vaaffect.afew_va import load_afew_va
-from vaaffect.crops import build_crops
-from vaaffect.errors import UserError
-from vaaffect.fanout import How, Training, train_all
-from vaaffect.progress import Tail
+from vaaffect.base.errors import UserError
+from vaaffect.base.progress import Tail
+from vaaffect.corpora.afew_va import load_afew_va
+from vaaffect.corpora.crops import build_crops
+from vaaffect.corpora.folds import subject_folds
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
-from vaaffect.splits import subject_folds
-from vaaffect.training import Recipe
+from vaaffect.training import cluster
+from vaaffect.training.loop import Recipe
+from vaaffect.training.many import How, Training, train_all
 
 HOW = How(cluster="slurm", options=("cpus=1", "parallel=2", "minutes=20"))
 STARTED = time.monotonic()

@@ -39,7 +39,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from vaaffect import afew_va
+from vaaffect.corpora import afew_va
 
 first, second = wild.frames.drop_duplicates("clip")["source"].iloc[:2]
 copy = Path(tempfile.mkdtemp())

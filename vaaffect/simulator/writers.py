@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import UserError
-from ..files import write_atomically
-from ..parallel import in_processes
+from ..base.errors import UserError
+from ..base.files import write_atomically
+from ..base.processes import in_processes
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 

@@ -21,8 +21,8 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
-from .. import plots
-from ..errors import UserError
+from ..base.errors import UserError
+from ..report import plots
 from ..simulator.circumplex import EMOTIONS
 
 Answer = tuple[dict[str, Any], list[bytes]]  # content, binary buffers

@@ -17,8 +17,8 @@ import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import plots
-from ..errors import UserError
+from ..base.errors import UserError
+from ..report import plots
 from ..simulator.appearance import Scene, sample_identity
 from ..simulator.circumplex import EMOTIONS, action_units
 from ..simulator.face import render

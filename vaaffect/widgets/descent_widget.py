@@ -8,9 +8,8 @@ import traitlets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .. import plots
-from ..descent import Surface, descend, draw_path, draw_surface
-from ..errors import UserError
+from ..base.errors import UserError
+from ..report import plots
 from .base import (
     ONE_AT_A_TIME,
     Answer,
@@ -22,6 +21,7 @@ from .base import (
     settings_of,
     static_figure,
 )
+from .descending import Surface, descend, draw_path, draw_surface
 
 PIXELS = 600  # side of the surface's picture
 FORMS = ("as run (PyTorch)", "as written (3.9)")  # of momentum, see `vaaffect.descent.descend`

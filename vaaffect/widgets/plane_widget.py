@@ -12,9 +12,9 @@ import pandas as pd
 import traitlets
 from matplotlib.figure import Figure
 
-from .. import plots
-from ..crops import crop_face
-from ..errors import UserError
+from ..base.errors import UserError
+from ..corpora.crops import crop_face
+from ..report import plots
 from ..simulator.appearance import Identity, Scene, sample_identity
 from ..simulator.circumplex import action_units
 from ..simulator.face import build_set, render
@@ -274,8 +274,8 @@ def read_with_run(run: Path) -> Reader:
     """
     import torch
 
-    from ..runs import load_model
-    from ..training import predict
+    from ..training.loop import predict
+    from ..training.run_folder import load_model
 
     model = load_model(run)
     size = json.loads((run / "config.json").read_text())["image_size"]

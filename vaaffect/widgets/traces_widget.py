@@ -11,9 +11,10 @@ import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import metrics, plots
-from ..errors import UserError
-from ..semaine import Trace, rate
+from ..base.errors import UserError
+from ..corpora.semaine import Trace, rate
+from ..report import plots
+from ..results import metrics
 from .base import Answer, Interactive, number_of, script, static_figure
 
 FARTHEST = 2.0  # seconds that a trace may be moved, either way

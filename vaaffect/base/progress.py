@@ -1,0 +1,122 @@
+"""From a training inside a notebook's kernel to a line on the terminal.
+
+The study names a file in the environment variable VAAFFECT_PROGRESS. Code in the kernel appends a
+JSON line per event with `report_epoch` and `report_step`; the study reads the file and shows the
+latest event with the time that remains. Without the variable (a notebook opened in JupyterLab, or
+run with papermill by hand) the reports go nowhere.
+
+Events: an epoch of a training or a step of something else (`report_epoch`, `report_step`); and, of
+a list of trainings, {"fanout": its plan, or null at its end} and {"ended": number of a training}.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "VAAFFECT_PROGRESS"
+_tags: dict = {}  # see `tagged`
+
+
+@contextmanager
+def tagged(**tags: object) -> Iterator[None]:
+    """Add these to all that is reported meanwhile: which of many trainings it comes from."""
+    before = dict(_tags)
+    _tags.update(tags)
+    try:
+        yield
+    finally:
+        _tags.clear()
+        _tags.update(before)
+
+
+def report(event: dict) -> None:
+    """Append an event to the study's progress file, if there is a study; never fails a training."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return
+    line = (json.dumps(_tags | event) + "\n").encode()
+    try:
+        # One write to a file opened for appending: lines of several processes do not mix.
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, line)
+        finally:
+            os.close(handle)
+    except OSError:
+        pass  # progress is a courtesy: a full disk shows itself where results are written
+
+
+def report_epoch(
+    what: str,
+    epoch: int,
+    epochs: int,
+    loss: float | None,
+    seconds: float,
+    left: float | None = None,
+) -> None:
+    """Report that epoch `epoch` of `epochs` ended after `seconds`, with its training loss.
+
+    `left` are the seconds that the training needs until it ends, at most, where known.
+    """
+    event = {"what": what, "epoch": epoch, "epochs": epochs, "loss": loss, "seconds": seconds}
+    report(event if left is None else event | {"left": left})
+
+
+def report_step(what: str, done: int, total: int) -> None:
+    """Report that `done` of `total` equal pieces of work are done."""
+    report({"what": what, "done": done, "total": total})
+
+
+class Tail:
+    """Follows a progress file: `read` it, or let a thread (as a context manager) hand events on.
+
+    Args:
+        path: the file, which need not exist yet.
+        follow: gets the events since the last look, perhaps none.
+        every: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        follow: Callable[[list[dict]], None] = lambda events: None,
+        every: float = 0.5,
+    ):
+        self.path, self.follow, self.every = Path(path), follow, every
+        self._position, self._rest = 0, b""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Tail":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def read(self) -> list[dict]:
+        """The events written since the last call; a line still being written waits."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._position)
+            chunk = file.read()
+        self._position += len(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        events = []
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self.every):
+            self.follow(self.read())

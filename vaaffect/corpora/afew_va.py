@@ -1,0 +1,168 @@
+"""AFEW-VA as it lies on disk: `01/001/001.json` beside `01/001/00000.png`.
+
+The same loader reads the licensed corpus and what the simulator writes. Layout and scale:
+Kossaifi et al. 2017, "AFEW-VA database for valence and arousal estimation in-the-wild".
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import UserError
+from ..base.files import find_files
+from ..simulator.writers import is_simulated
+from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus, hashed_subject, refuse
+
+VARIABLE = "VAAFFECT_AFEW_VA"  # the environment variable that points to the licensed copy
+NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
+ASSUMED_FPS = 25.0  # the corpus does not state it; used for the time axis of plots only
+ENDINGS = (".png", ".jpg", ".jpeg")  # the original has PNG; converted copies are about
+TOO_MANY = 0.01  # a larger share of labels beyond the scale is no slip: it is another scale
+
+
+def find_clips(root: Path, problems: list[tuple[str, str]] | None = None) -> list[Path]:
+    """The clip files `NNN/NNN.json` at any depth below `root`, in clip order.
+
+    Copies in circulation are flat, in twelve parts, or nested once more; `*_cropped` folders are
+    derived data and are left out. Folders that cannot be opened are added to `problems`.
+    """
+
+    def is_clip(path: Path) -> bool:
+        return re.fullmatch(r"\d{3}\.json", path.name) is not None and path.parent.name == path.stem
+
+    found = find_files(Path(root), is_clip, [] if problems is None else problems)
+    return sorted(found, key=lambda path: (path.stem, path.as_posix()))
+
+
+def load_afew_va(root: Path) -> Corpus:
+    """Read every annotated frame of an AFEW-VA copy.
+
+    Returns:
+        A Corpus with labels divided by 10, landmarks (N, 68, 2) in native pixels, subjects hashed
+        from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
+
+    Raises:
+        UserError: no clips, no usable frame, or systematically wrong labels: more than one in a
+            hundred beyond [-10, 10], or all of them already in [-1, 1].
+    """
+    root = Path(root)
+    rows: list[tuple] = []
+    landmarks: list[np.ndarray] = []
+    problems: list[tuple[str, str]] = []
+    clips = find_clips(root, problems)
+    if not root.is_dir() or not (clips or problems):
+        raise refuse(root, "afew-va", VARIABLE)
+    first_of: dict[str, str] = {}
+    for path in clips:
+        here = path.relative_to(root).as_posix()
+        if path.stem in first_of:
+            problems.append((here, f"clip {path.stem} was already read: {first_of[path.stem]}"))
+            continue
+        first_of[path.stem] = here
+        _read_clip(root, path, rows, landmarks, problems)
+    if not rows:
+        path, reason = problems[0]
+        raise UserError(
+            f"{root}: none of its {len(clips)} clips is usable; first: {path}: {reason}."
+        )
+    frames = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+    _refuse_another_scale(root, frames, problems)
+    return Corpus(
+        name="afew-va",
+        root=root,
+        simulated=is_simulated(clips),
+        native_scale=NATIVE_SCALE,
+        frames=frames,
+        landmarks=np.stack(landmarks),
+        problems=pd.DataFrame(problems, columns=PROBLEM_COLUMNS),
+    )
+
+
+def _refuse_another_scale(
+    root: Path, frames: pd.DataFrame, problems: list[tuple[str, str]]
+) -> None:
+    beyond = [(path, reason) for path, reason in problems if "beyond [-10, 10]" in reason]
+    if len(beyond) > TOO_MANY * (len(frames) + len(beyond)):
+        path, reason = beyond[0]
+        raise UserError(
+            f"{root / path}: {reason}, and so for {len(beyond)} frames; the labels are not on "
+            "AFEW-VA's scale, so restore the original files."
+        )
+    labels = NATIVE_SCALE * frames[["valence", "arousal"]].to_numpy()
+    if np.abs(labels).max() <= 1 and not np.isclose(labels, np.round(labels)).all():
+        raise UserError(
+            f"{root}: every label lies in [-1, 1], so somebody has divided them by 10 already; "
+            "restore the original files."
+        )
+
+
+def _read_clip(
+    root: Path,
+    path: Path,
+    rows: list[tuple],
+    landmarks: list[np.ndarray],
+    problems: list[tuple[str, str]],
+) -> None:
+    """Append one clip's sound frames to `rows` and `landmarks`, the others to `problems`."""
+    here = path.relative_to(root).as_posix()
+    try:
+        clip = json.loads(path.read_text(encoding="utf-8"))
+        pictures = {p.stem: p for p in sorted(path.parent.iterdir()) if p.suffix in ENDINGS}
+    except OSError as error:
+        problems.append((here, f"cannot be read ({error.strerror})"))
+        return
+    except ValueError as error:
+        problems.append((here, f"not readable as JSON ({type(error).__name__})"))
+        return
+    frames = clip.get("frames") if isinstance(clip, dict) else None
+    if not isinstance(frames, dict):
+        problems.append((here, 'has no "frames"'))
+        return
+    if not isinstance(clip.get("actor"), str) or not clip["actor"].strip():
+        problems.append((here, 'has no "actor", so it cannot be put into a fold by subject'))
+        return
+    subject = hashed_subject(clip["actor"])
+    for stem in sorted(frames, key=lambda stem: (_frame_number(stem), stem)):
+        reason, label, points = _read_frame(stem, frames[stem])
+        if reason is None and stem not in pictures:
+            reason = f"picture {stem}.png is missing"
+        if reason is not None:
+            problems.append((f"{here}#{stem}", reason))
+            continue
+        number = _frame_number(stem)
+        source = pictures[stem].relative_to(root).as_posix()
+        rows.append((subject, path.stem, number, number / ASSUMED_FPS, source, 0, *label))
+        landmarks.append(points)
+    for stem in sorted(set(pictures) - set(frames)):
+        problems.append((pictures[stem].relative_to(root).as_posix(), "picture without labels"))
+
+
+def _frame_number(stem: str) -> int:
+    return int(stem) if stem.isdigit() else -1
+
+
+def _read_frame(stem: str, frame: object) -> tuple[str | None, tuple[float, float], np.ndarray]:
+    """(reason it cannot be used or None, (valence, arousal) in [-1, 1], landmarks (68, 2))."""
+    nothing = (0.0, 0.0), np.empty((0, 2), np.float32)
+    if not stem.isdigit() or not isinstance(frame, dict):
+        return "is not a numbered frame", *nothing
+    try:
+        label = np.array([frame["valence"], frame["arousal"]], np.float64)
+        points = np.array(frame["landmarks"], np.float32)
+    except KeyError as key:
+        return f"has no {key}", *nothing
+    except (TypeError, ValueError):
+        return "labels or landmarks are not numbers", *nothing
+    if label.shape != (2,) or not np.isfinite(label).all():
+        return "a label is not a finite number", *nothing
+    if np.abs(label).max() > NATIVE_SCALE:
+        return f"a label is {label[np.abs(label).argmax()]:g}, beyond [-10, 10]", *nothing
+    if points.ndim != 2 or points.shape != (68, 2):
+        return f"has {len(points) if points.ndim else 0} landmarks instead of 68", *nothing
+    if not np.isfinite(points).all():
+        return "a landmark is not a finite number", *nothing
+    valence, arousal = (label / NATIVE_SCALE).tolist()
+    return None, (valence, arousal), points

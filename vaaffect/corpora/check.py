@@ -1,0 +1,159 @@
+"""What a folder holds: which corpus, how much of it, and everything that is wrong with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import UserError
+from ..base.processes import in_processes
+from .afew_va import load_afew_va
+from .corpus import DIMENSIONS, NAMES, PROBLEM_COLUMNS, Corpus, looks_like, refuse
+from .crops import face_box
+from .pictures import is_video, name_of, probe_video, read, tasks
+from .semaine import load_semaine
+
+LOADERS = {"afew-va": load_afew_va, "semaine": load_semaine}
+_SHOWN = 5  # paths listed per reason
+
+
+def load_any(root: Path) -> Corpus:
+    """Load a copy of AFEW-VA or of SEMAINE, whichever it is.
+
+    Raises:
+        UserError: it is neither, or it is unusable.
+    """
+    root = Path(root)
+    found = looks_like(root) if root.is_dir() else None
+    if found in LOADERS:
+        return LOADERS[found](root)
+    if found is not None or not root.is_dir():
+        name = "semaine" if found == "avec-2012" else "afew-va"
+        raise refuse(root, name, f"the variable for {NAMES[name]}")
+    raise UserError(
+        f"{root}: holds neither AFEW-VA (01/001/001.json beside 00000.png) nor SEMAINE "
+        "(Sessions/2/session.xml); data/README.md says how to obtain and place them."
+    )
+
+
+def check_pictures(
+    corpus: Corpus,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Decode every annotated picture; returns those that cannot be used, as PROBLEM_COLUMNS.
+
+    Args:
+        corpus: frames; where it has landmarks, their box must touch the picture.
+        workers: processes; None is one per core.
+        progress: called with (pictures decoded, pictures in all).
+    """
+    pieces = tasks(corpus.frames)
+    arguments = []
+    for rows in pieces:
+        part = corpus.frames.iloc[rows]
+        points = None if corpus.landmarks is None else corpus.landmarks[rows]
+        of_part = part["source"].tolist(), part["source_index"].tolist()
+        arguments.append((corpus.root, *of_part, points))
+    found, done = {}, 0
+    for number, faults in in_processes(_check_piece, arguments, workers):
+        found |= {int(pieces[number][i]): fault for i, fault in faults.items()}
+        done += len(pieces[number])
+        if progress is not None:
+            progress(done, len(corpus.frames))
+    return pd.DataFrame([found[row] for row in sorted(found)], columns=PROBLEM_COLUMNS)
+
+
+def _check_piece(
+    root: Path, sources: list[str], indices: list[int], landmarks: np.ndarray | None
+) -> dict[int, tuple[str, str]]:
+    """{position in the piece: (path, reason)} of the pictures that cannot be used."""
+    faults = {}
+    for i, image, reason in read(root, sources, indices):
+        if image is not None and landmarks is not None:
+            left, top, right, bottom = face_box(landmarks[i])
+            height, width = image.shape[:2]
+            if right <= 0 or bottom <= 0 or left >= width or top >= height:
+                reason = "the landmarks lie outside the picture"
+        if reason is not None:
+            faults[i] = (name_of(sources[i], indices[i]), reason)
+    return faults
+
+
+def report(corpus: Corpus, pictures: pd.DataFrame | None, every_problem: bool = False) -> list[str]:
+    """Lines that say what was found in a corpus.
+
+    Args:
+        corpus: as loaded.
+        pictures: what `check_pictures` found, or None if it was not asked.
+        every_problem: list all paths of a reason, not only the first few.
+    """
+    frames = corpus.frames
+    lines = [
+        f"{corpus.root}: {corpus.label}",
+        f"  {frames['clip'].nunique()} clips, {len(frames)} annotated frames, "
+        f"{frames['subject'].nunique()} subjects",
+        f"  frames per clip: {_spread(frames.groupby('clip').size())}",
+        f"  clips per subject: {_spread(frames.groupby('subject')['clip'].nunique())}",
+    ]
+    lines += [_labels(corpus, dimension) for dimension in DIMENSIONS]
+    if "valence_raters" in frames:
+        for name in DIMENSIONS:
+            raters, sd = frames[f"{name}_raters"], frames[f"{name}_sd"].mean()
+            lines.append(
+                f"  {name} raters per frame: {_spread(raters)}; mean disagreement (standard "
+                f"deviation between them) {sd:.2f}"
+            )
+    videos = sorted({source for source in frames["source"] if is_video(source)})
+    for source in videos:
+        video = probe_video(corpus.root / source)
+        lines.append(
+            f"  {source}: {video.frames} frames of {video.size[0]} x {video.size[1]} at "
+            f"{video.fps:g} per second"
+        )
+    landmarks = "none, they will be found by dlib" if corpus.landmarks is None else "68 per frame"
+    lines.append(f"  landmarks: {landmarks}")
+    if pictures is None:
+        lines.append("  pictures: not decoded (--quick)")
+        problems = corpus.problems
+    else:
+        lines.append(f"  pictures: {len(frames) - len(pictures)} of {len(frames)} can be used")
+        problems = pd.concat([corpus.problems, pictures])
+    return lines + _problems(problems, every_problem)
+
+
+def _spread(values: pd.Series) -> str:
+    low, middle, high = np.quantile(values, [0, 0.5, 1])
+    return f"{middle:g} (median), {low:g} to {high:g}"
+
+
+def _labels(corpus: Corpus, dimension: str) -> str:
+    """Range, mean and a histogram of one dimension on the scale of the files."""
+    native = corpus.frames[dimension] * corpus.native_scale
+    edges = np.linspace(-corpus.native_scale, corpus.native_scale, 6)
+    edges[-1] += 1e-9
+    shares = np.histogram(native, edges)[0] / len(native)
+    fifths = " ".join(f"{100 * share:.0f} %" for share in shares)
+    return (
+        f"  {dimension} on [-{corpus.native_scale:g}, {corpus.native_scale:g}]: "
+        f"{native.min():.2f} to {native.max():.2f}, mean {native.mean():.2f}, standard deviation "
+        f"{native.std():.2f}; fifths of the scale, low to high: {fifths}"
+    )
+
+
+def _problems(problems: pd.DataFrame, every: bool) -> list[str]:
+    if problems.empty:
+        return ["nothing was left out"]
+    lines = [f"{len(problems)} problems:"]
+    # A reason may end in numbers that differ from file to file; those still belong together.
+    kinds = problems["reason"].str.replace(r"-?\d+(\.\d+)?", "N", regex=True)
+    for _, rows in problems.groupby(kinds, sort=False):
+        lines.append(f"  {len(rows)} x {rows['reason'].iloc[0]}")
+        shown = rows if every else rows.head(_SHOWN)
+        same = rows["reason"].nunique() == 1
+        for path, reason in shown.itertuples(index=False):
+            lines.append(f"      {path}" if same else f"      {path}: {reason}")
+        if len(rows) > len(shown):
+            lines.append(f"      and {len(rows) - len(shown)} more (--all lists them)")
+    return lines

@@ -1,0 +1,146 @@
+"""What every corpus becomes, whatever its form on disk: a table of annotated frames."""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import UserError
+
+DIMENSIONS = ("valence", "arousal")  # the order everywhere
+FRAME_COLUMNS = [
+    "subject",  # who is seen; a hash, never a name
+    "clip",
+    "frame",  # number within the clip
+    "time_s",
+    "source",  # file of the picture, relative to the corpus's root
+    "source_index",  # which picture of that file (0 for still images)
+    "valence",  # [-1, 1]
+    "arousal",  # [-1, 1]
+]
+# What a corpus with several raters per recording knows besides.
+RATER_COLUMNS = [
+    "valence_raters",  # how many rated this moment
+    "arousal_raters",
+    "valence_sd",  # standard deviation between them; nan for fewer than two
+    "arousal_sd",
+]
+PROBLEM_COLUMNS = ["path", "reason"]
+
+NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Annotated frames of one corpus.
+
+    Attributes:
+        name: one of NAMES.
+        root: the folder that `source` is relative to.
+        simulated: whether the simulator wrote it; shown wherever a number from it is shown.
+        native_scale: the labels on disk are this factor times the ones here (AFEW-VA: 10).
+        frames: one row per frame, columns FRAME_COLUMNS, and RATER_COLUMNS where the corpus has
+            several raters; valence and arousal in [-1, 1].
+        landmarks: (N, 68, 2) float32, iBUG order, in pixels of the native picture; or None.
+        problems: what was left out, columns PROBLEM_COLUMNS.
+    """
+
+    name: str
+    root: Path
+    simulated: bool
+    native_scale: float
+    frames: pd.DataFrame
+    landmarks: np.ndarray | None
+    problems: pd.DataFrame
+
+    @property
+    def label(self) -> str:
+        """How tables and figures name this data; simulated data always says so."""
+        return f"{NAMES[self.name]} (simulated)" if self.simulated else NAMES[self.name]
+
+    @property
+    def va(self) -> np.ndarray:
+        """(N, 2) float32 labels, columns (valence, arousal), in [-1, 1]."""
+        return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over labels, landmarks and the size of every picture file.
+
+        Two copies of the same corpus in different places have the same fingerprint. A picture that
+        was replaced by one of the same size is not noticed here; the pictures' own bytes are read,
+        and checked, when crops are built.
+        """
+        digest = hashlib.sha256(self.name.encode())
+        digest.update(self.frames.to_csv(index=False).encode())
+        if self.landmarks is not None:
+            digest.update(np.ascontiguousarray(self.landmarks).tobytes())
+        for source in self.frames["source"].unique():
+            digest.update(str((self.root / source).stat().st_size).encode())
+        return digest.hexdigest()
+
+
+def hashed_subject(name: str) -> str:
+    """A subject id that does not tell the name: "s" and eight hex digits of its SHA-256."""
+    return "s" + hashlib.sha256(name.strip().lower().encode()).hexdigest()[:8]
+
+
+def looks_like(root: Path) -> str | None:
+    """Which corpus a folder seems to hold, from the first telling file name found in it.
+
+    Returns:
+        One of NAMES; "zip" for archives that are still packed; "avec-2012" for that challenge's
+        repackaging of SEMAINE; None for anything else.
+    """
+    packed = None
+    for _, folders, names in os.walk(root, followlinks=True):
+        folders.sort()
+        for name in names:
+            if name.lower() == "session.xml":
+                return "semaine"
+            if re.fullmatch(r"\d{3}\.json", name):
+                return "afew-va"
+            if name.lower().endswith(".zip"):
+                packed = "zip"
+        if any(re.fullmatch(r"(FC|WL).*_labels", folder) for folder in folders):
+            return "avec-2012"
+    return packed
+
+
+def refuse(root: Path, expected: str, variable: str) -> UserError:
+    """The error for a folder in which nothing of a corpus was found, with what it seems to be.
+
+    Args:
+        root: the folder.
+        expected: key of NAMES: what it was read as.
+        variable: the environment variable that points to this corpus.
+    """
+    name = NAMES[expected]
+    if not root.exists():
+        return UserError(
+            f"{root}: no such folder; set {variable} to your copy of {name} (data/README.md says "
+            "how to obtain it)."
+        )
+    if not root.is_dir():
+        return UserError(f"{root}: is a file; set {variable} to the folder of your copy of {name}.")
+    found = looks_like(root)
+    if found == "zip":
+        return UserError(
+            f"{root}: holds archives only; unpack them side by side first, for example: "
+            f'cd \'{root}\' && for part in *.zip; do unzip -q "$part" -d "${{part%.zip}}"; done'
+        )
+    if found == "avec-2012":
+        return UserError(
+            f"{root}: is the AVEC 2012 repackaging of SEMAINE, which names neither raters nor "
+            "subjects; use the original download, with Sessions/2/session.xml inside."
+        )
+    if found in NAMES:
+        return UserError(f"{root}: holds {NAMES[found]}, not {name}; set {variable} to {name}.")
+    inside = {
+        "afew-va": "01/001 with 001.json and 00000.png",
+        "semaine": "Sessions/2 with session.xml",
+    }[expected]
+    return UserError(f"{root}: no {name} found; expected folders like {inside} inside.")

@@ -1,0 +1,235 @@
+"""Folds by subject: nobody is seen in training and in test.
+
+The corpus ships the actor of each clip; splitting by clip or by frame instead lets a network
+recognise people, and is only done to price that leak.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from ..base.errors import UserError
+
+PARTS = ("train", "val", "test")
+KINDS = ("subject", "clip", "frame")  # what a split may keep whole; only the first one is honest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of one fold's three parts.
+
+    Attributes:
+        fold: 0-based number of the fold.
+        train: rows that weights are fitted to.
+        val: other rows, which choose the epoch or the hyperparameters.
+        test: yet other rows, read once.
+        by: what the parts share nothing of: "subject", or in a leaking split "clip" or "frame".
+            `assert_disjoint` checks that the rows keep this promise.
+    """
+
+    fold: int
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    by: str = "subject"
+
+    def __post_init__(self) -> None:
+        if self.by not in KINDS:
+            raise UserError(f"a split is by {', by '.join(KINDS)}, not by {self.by!r}.")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the three sets of rows."""
+        digest = hashlib.sha256()
+        for rows in (self.train, self.val, self.test):
+            digest.update(rows.astype(np.int64).tobytes() + b"|")
+        return digest.hexdigest()
+
+
+def label_strata(va: np.ndarray) -> np.ndarray:
+    """Cut the valence-arousal plane into nine cells, so that folds get similar labels.
+
+    Args:
+        va: (N, 2) labels in [-1, 1].
+
+    Returns:
+        (N,) cell numbers 0-8: tercile of valence times three plus tercile of arousal.
+    """
+    terciles = [np.searchsorted(np.quantile(x, [1 / 3, 2 / 3]), x) for x in va.T]
+    return 3 * terciles[0] + terciles[1]
+
+
+def subject_folds(
+    frames: pd.DataFrame, folds: int = 5, val_share: float = 0.2, seed: int = 0
+) -> list[Split]:
+    """Cut a corpus into folds by subject, with an inner validation part in each.
+
+    Both cuts balance the labels over the plane as far as whole subjects allow
+    (scikit-learn's StratifiedGroupKFold).
+
+    Args:
+        frames: one row per frame, with subject, valence and arousal.
+        folds: number of folds; every frame is tested in exactly one.
+        val_share: share of a fold's non-test subjects that chooses the epoch.
+        seed: shuffles subjects.
+
+    Raises:
+        UserError: fewer subjects than the cuts need, or folds < 2.
+    """
+    return _folds(frames, "subject", folds, val_share, seed)
+
+
+def leaking_folds(
+    frames: pd.DataFrame, by: str, folds: int = 5, val_share: float = 0.2, seed: int = 0
+) -> list[Split]:
+    """Folds that leak on purpose, only to price the leak: what would we have believed?
+
+    As `subject_folds`, with the same number of folds and the same balance over the plane, but with
+    the same people on both sides. A result from these folds says how well a model knows people it
+    was trained on; it is no estimate for strangers, and tables call it by its `split`.
+
+    Args:
+        frames: one row per frame, with clip, valence and arousal.
+        by: "clip" keeps clips whole; "frame" deals out single frames, near copies of each other.
+        folds: number of folds; every frame is tested in exactly one.
+        val_share: share of a fold's non-test clips or frames in the inner validation part.
+        seed: shuffles clips or frames.
+
+    Raises:
+        UserError: another `by`, fewer clips or frames than the cuts need, or folds < 2.
+    """
+    if by not in KINDS[1:]:
+        raise UserError(f'folds leak by "clip" or by "frame", not by {by!r}; use subject_folds.')
+    return _folds(frames, by, folds, val_share, seed)
+
+
+def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: int) -> list[Split]:
+    if folds < 2 or not 0 < val_share < 1:
+        raise UserError(f"folds = {folds}, val_share = {val_share}; use folds >= 2, 0 < share < 1.")
+    units = np.arange(len(frames)) if by == "frame" else frames[by].to_numpy()
+    present = len(np.unique(units))
+    inner = max(2, round(1 / val_share))
+    if present < folds + inner - 1:
+        raise UserError(
+            f"{present} {by}s are too few for {folds} {by}-disjoint folds with an inner "
+            f"validation part; use at least {folds + inner - 1} {by}s or fewer folds."
+        )
+    strata = label_strata(frames[["valence", "arousal"]].to_numpy())
+    splits = []
+    for fold, (rest, test) in enumerate(_cut(strata, units, folds, seed)):
+        left = len(np.unique(units[rest]))
+        if left < inner:
+            raise UserError(
+                f"{present} {by}s are too few for {folds} {by}-disjoint folds: fold {fold} leaves "
+                f"{left} of them, and training with inner validation needs {inner}; use more {by}s "
+                "or more folds."
+            )
+        kept, held = next(_cut(strata[rest], units[rest], inner, seed + 1 + fold))
+        split = Split(fold, rest[kept], rest[held], test, by)
+        assert_disjoint(split, frames)
+        splits.append(split)
+    return splits
+
+
+def _cut(
+    strata: np.ndarray, units: np.ndarray, parts: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    counts = np.bincount(strata)
+    # A cell with fewer frames than parts cannot be spread over them; count it with the fullest.
+    strata = np.where(counts[strata] < parts, counts.argmax(), strata)
+    if len(np.unique(units)) == len(units):
+        # The cutter of groups goes through them one by one: too slow where each frame is a group.
+        return StratifiedKFold(parts, shuffle=True, random_state=seed).split(strata, strata)
+    cutter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    return cutter.split(strata, strata, units)
+
+
+def assert_disjoint(split: Split, frames: pd.DataFrame) -> None:
+    """Raise AssertionError unless a split keeps what its `by` promises, or if a part is empty.
+
+    by "subject": nobody is in two parts. "clip": no clip is. "frame": no row is.
+    """
+    if split.by == "subject":
+        assert_subject_disjoint(split, frames)
+    elif split.by == "clip":
+        _assert_apart(split, frames["clip"].to_numpy(), "clip")
+    else:
+        _assert_apart(split, np.arange(len(frames)), "row")
+
+
+def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
+    """Raise AssertionError if a subject is in two parts of a split, or a part is empty.
+
+    Whatever the split's `by` says.
+    """
+    _assert_apart(split, frames["subject"].to_numpy(), "subject")
+
+
+def _assert_apart(split: Split, units: np.ndarray, what: str) -> None:
+    seen: dict[object, str] = {}
+    for name in PARTS:
+        rows = getattr(split, name)
+        assert len(rows), f"fold {split.fold}: the {name} part is empty"
+        for unit in np.unique(units[rows]):
+            assert unit not in seen, (
+                f"fold {split.fold}: {what} {unit} is in {seen[unit]} and in {name}"
+            )
+            seen[unit] = name
+
+
+def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
+    """Who was where: enough to check the folds, or to cut another copy of the corpus alike.
+
+    Args:
+        splits: folds of `frames`.
+        frames: one row per frame, with subject and clip.
+
+    Returns:
+        One row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip, frames
+        (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
+        training). The frames of part "test" add up to the corpus. No names: a subject is the hash
+        that the loaders made.
+
+    Raises:
+        UserError: a subject that is not such a hash, for the table is made to be published.
+    """
+    named = [s for s in frames["subject"].unique() if not re.fullmatch(r"s[0-9a-f]{8}", str(s))]
+    if named:
+        raise UserError(
+            f"{len(named)} subjects are not hashes, so a manifest might tell names; make them with "
+            "corpus.hashed_subject."
+        )
+    tables = []
+    for split in splits:
+        for part in PARTS:
+            here = frames.iloc[getattr(split, part)]
+            count = here.groupby(["subject", "clip"]).size().rename("frames").reset_index()
+            count.insert(0, "split", split.by)
+            count.insert(1, "fold", split.fold)
+            count.insert(2, "part", part)
+            tables.append(count.assign(fingerprint=split.fingerprint()))
+    return pd.concat(tables, ignore_index=True)
+
+
+def split_table(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
+    """One row per fold and part: subjects, clips, frames, mean valence and arousal."""
+    rows = []
+    for split in splits:
+        for part in PARTS:
+            here = frames.iloc[getattr(split, part)]
+            rows.append(
+                {
+                    "fold": split.fold,
+                    "part": part,
+                    "subjects": here["subject"].nunique(),
+                    "clips": here["clip"].nunique(),
+                    "frames": len(here),
+                    "mean valence": here["valence"].mean(),
+                    "mean arousal": here["arousal"].mean(),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,133 @@
+"""A trained network for other programs: ONNX, or OpenVINO's own format (IR).
+
+Both take a face crop as bytes and give (valence, arousal); the scaling and the clipping are inside,
+so nothing about the training needs to be known. What goes in and what comes out stands in the
+file's metadata. `pip install -e ".[live]"` brings what this needs.
+"""
+
+import importlib.util
+import io
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..base.errors import UserError
+from ..corpora.crops import MARGIN, crop_face
+from ..simulator.circumplex import EMOTIONS, action_units
+from ..simulator.face import Scene, render, sample_identity
+from ..training.run_folder import load_model, read_config, refuse_clips
+from .backends import FromBytes, compile_openvino, openvino, openvino_model
+
+TOLERANCE = 1e-4  # of labels in [-1, 1]; other orders of the sums in float32 give 1e-6 to 1e-5
+_FACES = 16  # of each kind of crop in the check
+_DESCRIPTION = {
+    "input": "crop: uint8 (1, S, S, 3), RGB, a face cut out and stretched to a square",
+    "box": f"around the 68 iBUG landmarks, {MARGIN:g} of its width and height added on each side",
+    "output": "va: float32 (1, 2), first valence (unpleasant to pleasant), then arousal (calm to "
+    "excited), each clipped to [-1, 1]",
+    "scaling": "inside the network: crop / 127.5 - 1",
+}
+
+
+def export_run(run: Path, out: Path) -> list[str]:
+    """Write the network of a run to a file, and check the file against PyTorch.
+
+    The file is read and run by OpenVINO in float32, on random crops and on crops of drawn faces.
+
+    Args:
+        run: a run folder with a model.
+        out: `NAME.onnx`, or `NAME.xml` for OpenVINO IR, which writes `NAME.bin` beside it.
+
+    Returns:
+        Lines to print.
+
+    Raises:
+        UserError: an unknown ending, no model, a package is missing; or the answers differ by more
+            than TOLERANCE, and then the file is removed.
+    """
+    kind = out.suffix.lower()
+    if kind not in (".onnx", ".xml"):
+        raise UserError(f"{out}: end the name in .onnx, or in .xml for OpenVINO IR.")
+    config = read_config(run)
+    refuse_clips(run, config)
+    ov = openvino()
+    model = load_model(run)
+    size = config["image_size"]
+    about = {key: text.replace("S, S", f"{size}, {size}") for key, text in _DESCRIPTION.items()}
+    about |= {"run": run.name, "model": config["model"], "trained_on": config["data"]}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if kind == ".onnx":
+        _save_onnx(model, size, about, out)
+    else:
+        converted = openvino_model(model, size)
+        for key, text in about.items():
+            converted.set_rt_info(text, ["vaaffect", key])
+        ov.save_model(converted, out, compress_to_fp16=False)
+    try:
+        gaps = _gaps(model, ov.Core().read_model(out), size)
+        worst = max(gaps.values())
+        if not worst <= TOLERANCE:
+            raise UserError(f"{out}: answers differ from PyTorch's by {worst:.2g}; not exported.")
+    except BaseException:
+        for path in (out, out.with_suffix(".bin")):
+            path.unlink(missing_ok=True)
+        raise
+    megabytes = sum(p.stat().st_size for p in (out, out.with_suffix(".bin")) if p.exists()) / 2**20
+    return [
+        f"{out}: {config['model']} for crops of {size} x {size}, {megabytes:.1f} MiB.",
+        *(f"{key}: {text}" for key, text in about.items()),
+        *(
+            f"largest difference from PyTorch on {_FACES} {what}: {gap:.1e} (at most {TOLERANCE:g})"
+            for what, gap in gaps.items()
+        ),
+    ]
+
+
+def _save_onnx(model: torch.nn.Module, size: int, about: dict[str, str], out: Path) -> None:
+    missing = [n for n in ("onnx", "onnxscript") if importlib.util.find_spec(n) is None]
+    if missing:
+        raise UserError(f'{missing[0]} is not installed; pip install -e ".[live]".')
+    import onnx
+
+    crop = torch.zeros(1, size, size, 3, dtype=torch.uint8)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # it talks about its steps
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            FromBytes(model.eval()), (crop,), input_names=["crop"], output_names=["va"],
+            dynamo=True, optimize=True, verbose=False,
+        )  # fmt: skip
+    proto = program.model_proto
+    proto.doc_string = "Valence and arousal from a face crop."
+    onnx.helper.set_model_props(proto, about)
+    onnx.checker.check_model(proto)
+    onnx.save_model(proto, out)
+
+
+def _gaps(model: torch.nn.Module, exported, size: int) -> dict[str, float]:
+    """Largest difference between PyTorch and what was exported, by kind of crop."""
+    network = compile_openvino(exported, "f32")
+    whole = FromBytes(model.eval())
+    gaps = {}
+    for what, crops in {"random crops": _random(size), "drawn faces": _drawn(size)}.items():
+        with torch.inference_mode():
+            ours = whole(torch.from_numpy(crops)).numpy()
+        gaps[what] = float(np.abs(network(crops) - ours).max())
+    return gaps
+
+
+def _random(size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (_FACES, size, size, 3), np.uint8)
+
+
+def _drawn(size: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    places = list(EMOTIONS.values())
+    crops = []
+    for index in range(_FACES):
+        units = action_units(0.8 * np.array(places[index % len(places)]))
+        picture, points = render(sample_identity(rng), units, Scene())
+        crops.append(crop_face(picture, points, size)[0])
+    return np.stack(crops)

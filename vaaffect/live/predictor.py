@@ -1,0 +1,204 @@
+"""From a picture of a camera to valence and arousal, by exactly the steps of the training.
+
+Landmarks, box, crop, network: `Predictor` holds them together. `loop.py` feeds it with pictures.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..base.errors import UserError
+from ..base.paths import RUNS, runs_folder
+from ..corpora.crops import crop_face, face_box
+from ..corpora.pictures import as_rgb
+from ..corpora.tracking import Faces, FacesTracker, KnownFaces
+from ..training.networks import backbone_of
+from ..training.run_folder import is_finished, load_model, read_config, read_done, refuse_clips
+from .backends import Network, build_network
+
+Tracker = FacesTracker | KnownFaces
+STAGES = ("landmarks", "crop", "network")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from one face of one picture.
+
+    Attributes:
+        face: number of the face, from 0, the same through a clip.
+        box: (x0, y0, x1, y1) of the crop in pixels of the picture; may reach beyond it.
+        landmarks: (68, 2) float32, in pixels of the picture.
+        va: (2,) float32, (valence, arousal) in [-1, 1].
+        milliseconds: per stage of STAGES, for all faces of the picture together.
+    """
+
+    face: int
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    va: np.ndarray
+    milliseconds: dict[str, float]
+
+
+class Predictor:
+    """Reads the faces of consecutive pictures.
+
+    Args:
+        network: maps crops (B, S, S, 3) uint8 to (B, 2); see `backends.build_network`.
+        size: S.
+        tracker: finds the faces and their landmarks; dlib by default, loaded when first needed.
+    """
+
+    def __init__(self, network: Network, size: int, tracker: Tracker | None = None) -> None:
+        self.network, self.size = network, size
+        self._tracker = tracker
+
+    @classmethod
+    def from_run(
+        cls,
+        run: Path,
+        backend: str = "torch",
+        device: torch.device | str | None = None,
+        tracker: Tracker | None = None,
+    ) -> "Predictor":
+        """The network of a finished training.
+
+        Args:
+            run: a run folder that kept its model.
+            backend: "torch", the study's own arithmetic, or "openvino", faster on a CPU.
+            device: of PyTorch; by default the GPU when there is one.
+            tracker: see the class.
+
+        Raises:
+            UserError: the run holds no model or is damaged; unknown backend or device.
+        """
+        config = read_config(run)
+        refuse_clips(run, config)
+        size = config["image_size"]
+        return cls(build_network(load_model(run), size, backend, device), size, tracker)
+
+    @property
+    def tracker(self) -> Tracker:
+        """What finds the faces."""
+        if self._tracker is None:
+            self._tracker = FacesTracker()
+        return self._tracker
+
+    def reset(self) -> None:
+        """Forget the faces of the last pictures: the next picture begins another clip."""
+        if self._tracker is not None:
+            self._tracker.reset()
+
+    def __call__(self, picture: np.ndarray) -> list[Reading]:
+        """The faces of the next picture, largest first; empty where there is none.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB; also grey (H, W), RGBA (the alpha is left out) or 16 bit.
+
+        Raises:
+            ValueError: something else.
+            UserError: dlib or its model is not installed.
+        """
+        picture = as_rgb(picture)
+        started = time.perf_counter()
+        faces = self.tracker(picture)
+        return self.read(picture, faces, 1000 * (time.perf_counter() - started))
+
+    def read(self, picture: np.ndarray, faces: Faces, landmarks_ms: float = 0.0) -> list[Reading]:
+        """Read faces whose landmarks are known.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            faces: (number, landmarks (68, 2) in pixels) of each; one that lies outside the picture
+                is left out.
+            landmarks_ms: how long it took to find them.
+        """
+        started = time.perf_counter()
+        crops, kept = [], []
+        for number, points in faces:
+            try:
+                crops.append(crop_face(picture, points, self.size)[0])
+            except ValueError:  # outside the picture: there is nothing to see
+                continue
+            kept.append((number, points))
+        cropped = time.perf_counter()
+        if not kept:
+            return []
+        va = self.network(np.stack(crops))
+        spent = {
+            "landmarks": landmarks_ms,
+            "crop": 1000 * (cropped - started),
+            "network": 1000 * (time.perf_counter() - cropped),
+        }
+        return [
+            Reading(number, tuple(map(float, face_box(points))), points, answer, spent)
+            for (number, points), answer in zip(kept, va, strict=True)
+        ]
+
+
+class Smoother:
+    """Takes the flicker out of readings: an exponential mean over time, for each face its own.
+
+    A reading that is `seconds` old weighs 1/e of the newest. Smoothed values lag behind.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds > 0 or not math.isfinite(seconds):
+            raise UserError(f"smoothing takes a number of seconds above 0, not {seconds}.")
+        self.seconds = seconds
+        self._last: dict[int, tuple[float, np.ndarray]] = {}
+
+    def __call__(self, face: int, time_s: float, va: np.ndarray) -> np.ndarray:
+        """The smoothed (valence, arousal) of a face at a time in seconds."""
+        if face in self._last:
+            before, mean = self._last[face]
+            weight = 1 - math.exp(-max(time_s - before, 0) / self.seconds)
+            va = mean + weight * (va - mean)
+        self._last[face] = time_s, va
+        return va
+
+
+def find_run(name: str) -> Path:
+    """The run folder that a user means.
+
+    Args:
+        name: a run folder, a folder of runs, or the name of a report profile. Of several runs that
+            kept their model, the one with the least error on its inner validation part is taken.
+
+    Raises:
+        UserError: there is none; the message says which there are.
+    """
+    given = Path(name).expanduser()
+    if (given / "config.json").is_file():
+        if not is_finished(given, with_model=True):
+            raise UserError(f"{given}: holds no trained model; {_known(given.parent)}.")
+        return given
+    kept = _with_model(given) or _with_model(runs_folder(name))
+    if not kept:
+        raise UserError(f"{name}: is no run folder and no profile with a kept model; {_known()}.")
+    return min(kept, key=lambda run: read_done(run)["best_val_mse"])
+
+
+def _with_model(folder: Path) -> list[Path]:
+    """The runs in a folder whose model was kept and reads pictures."""
+    kept = sorted(path.parent for path in folder.glob("*/model.pt"))
+    return [run for run in kept if backbone_of(read_config(run)["model"]) is None]
+
+
+def _known(*folders: Path) -> str:
+    """Which runs with a model there are, in words."""
+    profiles = sorted(path for path in RUNS.glob("*") if path.is_dir())
+    runs = [run for folder in dict.fromkeys([*folders, *profiles]) for run in _with_model(folder)]
+    if not runs:
+        return "there are no runs with a model yet: run the study first (make study)"
+    some = _listed([f"{run.parent.name}: {run.name}" for run in runs])
+    return f"runs with a model are {some}"
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,254 @@
+"""Where the pictures of `predict` come from: image files, a video file, a camera.
+
+Files are read one after the other and nothing is left out. A camera does not wait: its newest
+picture is kept and older ones that nobody came for are dropped, and counted. A video file can be
+played as if it were a camera, at its own speed.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..base.errors import UserError
+from ..corpora.pictures import VIDEO_ENDINGS, is_video, probe_video, read, read_image
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+PATIENCE = 5.0  # seconds without a picture after which a camera counts as lost
+USUAL_FPS = 25.0  # where a camera does not say
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        source: the file or camera.
+        index: number of the picture, from 0; dropped ones count too.
+        time_s: seconds since the first picture; nan for files that are no clip.
+        picture: (H, W, 3) uint8 RGB, or None.
+        problem: why there is no picture.
+    """
+
+    source: str
+    index: int
+    time_s: float
+    picture: np.ndarray | None
+    problem: str | None = None
+
+
+class CameraLostError(UserError):
+    """A camera that has stopped to deliver pictures."""
+
+
+class Stills:
+    """Image files, each on its own.
+
+    Args:
+        path: an image file, or a folder of which every image is taken, in the order of the names.
+
+    Raises:
+        UserError: there is no such file, or no image in the folder.
+    """
+
+    is_clip = False
+    fps = 0.0
+    dropped = 0
+
+    def __init__(self, path: Path) -> None:
+        self.root, self.paths = path.parent, [path]
+        if path.is_dir():
+            found = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS]
+            self.root, self.paths = path, sorted(found)
+            if not found:
+                raise UserError(f"{path}: holds no image ({', '.join(IMAGE_ENDINGS)}).")
+        elif not path.is_file():
+            raise UserError(f"{path}: there is no such file or folder.")
+
+    @property
+    def total(self) -> int | None:
+        """How many pictures there are, where that is known."""
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, path in enumerate(self.paths):
+            yield Frame(path.name, index, float("nan"), *read_image(path))
+
+    def close(self) -> None:
+        """End the source."""
+
+
+class Clip:
+    """A video file, every picture of it.
+
+    Raises:
+        UserError: there is no such file, or it is no video.
+    """
+
+    is_clip = True
+    dropped = 0
+
+    def __init__(self, path: Path) -> None:
+        video = _probe(path)
+        self.path, self.fps, self.total = path, video.fps, video.frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        name = self.path.name
+        every = range(self.total)
+        for index, picture, why in read(self.path.parent, [name] * self.total, every):
+            yield Frame(name, index, index / self.fps, picture, why)
+            if picture is None and "ends" in why:
+                return  # a truncated video says the same of each frame that is missing
+
+    def close(self) -> None:
+        """End the source."""
+
+
+class Camera:
+    """A camera, or a video that plays as one: a thread reads it, whoever iterates gets the newest.
+
+    Args:
+        capture: an open capture; it is released in the end.
+        name: how rows and messages call it.
+        fps: at which speed a file is played; None takes pictures as they come, and then the end of
+            pictures means that the camera was lost.
+        patience: seconds without a picture after which it counts as lost.
+    """
+
+    is_clip = True
+    total = None
+
+    def __init__(
+        self,
+        capture: cv2.VideoCapture,
+        name: str,
+        fps: float | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        said = capture.get(cv2.CAP_PROP_FPS)
+        self.name, self.patience, self._pace = name, patience, fps
+        self.fps = fps or (said if 1 <= said <= 1000 else USUAL_FPS)
+        self.dropped = 0
+        self._capture = capture
+        self._newest: Frame | None = None
+        self._ended = False
+        self._stop = False
+        self._changed = threading.Condition()
+        # A daemon: a driver that hangs must not keep the program from ending.
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields the newest picture, whenever the caller is ready for one.
+
+        Raises:
+            CameraLostError: no more pictures come.
+        """
+        self._thread.start()
+        count = 0
+        while True:
+            with self._changed:
+                there = lambda: self._newest is not None or self._ended  # noqa: E731
+                came = self._changed.wait_for(there, self.patience)
+                frame, self._newest = self._newest, None
+            if frame is not None:
+                count += 1
+                yield frame
+            elif came and self._pace is not None:
+                return
+            else:
+                what = "delivers no more pictures" if came else "has not delivered a picture for"
+                wait = "" if came else f" {self.patience:g} seconds"
+                raise CameraLostError(
+                    f"{self.name}: {what}{wait}, after {count}; see whether it is still plugged in."
+                )
+
+    def close(self) -> None:
+        """Stop reading, and let go of the camera."""
+        self._stop = True
+        if self._thread.is_alive():
+            self._thread.join(self.patience)
+        if not self._thread.is_alive():
+            self._capture.release()
+
+    def _read(self) -> None:
+        index = 0
+        started = time.perf_counter()
+        while not self._stop:
+            good, picture = self._capture.read()
+            if not good:
+                break
+            if self._pace is None:
+                time_s = time.perf_counter() - started
+                if index == 0:  # the clock starts with the first picture
+                    started, time_s = time.perf_counter(), 0.0
+            else:
+                time_s = index / self._pace
+                time.sleep(max(0.0, started + time_s - time.perf_counter()))
+            frame = Frame(self.name, index, time_s, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+            with self._changed:
+                self.dropped += self._newest is not None
+                self._newest = frame
+                self._changed.notify()
+            index += 1
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+
+Source = Stills | Clip | Camera
+
+
+def open_source(source: str, real_time: bool = False) -> Source:
+    """What a user means by a source.
+
+    Args:
+        source: an image, a folder of images, a video file, or the number of a camera.
+        real_time: play a video at its own speed, as if it were a camera.
+
+    Raises:
+        UserError: there is no such thing, or it cannot be read.
+    """
+    path = Path(source).expanduser()
+    if source.isdigit() and not path.exists():
+        return open_camera(int(source))
+    if real_time:
+        if not is_video(path):
+            raise UserError(f"{source}: is no video file; only a video plays in real time.")
+        return Camera(cv2.VideoCapture(str(path)), path.name, _probe(path).fps)
+    return Clip(path) if is_video(path) else Stills(path)
+
+
+def open_camera(number: int) -> Camera:
+    """A camera by its number, 0 for the first.
+
+    Raises:
+        UserError: it is not there, or another program uses it.
+    """
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+    if not capture.isOpened():
+        there = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
+        seen = f"this machine has {', '.join(there)}" if there else "this machine shows no camera"
+        raise UserError(
+            f"camera {number}: cannot be opened ({seen}); plug it in, end other programs that use "
+            "it, or give the name of a file."
+        )
+    return Camera(capture, f"camera {number}")
+
+
+def _probe(path: Path):
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    try:
+        return probe_video(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        endings = ", ".join(VIDEO_ENDINGS)
+        raise UserError(f"{path}: {why}; give a whole video file ({endings}).") from error

@@ -1,0 +1,131 @@
+"""Figures of where the error is: over the plane, by label, person and group; style of `plots`."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+
+from ..corpora.corpus import DIMENSIONS
+from .plots import GREY, model_colour, plane
+from .tables import model_name
+
+
+def error_over_plane(errors: pd.DataFrame, ax: Axes | None = None, least: int = 10) -> Axes:
+    """How large the error is in each cell of the plane, and where answers are pulled to.
+
+    A cell's colour is its RMSE over both dimensions, from 0 to 0.6; an arrow leads from its centre
+    by its mean error.
+
+    Args:
+        errors: of one model, as of `error_analysis.over_plane`.
+        ax: where to draw.
+        least: cells with fewer frames have no arrow.
+    """
+    ax = plane(ax, emotions=False)
+    centres = np.unique(errors[["valence", "arousal"]].round(6))
+    width = np.diff(centres).min() if len(centres) > 1 else 2.0
+    side = 0.94 * width
+    cells = [plt.Rectangle((v - side / 2, a - side / 2), side, side)
+             for v, a in zip(errors["valence"], errors["arousal"], strict=True)]  # fmt: skip
+    drawn = PatchCollection(cells, cmap="cividis", zorder=1, linewidths=0)
+    drawn.set(array=errors["RMSE"].to_numpy(), clim=(0, 0.6))
+    ax.add_collection(drawn)
+    ax.figure.colorbar(drawn, ax=ax, label="RMSE (labels in [−1, 1])", shrink=0.75, extend="max")
+    for row in errors[errors["frames"] >= least].itertuples():
+        end = row.valence + row.error_valence, row.arousal + row.error_arousal
+        # White under black: an arrow is legible on every colour.
+        for lw, colour in ((3, "white"), (1.3, "black")):
+            style = {"arrowstyle": "->", "color": colour, "lw": lw, "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", end, (row.valence, row.arousal), arrowprops=style, zorder=5)
+    return ax
+
+
+def error_by_density(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """RMSE where labels are common, less common and rare: a line per model.
+
+    Args:
+        errors: of one dimension, as of `error_analysis.by_density`.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    parts = list(errors["density"].unique())
+    for model, of in errors.groupby("model", sort=False):
+        dashed = "--" if model_colour(model) == GREY else "-"
+        ax.plot(parts, of["RMSE"], "o", ls=dashed, color=model_colour(model),
+                label=model_name(model))  # fmt: skip
+    ax.set_xlabel("thirds of the frames, by how common their label is")
+    _from_zero(ax)
+    ax.grid(False, axis="x")
+    ax.legend(fontsize="x-small")
+    return ax
+
+
+def error_by_person(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """RMSE of every person, from the best read to the worst: a line per model.
+
+    Args:
+        errors: of one dimension, as of `error_analysis.by_subject`.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    for model, of in errors.groupby("model", sort=False):
+        dashed = "--" if model_colour(model) == GREY else "-"
+        share = (np.arange(len(of)) + 0.5) / len(of) * 100
+        ax.plot(share, np.sort(of["RMSE"]), ls=dashed, color=model_colour(model),
+                label=model_name(model))  # fmt: skip
+    ax.set(xlabel="people, best to worst read (%)", xlim=(0, 100))
+    _from_zero(ax)
+    ax.legend(fontsize="x-small")
+    return ax
+
+
+def _from_zero(ax: Axes) -> None:
+    """An axis of RMSE from 0 to whatever is highest on it and on those that share it."""
+    ax.set_ylabel("RMSE (labels in [−1, 1])")
+    ax.autoscale(axis="y")
+    ax.set_ylim(bottom=0)
+
+
+def error_by_group(estimates: pd.DataFrame, metric: str = "RMSE", ax: Axes | None = None) -> Axes:
+    """One metric of every model in each group of one trait, with its interval.
+
+    Args:
+        estimates: of one dimension and trait, as of `subgroups.by_group`.
+        metric: "RMSE", "CCC" or "bias".
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    here = estimates[estimates["metric"] == metric]
+    people = here.drop_duplicates("group").set_index("group")["subjects"]
+    models = list(here["model"].unique())
+    for model, shift in zip(models, np.linspace(-0.18, 0.18, len(models)), strict=True):
+        of = here[here["model"] == model]
+        at = [people.index.get_loc(group) for group in of["group"]]
+        bars = np.abs(of[["low", "high"]].to_numpy().T - of["value"].to_numpy())
+        known = "none" if model_colour(model) == GREY else model_colour(model)
+        ax.errorbar(np.array(at) + shift, of["value"], np.nan_to_num(bars), fmt="o", capsize=3,
+                    color=model_colour(model), mfc=known, label=model_name(model))  # fmt: skip
+    names = [f"{group}\n{count} people" for group, count in people.items()]
+    ax.set_xticks(range(len(names)), names)
+    ax.set(xlabel=here["trait"].iloc[0], xlim=(-0.5, len(names) - 0.5))
+    ax.grid(False, axis="x")
+    return ax
+
+
+def error_in_all_groups(estimates: pd.DataFrame, metric: str = "RMSE") -> Figure:
+    """A figure with a line of axes per dimension and a column per trait, see `error_by_group`."""
+    traits = list(estimates["trait"].unique())
+    size = (3.6 * len(traits), 6.4)
+    fig, axs = plt.subplots(2, len(traits), figsize=size, squeeze=False, sharey="row")
+    for line, dimension in zip(axs, DIMENSIONS, strict=True):
+        for ax, trait in zip(line, traits, strict=True):
+            of = (estimates["trait"] == trait) & (estimates["dimension"] == dimension)
+            error_by_group(estimates[of], metric, ax)
+        line[0].set_ylabel(f"{metric} of {dimension}")
+        line[0].set_ylim(bottom=min(0, line[0].get_ylim()[0]))
+    fig.legend(*axs[0, 0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
+    label = estimates["test_corpus"].iloc[0]
+    fig.suptitle(f"Labels in [−1, 1]; bars: 95 % intervals over people. {label}", fontsize="medium")
+    return fig

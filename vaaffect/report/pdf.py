@@ -1,0 +1,58 @@
+"""The report as a PDF, printed by Chromium from the same page."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ..base.errors import UserError
+from ..base.paths import shown
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PATIENCE = 120  # seconds; a page takes two or three
+_QUIET = (
+    "--headless", "--disable-gpu", "--no-first-run", "--disable-extensions", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer",
+)  # fmt: skip
+
+
+def find_browser() -> str | None:
+    """The first of BROWSERS that is on the PATH."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def print_report(folder: Path) -> Path:
+    """Print `report.html` of a report folder as `report.pdf` beside it.
+
+    Raises:
+        UserError: there is no such page or no browser, or the browser fails; an older PDF, which
+            would be of another page, is then gone.
+    """
+    page, pdf = folder / "report.html", folder / "report.pdf"
+    pdf.unlink(missing_ok=True)
+    if not page.is_file():
+        raise UserError(f"{shown(page)} is not there; run the study first.")
+    browser = find_browser()
+    if browser is None:
+        raise UserError(
+            f"{shown(pdf)} was not made, because Chromium is not installed (on Debian: apt install "
+            f"chromium). Then: python -m vaaffect pdf {shown(folder)}"
+        )
+    with tempfile.TemporaryDirectory(prefix="vaaffect-") as profile:
+        made = Path(profile) / "report.pdf"
+        command = [browser, *_QUIET, f"--user-data-dir={profile}/user", f"--print-to-pdf={made}"]
+        if os.geteuid() == 0:
+            command.append("--no-sandbox")  # Chromium refuses to run for root with it
+        try:
+            done = subprocess.run([*command, page.resolve().as_uri()], capture_output=True,
+                                  text=True, timeout=PATIENCE)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"{shown(pdf)} was not made: {browser} did not answer in {PATIENCE} s."
+            ) from None
+        if not made.is_file():
+            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise UserError(f"{shown(pdf)} was not made: {browser} says: {last}")
+        shutil.copyfile(made, pdf)
+    return pdf

@@ -1,0 +1,349 @@
+"""Every figure's look: one style, one colour per thing, axes with units.
+
+Functions draw on the axes they are given (or on the current ones) and return them; they never show
+or save. Colours are from Okabe & Ito (2008), which people with colour-blindness can tell apart.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..base.paths import report_folder
+from ..corpora.corpus import DIMENSIONS, NAMES
+from ..simulator.circumplex import EMOTIONS
+from .tables import model_name, number, row_name
+
+COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
+READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
+GREY = "#7f7f7f"
+_FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
+_CORPORA = {NAMES["afew-va"]: "#E69F00", NAMES["semaine"]: "#56B4E9"}
+MAX_POINTS = 2000  # more would only be ink
+
+
+def use_style() -> None:
+    """Set the look of all figures of a notebook; call it once, at its beginning."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.5, 4.5),
+            "figure.dpi": 100,
+            "savefig.dpi": 150,
+            "figure.constrained_layout.use": True,
+            "axes.titlesize": "medium",
+            "figure.titlesize": "medium",
+            "figure.labelsize": "medium",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.alpha": 0.5,
+            "legend.frameon": False,
+        }
+    )
+
+
+def save_figure(figure: Figure, out: str, name: str) -> Path:
+    """Write OUT/figures/NAME.png, its words (`in_words`) in the file's description; the name begins
+    with the notebook's number."""
+    path = report_folder(out) / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(
+        path, bbox_inches="tight", metadata={"Software": None, "Description": in_words(figure)}
+    )
+    return path
+
+
+def in_words(figure: Figure) -> str:
+    """What stands on a figure: its title, then of each panel the title and what the axes are."""
+    title = figure.get_suptitle().replace("\n", " ")
+    panels = []
+    for ax in figure.axes:
+        axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+        panels.append(": ".join(filter(None, (ax.get_title(), axes))).replace("\n", " "))
+    shared = " against ".join(filter(None, (figure.get_supylabel(), figure.get_supxlabel())))
+    return ". ".join(dict.fromkeys(filter(None, (title, shared, *panels))))
+
+
+def model_colour(model: str, other: str = GREY) -> str:
+    """The colour of a model's family; `other`, grey, for the constant predictor and the like."""
+    return next((c for family, c in _FAMILIES.items() if model.startswith(family)), other)
+
+
+def data_colour(label: str) -> str:
+    """The colour of a corpus, from the label that tables name it by."""
+    return next((c for name, c in _CORPORA.items() if label.startswith(name)), GREY)
+
+
+def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
+    """An empty valence-arousal plane: equal axes in [-1, 1], the unit circle, quadrant words.
+
+    Args:
+        ax: where to draw; the current axes by default.
+        emotions: whether to mark the places of named emotions (figure 1.3 of the thesis).
+    """
+    ax = ax or plt.gca()
+    ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+    ax.set(xlabel="valence (unpleasant to pleasant)", ylabel="arousal (calm to excited)")
+    ax.grid(False)
+    ax.axhline(0, color="0.8", lw=1, zorder=0)
+    ax.axvline(0, color="0.8", lw=1, zorder=0)
+    ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="0.8", lw=1, zorder=0))
+    if emotions:
+        for name, (valence, arousal) in EMOTIONS.items():
+            ax.plot(valence, arousal, "o", ms=4, color="0.3", zorder=3)
+            ax.annotate(
+                name, (valence, arousal), (0, 5), textcoords="offset points",
+                ha="center", fontsize="small", color="0.2", zorder=4,
+            )  # fmt: skip
+    return ax
+
+
+def faces_on_plane(
+    images: np.ndarray, va: np.ndarray, ax: Axes | None = None, cells: int = 7, seed: int = 0
+) -> Axes:
+    """A contact sheet: one face per cell of the plane, drawn where its label is.
+
+    Args:
+        images: (N, S, S, 3) uint8 crops.
+        va: (N, 2) labels in [-1, 1].
+        ax: where to draw.
+        cells: cells along each axis; empty ones stay empty.
+        seed: chooses among the faces of a cell.
+    """
+    ax = plane(ax, emotions=False)
+    rng = np.random.default_rng(seed)
+    cell = np.clip(np.floor((va + 1) / 2 * cells), 0, cells - 1).astype(int)
+    width = 2 / cells
+    for i in range(cells):
+        for j in range(cells):
+            inside = np.flatnonzero((cell == (i, j)).all(axis=1))
+            if len(inside) == 0:
+                continue
+            left, bottom = -1 + i * width, -1 + j * width
+            pad = 0.03 * width
+            extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
+            ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
+    ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+    return ax
+
+
+def label_density(va: np.ndarray, ax: Axes | None = None, bins: int = 21) -> Axes:
+    """How many frames each cell of the plane holds, on a logarithmic colour scale.
+
+    Args:
+        va: (N, 2) labels in [-1, 1].
+        ax: where to draw.
+        bins: cells along each axis; 21 gives AFEW-VA's integers a cell each.
+    """
+    ax = plane(ax, emotions=False)
+    edges = np.linspace(-1.05, 1.05, bins + 1)
+    *_, mesh = ax.hist2d(*va.T, bins=(edges, edges), norm="log", cmap="cividis", zorder=1)
+    ax.figure.colorbar(mesh, ax=ax, label="frames", shrink=0.85)
+    return ax
+
+
+def label_histogram(values: np.ndarray, dimension: str, ax: Axes | None = None) -> Axes:
+    """Histogram of one dimension's labels, in percent of all frames. values: (N,) in [-1, 1]."""
+    ax = ax or plt.gca()
+    edges = np.linspace(-1.05, 1.05, 22)
+    weights = np.full(len(values), 100 / len(values))
+    ax.hist(values, bins=edges, weights=weights, color=COLOURS[dimension], edgecolor="white")
+    ax.axvline(values.mean(), color="black", ls="--", lw=1, label=f"mean {number(values.mean())}")
+    ax.set(xlabel=f"{dimension} label", ylabel="share of frames (%)", xlim=(-1.05, 1.05))
+    ax.set_xticks(np.linspace(-1, 1, 5))
+    ax.grid(False, axis="x")
+    ax.legend()
+    return ax
+
+
+def learning_curves(
+    histories: dict[str, pd.DataFrame], ax: Axes | None = None, constant: float | None = None
+) -> Axes:
+    """Training and inner-validation error by epoch.
+
+    Args:
+        histories: model name -> its history (epoch, train_mse, val_mse).
+        ax: where to draw.
+        constant: mean squared error of the constant predictor, drawn as a reference line.
+    """
+    ax = ax or plt.gca()
+    for model, history in histories.items():
+        line = {"color": model_colour(model), "marker": "o", "ms": 4}
+        name = model_name(model)
+        ax.plot(history["epoch"], history["train_mse"], ls=":", label=f"{name}, training", **line)
+        ax.plot(history["epoch"], history["val_mse"], label=f"{name}, validation", **line)
+    if constant is not None:
+        ax.axhline(constant, color=GREY, ls="--", lw=1, label="constant predictor, validation")
+    ax.set(xlabel="epoch", ylabel="mean squared error (labels in [−1, 1])", ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(fontsize="small")
+    return ax
+
+
+def predicted_against_true(
+    predictions: pd.DataFrame, dimension: str, ax: Axes | None = None, seed: int = 0
+) -> Axes:
+    """A point per test frame, the line of perfect agreement, and the mean prediction per label.
+
+    Args:
+        predictions: of one model, any number of folds.
+        dimension: "valence" or "arousal".
+        ax: where to draw.
+        seed: chooses MAX_POINTS of more points, and their sideways jitter.
+    """
+    ax = ax or plt.gca()
+    rng = np.random.default_rng(seed)
+    shown = predictions.sample(min(len(predictions), MAX_POINTS), random_state=seed)
+    true, pred = shown[f"{dimension}_true"], shown[f"{dimension}_pred"]
+    jitter = rng.uniform(-0.02, 0.02, len(shown))
+    colour = COLOURS[dimension]
+    ax.plot([-1, 1], [-1, 1], color="0.6", lw=1, label="perfect")
+    ax.scatter(true + jitter, pred, s=5, alpha=0.25, color=colour, linewidths=0, rasterized=True)
+    every = predictions.groupby(predictions[f"{dimension}_true"].round(1))[f"{dimension}_pred"]
+    means = every.mean()[every.size() >= 5]
+    ax.plot(means.index, means, color="black", lw=1.5, label="mean prediction")
+    ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
+    ax.set(xlabel=f"{dimension}, true", ylabel=f"{dimension}, predicted")
+    ax.legend(loc="upper left", fontsize="small")
+    return ax
+
+
+def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarray:
+    """One metric of every model: a dot per fold and seed, the mean with its interval beside them.
+
+    Args:
+        results: as of `evaluation.evaluate`; RMSE is taken on the [-1, 1] scale.
+        metric: "RMSE", "PCC", "ICC", "CCC" or "SAGR".
+        axs: two axes, for valence and arousal.
+    """
+    here = results[(results["metric"] == metric) & (results["scale"] == "[-1, 1]")]
+    models = list(here[["model", "recipe"]].drop_duplicates().itertuples(index=False))
+    for ax, dimension in zip(axs, DIMENSIONS, strict=True):
+        for y, (model, recipe) in enumerate(models):
+            rows = here[(here["model"] == model) & (here["recipe"] == recipe)]
+            rows = rows[rows["dimension"] == dimension]
+            # Of several seeds the mean, as in `evaluation.fold_summary`.
+            mean = rows.loc[rows["fold"] == "mean", ["value", "low", "high"]].mean()
+            folds = rows[rows["fold"] != "mean"]["value"]
+            if not np.isfinite(mean["value"]):
+                beside = ax.get_yaxis_transform()  # x in shares of the axis, y in data
+                ax.text(0.02, y, "undefined", color=GREY, va="center", transform=beside)
+                continue
+            colour = model_colour(model)
+            offsets = np.linspace(-0.12, 0.12, len(folds))
+            ax.scatter(folds, y + offsets, s=18, color=colour, alpha=0.5, linewidths=0)
+            ax.plot([mean["low"], mean["high"]], [y, y], color=colour, lw=2.5, zorder=3)
+            ax.plot(mean["value"], y, "D", ms=8, color=colour, mec="white", zorder=4)
+        names = [row_name(*of) for of in models]
+        ax.set(yticks=range(len(models)), yticklabels=names, ylim=(len(models) - 0.5, -0.5))
+        unit = " (labels in [−1, 1])" if metric == "RMSE" else ""
+        ax.set(xlabel=f"{metric} of {dimension}{unit}", title=dimension)
+        ax.xaxis.set_major_locator(plt.MaxNLocator(5))
+        ax.grid(False, axis="y")
+    return axs
+
+
+def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) -> Axes:
+    """A row per recipe: what it adds to the one it is compared with, and how sure that is.
+
+    Args:
+        differences: of one metric and dimension, as of `evaluation.differences`, with the wider
+            bounds low_all and high_all, which hold for all comparisons at once.
+        dimension: "valence" or "arousal".
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    rows, colour = np.arange(len(differences)), COLOURS[dimension]
+    ax.axvline(0, color="black", lw=1, zorder=1)
+    ax.hlines(rows, differences["low_all"], differences["high_all"], color=colour, lw=1)
+    ax.hlines(rows, differences["low"], differences["high"], color=colour, lw=3.5)
+    ax.plot(differences["difference"], rows, "|", ms=9, mew=2, color="black", zorder=4)
+    ax.set_yticks(rows, differences["recipe"])
+    ax.set(ylim=(len(rows) - 0.5, -0.5), title=dimension)
+    ax.grid(False, axis="y")
+    return ax
+
+
+def reading_lines(
+    va: np.ndarray, readings: np.ndarray, ax: Axes | None = None, colour: str = READING
+) -> Axes:
+    """A line for each single face, from where it was drawn to where a model reads it.
+
+    Args:
+        va: (N, 2) true points in [-1, 1].
+        readings: (N, 2) the model's.
+        ax: where to draw.
+        colour: of the readings.
+    """
+    ax = plane(ax, emotions=False)
+    ax.plot(*va.T, "o", ms=4, color="0.2", ls="none", label="drawn")
+    ax.plot(*readings.T, "D", ms=5, color=colour, mec="white", ls="none", label="read", zorder=4)
+    for start, end in zip(va, readings, strict=True):
+        ax.plot(*np.stack([start, end]).T, color=colour, lw=1, alpha=0.7, zorder=3)
+    ax.legend(loc="lower right", fontsize="small")
+    return ax
+
+
+def transfer_matrix(
+    summary: pd.DataFrame, model: str, dimension: str, metric: str = "CCC", ax: Axes | None = None
+) -> Axes:
+    """A cell per pair of corpora, trained on (row) and tested on (column), with its interval.
+
+    Args:
+        summary: as of `evaluation.fold_summary`, several training and test corpora.
+        model: name of the model.
+        dimension: "valence" or "arousal".
+        metric: one that lies in [-1, 1], on the [-1, 1] scale.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    chosen = summary[
+        (summary["model"] == model)
+        & (summary["dimension"] == dimension)
+        & (summary["metric"] == metric)
+        & (summary["scale"] == "[-1, 1]")
+    ].set_index(["train_corpus", "test_corpus"])
+    corpora = list(dict.fromkeys(chosen.index.get_level_values(0)))
+    values = chosen["mean"].unstack().reindex(index=corpora, columns=corpora)
+    ax.imshow(values.clip(0, 1), cmap="cividis", vmin=0, vmax=1)
+    for i, train in enumerate(corpora):
+        for j, test in enumerate(corpora):
+            cell = chosen.loc[(train, test)]
+            text = f"{number(cell['mean'])}\n[{number(cell['low'])}, {number(cell['high'])}]"
+            ax.text(j, i, text, ha="center", va="center",
+                    color="white" if cell["mean"] < 0.5 else "black")  # fmt: skip
+    lines = [name.replace(" (", "\n(") for name in corpora]
+    ax.set_xticks(range(len(corpora)), lines, fontsize="small")
+    ax.set_yticks(range(len(corpora)), lines, fontsize="small")
+    ax.set(xlabel="tested on", ylabel="trained on")
+    ax.set_title(f"{model_name(model)}, {dimension} {metric}", fontsize="small")
+    ax.grid(False)
+    return ax
+
+
+def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """CCC of each model by what its folds keep apart: a row per model, a mark per kind of fold.
+
+    Args:
+        price: a row per model of one dimension; columns model, subject, clip, frame.
+        ax: where to draw.
+    """
+    ax = ax or plt.gca()
+    rows = np.arange(len(price))
+    kinds = (("subject", "o", "black"), ("clip", "D", "#E69F00"), ("frame", "X", "#D55E00"))
+    ax.hlines(rows, price[["subject", "clip", "frame"]].min(axis=1),
+              price[["subject", "clip", "frame"]].max(axis=1), color="0.8", zorder=1)  # fmt: skip
+    for kind, marker, colour in kinds:
+        ax.scatter(price[kind], rows, marker=marker, color=colour, s=45, zorder=2,
+                   label=f"by {kind}" + (" (honest)" if kind == "subject" else ""))  # fmt: skip
+    ax.set_yticks(rows, price["model"])
+    ax.set(xlabel="CCC", xlim=(min(0, ax.get_xlim()[0]), 1))
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    ax.legend(title="folds", fontsize="x-small", title_fontsize="x-small", ncols=3,
+              loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)  # fmt: skip
+    return ax

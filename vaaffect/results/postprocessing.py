@@ -1,0 +1,114 @@
+"""What can be done with predictions after a training: smoothing in time, and correcting a bias.
+
+Neither looks at a test label. Smoothing uses the neighbouring frames of a clip; a correction is
+fitted on the inner validation part of a fold and applied to the test part of the same fold.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import UserError
+from ..corpora.corpus import DIMENSIONS
+from .predictions import GROUP
+
+_CLIP = [*GROUP, "fold", "subject", "clip"]
+_FOLD = [*GROUP, "fold"]
+_SAID = [f"{dimension}_pred" for dimension in DIMENSIONS]
+
+
+def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
+    """Each prediction replaced by a mean over its clip, in which near frames count most.
+
+    A frame at a distance of d frames weighs exp(-d^2 / (2 frames^2)). The mean looks into the
+    future too, so it is for recordings, not for a camera (`predictor.Smoother` is).
+
+    Args:
+        predictions: a row per frame, columns predictions.COLUMNS; frame numbers count the film's
+            frames, so that a corpus that keeps one frame in ten has distances of ten.
+        frames: standard deviation of the weights, in frames; above 0.
+
+    Returns:
+        A table of the same rows in the same order.
+
+    Raises:
+        UserError: `frames` is not above 0, or every clip has a single frame.
+    """
+    if not frames > 0:
+        raise UserError(f"smoothing takes a number of frames above 0, not {frames}.")
+    predictions = predictions.reset_index(drop=True)
+    values = predictions[_SAID].to_numpy(np.float64)
+    at = predictions["frame"].to_numpy(np.float64)
+    clips = predictions.groupby(_CLIP, sort=False).indices.values()
+    if all(len(rows) == 1 for rows in clips):
+        raise UserError("smoothing needs clips of several frames; here each clip is one picture.")
+    mean = np.empty_like(values)
+    for rows in clips:
+        weights = np.exp(-((at[rows, None] - at[rows]) ** 2) / (2 * frames**2))
+        mean[rows] = weights @ values[rows] / weights.sum(axis=1, keepdims=True)
+    return predictions.assign(**dict(zip(_SAID, mean.T, strict=True)))
+
+
+def corrections(validation: pd.DataFrame) -> pd.DataFrame:
+    """The gain and the offset that give predictions the mean and the spread of their labels.
+
+    Of all straight lines that keep the order this one makes CCC largest on the rows it is fitted on
+    (there CCC becomes PCC); it makes the squared error larger where PCC is low. AVEC's entries
+    centre and scale like this (Trigeorgis et al. 2016). A constant prediction is only moved.
+
+    Args:
+        validation: predictions of the inner validation parts, see `predictions.read_predictions`.
+
+    Returns:
+        GROUP, fold, dimension, gain, offset: corrected = gain x predicted + offset.
+    """
+    rows = []
+    for key, of in validation.groupby(_FOLD, sort=False):
+        for dimension in DIMENSIONS:
+            true, pred = of[f"{dimension}_true"], of[f"{dimension}_pred"]
+            varies = pred.max() > pred.min()  # the spread of a constant is a rounding error
+            gain = true.std(ddof=0) / pred.std(ddof=0) if varies else 1.0
+            rows.append((*key, dimension, gain, true.mean() - gain * pred.mean()))
+    return pd.DataFrame(rows, columns=[*_FOLD, "dimension", "gain", "offset"])
+
+
+def corrected(predictions: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Predictions after the corrections of their folds, clipped to [-1, 1].
+
+    Args:
+        predictions: a row per frame.
+        found: as of `corrections`, of the same models and folds.
+
+    Raises:
+        UserError: a fold of `predictions` has no correction.
+    """
+    result = predictions.copy()
+    for dimension in DIMENSIONS:
+        line = predictions[_FOLD].merge(
+            found[found["dimension"] == dimension], "left", _FOLD, validate="many_to_one"
+        )
+        if line["gain"].isna().any():
+            raise UserError(
+                "these predictions have a fold without a correction; fit corrections on the inner "
+                "validation parts of the same runs."
+            )
+        said = f"{dimension}_pred"
+        result[said] = line["gain"].to_numpy() * predictions[said].to_numpy()
+        result[said] = (result[said] + line["offset"].to_numpy()).clip(-1, 1)
+    return result
+
+
+def corrected_across_people(validation: pd.DataFrame) -> pd.DataFrame:
+    """Validation predictions, each person's corrected by what the other people of the fold say.
+
+    To ask on the validation part whether a correction is worth it: fitted on the very rows, it
+    always seems to be. Where a part has a single person this cannot be asked: answers are nan.
+    """
+    parts = []
+    for _, of in validation.groupby(_FOLD, sort=False):
+        for subject, rows in of.groupby("subject", sort=False):
+            others = of[of["subject"] != subject]
+            if len(others):
+                parts.append(corrected(rows, corrections(others)))
+            else:
+                parts.append(rows.assign(**dict.fromkeys(_SAID, np.nan)))
+    return pd.concat(parts, ignore_index=True)

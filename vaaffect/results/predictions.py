@@ -1,0 +1,225 @@
+"""The table of predictions: a row per test frame, the same columns whoever predicts."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import UserError
+from ..corpora.crops import Crops
+
+FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
+# What identifies a model whose folds belong together.
+GROUP = ["model", "recipe", "train_corpus", "test_corpus", "split", "seed"]
+VALUES = ["valence_true", "arousal_true", "valence_pred", "arousal_pred"]
+COLUMNS = [*GROUP, "fold", "subject", "clip", "frame", *VALUES]
+
+
+def prediction_table(
+    pred: np.ndarray,
+    crops: Crops,
+    rows: np.ndarray,
+    *,
+    model: str,
+    recipe: str,
+    train_corpus: str,
+    fold: int,
+    seed: int,
+    split: str = "subject",
+) -> pd.DataFrame:
+    """Predictions in the study's form, columns COLUMNS.
+
+    Args:
+        pred: (n, 2) predictions, columns (valence, arousal), in [-1, 1].
+        crops: what was tested on.
+        rows: (n,) rows of `crops` that were predicted.
+        model: name of the model, as of models.NAMES or baselines.
+        recipe: name of the way it was trained.
+        train_corpus: label of the data it was trained on.
+        fold: number of the fold.
+        seed: of the training.
+        split: what the folds keep apart, as of splits.KINDS.
+    """
+    frames = crops.frames.iloc[rows].reset_index(drop=True)
+    table = frames[["subject", "clip", "frame"]].assign(
+        model=model,
+        recipe=recipe,
+        train_corpus=train_corpus,
+        test_corpus=crops.label,
+        split=split,
+        seed=seed,
+        fold=fold,
+        valence_true=frames["valence"],
+        arousal_true=frames["arousal"],
+        valence_pred=pred[:, 0].astype(np.float64),
+        arousal_pred=pred[:, 1].astype(np.float64),
+    )
+    return table[COLUMNS]
+
+
+def check_predictions(predictions: pd.DataFrame) -> None:
+    """Refuse predictions that cannot be evaluated honestly.
+
+    Raises:
+        UserError: a missing column, no rows, an empty cell, a value that is not a finite number;
+            the same frame predicted twice by one model (within one fold where it was trained on
+            another corpus: there, the network of every fold predicts every frame); a frame with
+            two labels or two subjects; folds that are not 0, 1, ..., or not the same for models
+            that stand side by side; fewer subjects than folds, a fold of one subject, or a subject
+            in two folds that claim to keep subjects apart.
+    """
+    _check_cells(predictions)
+    _check_frames(predictions)
+    _check_folds(predictions)
+
+
+def _check_cells(predictions: pd.DataFrame) -> None:
+    missing = [name for name in COLUMNS if name not in predictions]
+    if missing:
+        raise UserError(f"predictions have no column {missing[0]!r}; train again to renew them.")
+    if predictions.empty:
+        raise UserError("there are no predictions to evaluate; train at least one fold.")
+    for name in VALUES:
+        bad = ~np.isfinite(predictions[name].to_numpy(np.float64))
+        if bad.any():
+            row = predictions.loc[bad].iloc[0]
+            raise UserError(
+                f"{name} of {row['model']}, fold {row['fold']}, clip {row['clip']}, frame "
+                f"{row['frame']} is not a finite number ({bad.sum()} such rows); train it again."
+            )
+    # Grouping leaves rows out whose key is empty, without a word.
+    empty = predictions[COLUMNS].isna().any()
+    if empty.any():
+        raise UserError(
+            f"predictions have rows without {empty.idxmax()}; train again to renew them."
+        )
+
+
+def _check_frames(predictions: pd.DataFrame) -> None:
+    at_home = predictions["train_corpus"] == predictions["test_corpus"]
+    frame = [*GROUP, "clip", "frame"]
+    for rows, key in ((predictions[at_home], frame), (predictions[~at_home], [*frame, "fold"])):
+        twice = rows.duplicated(key)
+        if twice.any():
+            row = rows.loc[twice].iloc[0]
+            raise UserError(
+                f"{row['model']} predicts clip {row['clip']}, frame {row['frame']} of "
+                f"{row['test_corpus']} more than once; each frame belongs to the test part of "
+                "exactly one fold."
+            )
+    frame = ["test_corpus", "clip", "frame"]
+    facts = predictions[[*frame, "subject", "valence_true", "arousal_true"]].drop_duplicates()
+    twice = facts.duplicated(frame)
+    if twice.any():
+        row = facts.loc[twice].iloc[0]
+        raise UserError(
+            f"clip {row['clip']}, frame {row['frame']} of {row['test_corpus']} has two labels or "
+            "two subjects in these predictions; they come from different versions of the corpus, "
+            "train all models on the same one."
+        )
+
+
+def _check_folds(predictions: pd.DataFrame) -> None:
+    beside: dict[tuple, tuple[str, set]] = {}
+    for group, of in predictions.groupby(GROUP, sort=False):
+        _, _, train, test, split, _ = group
+        name = _name(group)
+        people = of[["fold", "subject"]].drop_duplicates()
+        folds = set(people["fold"])
+        if folds != set(range(len(folds))):
+            raise UserError(
+                f"{name} has folds {_listed(folds)}, so fold "
+                f"{min(set(range(len(folds))) - folds)} is missing; train it."
+            )
+        first, known = beside.setdefault((train, test, split), (name, folds))
+        if folds != known:
+            raise UserError(
+                f"{name} has folds {_listed(folds)} where {first} has {_listed(known)}; "
+                "train the missing ones."
+            )
+        present = people["subject"].nunique()
+        if present < len(folds):
+            raise UserError(
+                f"{name} is tested on {present} subjects in {len(folds)} folds; use fewer folds."
+            )
+        per_fold = people.groupby("fold").size()
+        if per_fold.min() < 2:
+            raise UserError(
+                f"fold {per_fold.idxmin()} of {name} tests a single subject, which says nothing "
+                "about others; use fewer folds."
+            )
+        twice = people.duplicated("subject")
+        if train == test and split == "subject" and twice.any():
+            raise UserError(
+                f"subject {people.loc[twice, 'subject'].iloc[0]} is tested in two folds of {name}, "
+                "so one of its networks was trained on that person; cut the folds by subject."
+            )
+
+
+def check_against(predictions: pd.DataFrame, frames: pd.DataFrame) -> None:
+    """Refuse predictions that are not about exactly the frames of a corpus.
+
+    Args:
+        predictions: on one test corpus.
+        frames: of that corpus (`Crops.frames`, `Corpus.frames`): subject, clip, frame, valence,
+            arousal; a row per frame.
+
+    Raises:
+        UserError: more than one test corpus, a frame that the corpus does not have, another
+            subject or label than there, or a frame of the corpus that a model did not predict.
+    """
+    corpora = predictions["test_corpus"].unique()
+    if len(corpora) != 1:
+        raise UserError(
+            f"these predictions are on {_listed(corpora)}; compare one corpus at a time."
+        )
+    key = ["clip", "frame"]
+    corpus = frames[[*key, "subject", "valence", "arousal"]]
+    both = predictions.merge(corpus, "left", key, suffixes=("", "_there"), indicator=True)
+    labels = ["valence", "arousal"]
+    told = both[[f"{name}_true" for name in labels]].to_numpy(np.float64)
+    differs = {
+        "is not in it": (both["_merge"] == "left_only").to_numpy(),
+        "is of another subject there": (both["subject"] != both["subject_there"]).to_numpy(),
+        # Labels are multiples of 0.1, or means of raters; single precision may stand between.
+        "has another label there": (np.abs(told - both[labels]) > 1e-6).any(axis=1).to_numpy(),
+    }
+    for what, wrong in differs.items():
+        if wrong.any():
+            row = both.loc[wrong].iloc[0]
+            raise UserError(
+                f"clip {row['clip']}, frame {row['frame']} was predicted by {row['model']} for "
+                f"{corpora[0]}, but {what} ({wrong.sum()} such rows); train again."
+            )
+    for group, of in predictions.groupby(GROUP, sort=False):
+        left = frames.merge(of[key].drop_duplicates(), "left", key, indicator=True)
+        left = left[left["_merge"] == "left_only"]
+        if len(left):
+            row = left.iloc[0]
+            raise UserError(
+                f"{_name(group)} did not predict clip {row['clip']}, frame {row['frame']} of "
+                f"{corpora[0]} ({len(left)} such frames); train the missing folds."
+            )
+
+
+def _name(group: tuple) -> str:
+    model, recipe, train, test, _, seed = group
+    place = f"on {test}" if train == test else f"from {train} on {test}"
+    return f"{model} ({recipe}, seed {seed}) {place}"
+
+
+def _listed(values: Iterable) -> str:
+    return ", ".join(str(value) for value in sorted(values))
+
+
+def read_predictions(runs: list[Path], table: str = "predictions") -> pd.DataFrame:
+    """The predictions of finished runs, one under the other.
+
+    Args:
+        runs: run folders.
+        table: "predictions", of the test parts; or "validation", of the inner validation parts,
+            which overlap from fold to fold: what is fitted or chosen on them is so within a fold.
+    """
+    tables = [pd.read_parquet(run / f"{table}.parquet") for run in runs]
+    return pd.concat(tables, ignore_index=True)

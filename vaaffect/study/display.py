@@ -1,0 +1,213 @@
+"""The study's view of itself: steps, what runs now, and the time that remains."""
+
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+LINE_EVERY = 15.0  # seconds between two lines where there is no terminal to redraw
+
+
+def describe(event: dict) -> str:
+    """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081  00:12 left`."""
+    parts = [str(event.get("what", ""))]
+    if "epoch" in event:
+        parts.append(f"epoch {event['epoch']}/{event.get('epochs', '?')}")
+    if "done" in event:
+        parts.append(f"{event['done']}/{event.get('total', '?')}")
+    if isinstance(event.get("loss"), int | float):
+        parts.append(f"loss {event['loss']:.3f}")
+    if isinstance(event.get("left"), int | float):
+        parts.append(f"{clock(event['left'])} left")
+    return "  ".join(part for part in parts if part)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as mm:ss, or h:mm:ss from an hour on."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def eta(
+    expected_done: Sequence[float],
+    seconds_done: Sequence[float],
+    expected_now: float,
+    elapsed_now: float,
+    expected_later: Sequence[float],
+    known_now: float = 0.0,
+) -> float:
+    """Seconds that remain, from what was expected and how long it took so far.
+
+    Expectations come from another machine or an earlier run, so they are scaled by the ratio of
+    measured to expected time of the steps done so far in this run.
+
+    Args:
+        expected_done: expected seconds of each step that was run and has ended.
+        seconds_done: the seconds they took.
+        expected_now: expected seconds of the step that is running.
+        elapsed_now: seconds it has run.
+        expected_later: expected seconds of each step still to come.
+        known_now: seconds that the running step needs at least, as it says itself.
+    """
+    ratio = sum(seconds_done) / sum(expected_done) if sum(expected_done) > 0 else 1.0
+    total_now = expected_now * ratio
+    if elapsed_now > total_now:
+        # Late: the steps to come will be late as well, and this one is not about to end at once.
+        total_now = 1.1 * elapsed_now
+        ratio = (sum(seconds_done) + elapsed_now) / max(sum(expected_done) + expected_now, 1e-9)
+    return max(total_now - elapsed_now, known_now) + ratio * sum(expected_later)
+
+
+class FanOut:
+    """A list of trainings that run side by side, as their events tell it.
+
+    Args:
+        plan: epochs and kind of each training (those of one kind take about as long per epoch),
+            the numbers of those that have ended already, and how many run at once.
+    """
+
+    def __init__(self, plan: dict):
+        self.epochs, self.kinds = plan["epochs"], plan["kinds"]
+        self.ended, self.at_once = set(plan["ended"]), plan["at_once"]
+        self.epoch: dict[int, int] = {}  # of each training that has reported
+        self.seconds: dict[str, list[float]] = {}  # of the epochs so far, by kind
+
+    def note(self, event: dict) -> None:
+        """Take note of an event."""
+        if "ended" in event:
+            self.ended.add(event["ended"])
+        number = event.get("training", -1)
+        if "epoch" in event and 0 <= number < len(self.epochs):
+            self.epoch[number] = event["epoch"]
+            self.seconds.setdefault(self.kinds[number], []).append(event["seconds"])
+
+    def remaining(self) -> float | None:
+        """Seconds until the last training ends; None before the first epoch of any."""
+        measured = {kind: sum(values) / len(values) for kind, values in self.seconds.items()}
+        if not measured:
+            return None
+        other = sum(measured.values()) / len(measured)  # of a kind that has not begun
+        left = [
+            (self.epochs[i] - self.epoch.get(i, 0)) * measured.get(self.kinds[i], other)
+            for i in range(len(self.epochs))
+            if i not in self.ended
+        ]
+        return max(sum(left) / max(1, self.at_once), max(left)) if left else 0.0
+
+    def describe(self) -> str:
+        """`3/10 trainings, 2 at once, ETA 01:20`."""
+        at_once = f", {self.at_once} at once" if self.at_once > 1 else ""
+        left = self.remaining()
+        end = "" if left is None else f", ETA {clock(left)}"
+        return f"{len(self.ended)}/{len(self.epochs)} trainings{at_once}{end}"
+
+
+class Display:
+    """The study's view of itself: a live line on a terminal, a line now and then elsewhere.
+
+    Args:
+        steps: the names of the steps, in their order.
+        expected: expected seconds per step name.
+        stream: where the lines go.
+        live: redraw one line (default: where the stream is a terminal).
+    """
+
+    def __init__(
+        self, steps: Sequence[str], expected: dict[str, float], stream: TextIO, live: bool | None
+    ):
+        self.steps, self.expected, self.stream = list(steps), expected, stream
+        self.live = stream.isatty() if live is None else live
+        self.started = time.monotonic()
+        self.done: dict[str, float] = {}  # seconds of the steps run so far, kept ones left out
+        self.kept: set[str] = set()
+        self.now: str | None = None
+        self.now_started = 0.0
+        self.event: dict = {}
+        self.fanout: FanOut | None = None
+        self._last_line = 0.0
+        self._lock = threading.Lock()
+
+    def keep(self, step: str) -> None:
+        """Say that a step's earlier result is kept."""
+        self.kept.add(step)
+        self.say(f"{self._label(step)}  kept")
+
+    def start(self, step: str) -> None:
+        """Begin a step."""
+        with self._lock:
+            self.now, self.now_started = step, time.monotonic()
+            self.event, self.fanout, self._last_line = {}, None, time.monotonic()
+        if not self.live:
+            self.say(f"{self._label(step)}  starts")
+
+    def end(self, failed: bool = False) -> float:
+        """End the running step and return its seconds."""
+        with self._lock:
+            step, seconds = self.now, time.monotonic() - self.now_started
+            self.now = None
+            if not failed:
+                self.done[step] = seconds
+        self.say(f"{self._label(step)}  {'FAILED after' if failed else 'done in'} {clock(seconds)}")
+        return seconds
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        clear = "\r\x1b[2K" if self.live else ""
+        print(f"{clear}{text}", file=self.stream, flush=True)
+
+    def note(self, event: dict) -> None:
+        """Take note of an event."""
+        if "fanout" in event:
+            self.fanout = FanOut(event["fanout"]) if event["fanout"] else None
+        elif self.fanout is not None:
+            self.fanout.note(event)
+        if "what" in event:
+            self.event = event
+
+    def follow(self, events: list[dict]) -> None:
+        """Take note of some events, and draw."""
+        for event in events:
+            self.note(event)
+        self.draw()
+
+    def elapsed(self) -> float:
+        """Seconds since the study began."""
+        return time.monotonic() - self.started
+
+    def remaining(self) -> float:
+        """Seconds until the study ends."""
+        later = [s for s in self.steps if s not in self.done and s not in self.kept]
+        # Data that was there already says nothing about the speed of this machine.
+        found = self.done.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0)
+        done = {k: v for k, v in self.done.items() if not (found and k == "data")}
+        return eta(
+            [self.expected[step] for step in done],
+            list(done.values()),
+            self.expected.get(self.now, 0.0),
+            time.monotonic() - self.now_started if self.now else 0.0,
+            [self.expected[step] for step in later if step != self.now],
+            (self.fanout.remaining() or 0.0) if self.fanout else 0.0,
+        )
+
+    def draw(self) -> None:
+        """Redraw the live line, or print one if the last is old enough."""
+        with self._lock:
+            now = time.monotonic()
+            if self.now is None or not (self.live or now - self._last_line >= LINE_EVERY):
+                return
+            self._last_line = now
+            tail = f"elapsed {clock(self.elapsed())}  ETA {clock(self.remaining())}"
+            many = self.fanout.describe() if self.fanout else ""
+            said = "  ".join(filter(None, [self._label(self.now), many, describe(self.event)]))
+            if self.live:
+                width = shutil.get_terminal_size().columns - 1
+                said = said[: max(0, width - len(tail) - 2)]  # the study's own ETA stays in sight
+                self.stream.write(f"\r\x1b[2K{f'{said}  {tail}'[:width]}")
+                self.stream.flush()
+            else:
+                print(f"{said}  {tail}", file=self.stream, flush=True)
+
+    def _label(self, step: str) -> str:
+        return f"[{self.steps.index(step) + 1}/{len(self.steps)}] {step}"

@@ -1,0 +1,239 @@
+"""One notebook executed with papermill: the kernel, the stored copy, what to say when it fails."""
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from ..base import paths
+from ..base.files import write_atomically
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
+
+
+class NotebookError(Exception):
+    """A notebook did not run to its end; the message says where and why, in a line or two."""
+
+
+def execute(
+    source: Path,
+    target: Path,
+    parameters: Mapping[str, Any],
+    environment: Mapping[str, str],
+    work: Path,
+    replacements: Mapping[str, str],
+) -> None:
+    """Run a notebook and store its executed copy.
+
+    The copy appears under its name only when it is whole, so a killed run leaves none. A failing
+    notebook leaves `<name>.failed.ipynb` instead.
+
+    Args:
+        source: the notebook, left as it is.
+        target: where the executed copy goes.
+        parameters: values for its parameters cell.
+        environment: variables for the kernel, beside those of this process.
+        work: a folder for temporary files.
+        replacements: texts, local paths above all, and what the copy says in their place.
+
+    Raises:
+        NotebookError: a cell raised, the kernel died, or cells were left out.
+    """
+    failed_copy = target.with_suffix(".failed.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    failed_copy.unlink(missing_ok=True)
+    running = work / target.name
+    running.unlink(missing_ok=True)
+    failure = ""
+    with _own_kernel(work, environment), _quiet_papermill():
+        try:
+            papermill.execute_notebook(
+                source,
+                running,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=source.parent,
+                progress_bar=False,
+                log_output=False,
+                store_widget_state=False,
+                start_timeout=180,
+            )
+        except PapermillExecutionError as error:
+            failure = _describe(error)
+        except DeadKernelError:
+            failure = _describe_dead_kernel(nbformat.read(running, as_version=4))
+    notebook = nbformat.read(running, as_version=4)
+    if not failure and not is_complete(notebook):
+        failure = "it ended before its last cell (a SystemExit?)"
+    slim(notebook, replacements)
+    write_notebook(notebook, failed_copy if failure else target)
+    running.unlink()
+    if failure:
+        raise NotebookError(failure)
+
+
+def is_complete(notebook: NotebookNode) -> bool:
+    """Whether every code cell was executed and none failed."""
+    for cell in notebook.cells:
+        if ERROR_TAG in cell.metadata.get("tags", []):
+            return False
+        if cell.cell_type == "code" and cell.source.strip():
+            allowed = "raises-exception" in cell.metadata.get("tags", [])
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            if cell.execution_count is None or (errors and not allowed):
+                return False
+    return True
+
+
+def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
+    """Take out, in place, what makes two runs differ or tells about this machine.
+
+    Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; widgets
+    become their static pictures; local paths are replaced in the injected cell and in every text
+    that a cell printed.
+    """
+    clean = cleaner(replacements)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"  # papermill draws a new one each time
+            cell.source = clean(cell.source)
+        if cell.cell_type == "code":
+            cell.outputs = _merge_streams(cell.outputs)
+            for output in cell.outputs:
+                for key in ("text", "evalue", "traceback"):
+                    if key in output:
+                        output[key] = clean(output[key])
+                if "text/html" in output.get("data", {}):
+                    # Without its kernel a widget shows nothing; its static picture stays.
+                    output.data.pop(WIDGET, None)
+                for mime, data in output.get("data", {}).items():
+                    if mime.startswith("text/") or mime.endswith(("json", "svg+xml")):
+                        output.data[mime] = clean(data)
+    record = notebook.metadata.get("papermill", {})
+    notebook.metadata["papermill"] = {
+        key: clean(record[key]) for key in ("parameters", "duration", "version") if key in record
+    }
+    notebook.metadata.pop("widgets", None)
+
+
+def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
+    """A function that makes the replacements in every text of a nested value, longest first."""
+    # Warnings name the file that a cell was compiled from: another number in every run.
+    # The look behind keeps a search through an embedded picture, one long word, linear.
+    rules = [(re.compile(r"(?<!\S)\S*ipykernel_\d+/\d+\.py"), "cell")]
+    for old, new in sorted(replacements.items(), key=lambda rule: -len(rule[0])):
+        end = "" if old.endswith("/") else r"(?![\w.-])"
+        rules.append((re.compile(rf"(?<![\w/.-]){re.escape(old)}{end}"), new))
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        if isinstance(value, str):
+            for pattern, new in rules:
+                value = pattern.sub(lambda _, new=new: new, value)
+        return value
+
+    return clean
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook at once: a reader sees the old file or the whole new one."""
+    write_atomically(path, nbformat.writes(notebook) + "\n")
+
+
+def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if last and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+@contextmanager
+def _own_kernel(work: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Make `python3` mean this interpreter, whatever kernels are installed for the user."""
+    folder = work / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True, exist_ok=True)
+    pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
+    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {
+        "argv": [*launch, "--log-level=50"],  # its notices would break the progress line
+        "display_name": "Python 3",
+        "language": "python",
+        "env": {"PYTHONPATH": pythonpath, **environment},
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    before = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(work / "jupyter"), before]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["JUPYTER_PATH"]
+        else:
+            os.environ["JUPYTER_PATH"] = before
+
+
+@contextmanager
+def _quiet_papermill() -> Iterator[None]:
+    """papermill and asyncio log what the study says itself, or what an interrupt leaves behind."""
+    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    except KeyboardInterrupt:
+        # asyncio tells of what an interrupt leaves behind when that is collected, some time later.
+        loggers.pop()
+        raise
+    finally:
+        for logger, level in zip(loggers, before, strict=False):
+            logger.setLevel(level)
+
+
+def _describe(error: PapermillExecutionError) -> str:
+    where = f"cell In [{error.exec_count}] ({_first_line(error.source)})"
+    if error.ename == "UserError":
+        return f"{where}:\n{error.evalue}"
+    return f"{where}:\n{error.ename}: {error.evalue[:2000]}"
+
+
+def _describe_dead_kernel(notebook: NotebookNode) -> str:
+    started = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    where = f"cell ({_first_line(started[-1].source)})" if started else "its start"
+    return (
+        f"{where}:\nThe kernel died. Most often memory ran out: close other programs, or lower the"
+        " batch size or the number of clips in the profile."
+    )
+
+
+def _first_line(source: str) -> str:
+    return next((line.strip() for line in source.splitlines() if line.strip()), "")

@@ -1,0 +1,367 @@
+"""Profiles: which parameters each notebook is run with, checked before anything runs.
+
+A notebook declares its parameters in the cell tagged `parameters`, one annotated literal per line
+with a trailing comment (`EPOCHS: int = 2  # passes over the data`). A profile is a YAML file that
+gives other values:
+
+    title: one line, shown on the terminal and on the report
+    expected_seconds: {"data": 40, "00": 20, "03": 200}   # on 2 CPU cores, for the first ETA
+    all:                  # given to each notebook that declares the parameter
+      SEED: 0
+    notebooks:
+      "03": {EPOCHS: 4}   # given to that notebook, which must declare it; p1 is the primer's first
+
+papermill only warns about a name that a notebook does not know and never looks at types, so both
+are checked here.
+"""
+
+import ast
+import difflib
+import io
+import re
+import tokenize
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from ..base.errors import UserError
+from ..base.paths import NOTEBOOKS, PROFILES
+
+GIVEN_BY_RUNNER = ("PROFILE", "OUT")  # set by the study itself, never by a profile
+TOP_LEVEL = ("title", "expected_seconds", "all", "notebooks")
+SIMPLE_TYPES = {
+    "int": int,
+    "str": str,
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+    "None": type(None),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell."""
+
+    name: str
+    type: str  # the annotation as written, or the type of the default where there is none
+    default: Any
+    help: str  # the trailing comment
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A checked profile."""
+
+    name: str
+    title: str
+    expected_seconds: dict[str, float]  # per step ("data", "00", ...), on 2 CPU cores
+    all: dict[str, Any]
+    notebooks: dict[str, dict[str, Any]]  # per notebook number
+
+    def parameters_for(self, notebook: Path) -> dict[str, Any]:
+        """The values this profile gives to a notebook; its other parameters keep their default."""
+        declared = read_parameters(notebook)
+        shared = {name: value for name, value in self.all.items() if name in declared}
+        return {**shared, **self.notebooks.get(number(notebook), {})}
+
+
+def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The notebooks in the order in which they run: `NN_name.ipynb`, then `primer/pN_name.ipynb`.
+
+    The primer comes last: nothing is built on it.
+    """
+    study = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    return study + sorted(Path(folder).glob("primer/p[0-9]_*.ipynb"))
+
+
+def number(notebook: Path) -> str:
+    """What a notebook's file name starts with: two digits, or p and a digit for the primer."""
+    return Path(notebook).name[:2]
+
+
+def read_parameters(notebook: Path) -> dict[str, Parameter]:
+    """The parameters that a notebook declares, in their order; empty without a parameters cell.
+
+    Raises:
+        UserError: the cell holds anything but assignments of literals.
+    """
+    notebook = Path(notebook)
+    tagged = [
+        cell
+        for cell in nbformat.read(notebook, as_version=4).cells
+        if "parameters" in cell.metadata.get("tags", [])
+    ]
+    if not tagged:
+        return {}
+    try:
+        return _parse_parameters(tagged[0].source)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{notebook.name}: the cell tagged `parameters` must hold only annotated literals such"
+            f" as `EPOCHS: int = 2  # passes over the data`; {error}."
+        ) from error
+
+
+def _parse_parameters(source: str) -> dict[str, Parameter]:
+    """Parse a parameters cell; ValueError or SyntaxError says what is wrong."""
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    parameters = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.AnnAssign):
+            target, annotation = node.target, node.annotation
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, annotation = node.targets[0], None
+        else:
+            raise ValueError(f"line {node.lineno} is not an assignment")
+        if not isinstance(target, ast.Name) or node.value is None:
+            raise ValueError(f"line {node.lineno} does not give a value to one name")
+        try:
+            default = ast.literal_eval(node.value)
+        except ValueError:
+            raise ValueError(f"the value of {target.id} is not a literal") from None
+        written = ast.unparse(annotation) if annotation else type(default).__name__
+        lines = range(node.lineno, node.end_lineno + 1)  # a dict may take several
+        explained = next((comments[line] for line in lines if line in comments), "")
+        parameters[target.id] = Parameter(target.id, written, default, explained)
+    return parameters
+
+
+def matches(value: Any, annotation: str) -> bool:
+    """Whether a value has the annotated type; an int is a float too, a bool is not an int.
+
+    Raises:
+        ValueError: the annotation is not made of int, float, str, bool, list, dict, None and `|`.
+    """
+    return _matches(value, ast.parse(annotation, mode="eval").body)
+
+
+def _matches(value: Any, node: ast.expr) -> bool:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _matches(value, node.left) or _matches(value, node.right)
+    if isinstance(node, ast.Subscript):
+        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if not _matches(value, node.value):
+            return False
+        if isinstance(value, dict) and len(inner) == 2:
+            return all(_matches(k, inner[0]) and _matches(v, inner[1]) for k, v in value.items())
+        if isinstance(value, list) and len(inner) == 1:
+            return all(_matches(item, inner[0]) for item in value)
+    name = ast.unparse(node)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name == "float":
+        return is_number
+    if name == "int":
+        return is_number and isinstance(value, int)
+    if name in SIMPLE_TYPES:
+        return isinstance(value, SIMPLE_TYPES[name])
+    raise ValueError(f"`{name}` is not a type that a profile can give")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where plain YAML silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str | int | float | bool) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            if isinstance(key, str | int | float | bool):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_profile(
+    name: str,
+    profiles_dir: Path = PROFILES,
+    notebooks_dir: Path = NOTEBOOKS,
+    changes: Iterable[str] = (),
+) -> Profile:
+    """Read `<profiles_dir>/<name>.yaml` and check it against the notebooks.
+
+    Args:
+        name: of the profile.
+        profiles_dir: where it is.
+        notebooks_dir: where the notebooks are.
+        changes: see `changed`.
+
+    Raises:
+        UserError: no such profile, invalid YAML, or a key or value that no notebook can take.
+    """
+    path = Path(profiles_dir) / f"{name}.yaml"
+    if not path.is_file() or path.parent != Path(profiles_dir):
+        available = sorted(file.stem for file in Path(profiles_dir).glob("*.yaml"))
+        raise UserError(
+            f"There is no profile {name!r}; available: {', '.join(available) or 'none'}"
+            f" (files <name>.yaml in {Path(profiles_dir).name}/ beside the notebooks)."
+        )
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error)
+        raise UserError(f"{path.name}{where}: not valid YAML: {what}.") from error
+    profile = _checked(path.name, content, notebook_sources(notebooks_dir))
+    return changed(profile, list(changes), notebooks_dir) if changes else profile
+
+
+def changed(profile: Profile, changes: list[str], notebooks_dir: Path = NOTEBOOKS) -> Profile:
+    """A profile with other values, which its title tells: the same study, smaller or otherwise.
+
+    Args:
+        profile: as of `load_profile`.
+        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
+            ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that
+            declares the name; what the profile gives to a single notebook is replaced too.
+        notebooks_dir: where the notebooks are.
+
+    Raises:
+        UserError: a change that cannot be read, or that no notebook can take.
+    """
+    notebooks = notebook_sources(notebooks_dir)
+    defaults = {p.name: p.default for path in notebooks for p in read_parameters(path).values()}
+    shared = dict(profile.all)
+    own = {nn: dict(values) for nn, values in profile.notebooks.items()}
+    for change in changes:
+        left, equals, right = change.partition("=")
+        name, dot, key = left.strip().partition(".")
+        try:
+            value = yaml.load(right, Loader=_StrictLoader)
+        except yaml.YAMLError:
+            equals = ""
+        if not (name and equals) or (dot and not key):
+            raise UserError(
+                f"--set {change}: write NAME=VALUE or NAME.KEY=VALUE with a value in YAML, such as "
+                "SIZE=48 or WILD.clips=30 (in quotes for the shell where it has spaces)."
+            )
+        if dot:
+            before = shared.get(name, defaults.get(name, {}))
+            if not isinstance(before, dict):
+                raise UserError(f"--set {change}: {name} is {_show(before)} and has no keys.")
+            value = before | {key: value}
+        shared[name] = value
+        for values in own.values():
+            values.pop(name, None)
+    title = f"{profile.title}; changed: {', '.join(changes)}"
+    content = {"title": title, "all": shared, "notebooks": own}
+    content["expected_seconds"] = profile.expected_seconds
+    return _checked(f"{profile.name}.yaml with --set", content, notebooks, profile.name)
+
+
+def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -> Profile:
+    called = called or Path(file).stem
+    content = _mapping(content, file)
+    for key in content:
+        if key not in TOP_LEVEL:
+            raise UserError(f"{file}: unknown key {key!r}; {_choices(key, TOP_LEVEL)}.")
+    title = content.get("title", called)
+    if not isinstance(title, str):
+        raise UserError(f"{file}: title must be one line of text, not {_show(title)}.")
+    declared = {number(notebook): read_parameters(notebook) for notebook in notebooks}
+
+    shared = _mapping(content.get("all"), f"{file}: all")
+    anywhere = list(dict.fromkeys(name for cell in declared.values() for name in cell))
+    for name, value in shared.items():
+        _check_known(f"{file}: all", name, anywhere, "no notebook declares it")
+        for nn, parameters in declared.items():
+            if name in parameters:
+                _check_type(f"{file}: all", parameters[name], value, nn)
+
+    per_notebook = {}
+    for nn, values in _mapping(content.get("notebooks"), f"{file}: notebooks").items():
+        _check_number(f"{file}: notebooks", nn, declared)
+        where = f'{file}: notebooks: "{nn}"'
+        per_notebook[nn] = _mapping(values, where)
+        for name, value in per_notebook[nn].items():
+            _check_known(where, name, declared[nn], f"notebook {nn} does not declare it")
+            _check_type(where, declared[nn][name], value, nn)
+
+    seconds = _mapping(content.get("expected_seconds"), f"{file}: expected_seconds")
+    for step, value in seconds.items():
+        if step != "data":
+            _check_number(f"{file}: expected_seconds", step, [*declared, "data"])
+        if not matches(value, "float") or not value > 0:
+            raise UserError(
+                f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"
+                f" got {_show(value)}."
+            )
+    return Profile(called, title, seconds, shared, per_notebook)
+
+
+def _mapping(value: Any, where: str) -> dict:
+    if value is None:  # a key with nothing under it
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected `key: value` lines, got {_show(value)}.")
+    return value
+
+
+def _check_number(where: str, given: Any, known: Iterable[str]) -> None:
+    if given in known:
+        return
+    hint = f"valid: {', '.join(known)}"
+    if isinstance(given, int):
+        hint = f'write it as two digits in quotes, "{given:02d}"; {hint}'
+    raise UserError(f"{where}: unknown notebook number {given!r}; {hint}.")
+
+
+def _check_known(where: str, name: Any, known: Iterable[str], why: str) -> None:
+    if name in GIVEN_BY_RUNNER:
+        raise UserError(f"{where}: {name} is given by the study itself; remove it.")
+    if name not in known:
+        choices = [key for key in known if key not in GIVEN_BY_RUNNER]
+        raise UserError(f"{where}: unknown parameter {name!r}: {why}; {_choices(name, choices)}.")
+
+
+def _check_type(where: str, parameter: Parameter, value: Any, nn: str) -> None:
+    try:
+        fits = matches(value, parameter.type)
+    except ValueError as error:
+        raise UserError(f"Notebook {nn}: parameter {parameter.name}: {error}.") from error
+    if not fits:
+        raise UserError(
+            f"{where}: {parameter.name}: expected {parameter.type} (notebook {nn}),"
+            f" got {_show(value)}{_cure(value, parameter.type)}."
+        )
+
+
+def _cure(value: Any, expected: str) -> str:
+    """A hint for the traps of YAML 1.1, or nothing."""
+    power = re.fullmatch(r"([-+]?\d+)(\.\d*)?[eE]([-+]?)(\d+)", str(value))
+    if isinstance(value, str) and power:
+        whole, decimals, sign, exponent = power.groups()
+        decimals = decimals if decimals and decimals != "." else ".0"
+        written = f"{whole}{decimals}e{sign or '+'}{exponent}"
+        return f"; YAML reads {value} as text, write {written}"
+    if expected == "str":
+        return "; put it in quotes"
+    return ""
+
+
+def _show(value: Any) -> str:
+    """A value with its type, cut short."""
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return "nothing" if value is None else f"{type(value).__name__} {text}"
+
+
+def _choices(given: Any, known: Iterable[str]) -> str:
+    """The nearest valid name, or all of them."""
+    known = list(known)
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(str(given).casefold(), folded, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {folded[near[0]]!r}?"
+    return f"valid: {', '.join(known) or 'none'}"

@@ -1,0 +1,65 @@
+"""What a recipe changes in a network itself: the normalisation of its input, and its dropout.
+
+The names and shapes of its weights stay, so weights of one network fit the other; but a trained
+network must be used with what it was trained with, which is why `run_folder.load_model` calls
+`adapt`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..base.errors import UserError
+from .recipe import Recipe
+
+# Of ImageNet's pictures in [0, 1], as torchvision's weights expect them.
+IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Normalise(nn.Module):
+    """Pictures in [-1, 1], as `batches.to_input` gives them, to ImageNet's normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, sd = (torch.tensor(x).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_SD))
+        # x -> ((x + 1) / 2 - mean) / sd. Constants, so no part of the weights that are stored.
+        self.register_buffer("gain", 0.5 / sd, persistent=False)
+        self.register_buffer("offset", (0.5 - mean) / sd, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, 3, S, S)."""
+        return x * self.gain + self.offset
+
+
+def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
+    """Change a new network as a recipe says, in place, and return it.
+
+    The thesis's recipe changes nothing.
+
+    Args:
+        network: as of `networks.build_model`.
+        recipe: with `normalisation` and `dropout`.
+        name: of the network, for messages.
+
+    Raises:
+        UserError: the recipe sets dropout, and the network has none.
+    """
+    if recipe.dropout is not None:
+        layers = [m for m in network.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+        if not layers:
+            raise UserError(
+                f"recipe {recipe.name!r} sets dropout to {recipe.dropout}, but {name} has no "
+                "dropout layer; leave dropout out of its recipe, or take a network that has one, "
+                "such as vgg11_bn."
+            )
+        for layer in layers:
+            layer.p = recipe.dropout
+    if recipe.normalisation == "imagenet":
+        network.add_module("normalise", Normalise())
+        network.register_forward_pre_hook(_normalised)
+    return network
+
+
+def _normalised(network: nn.Module, inputs: tuple) -> tuple:
+    """What the network is called with, its pictures normalised."""
+    pictures, *rest = inputs
+    return (network.normalise(pictures), *rest)

@@ -1,0 +1,113 @@
+"""The mean of a network's weights along its training, which is often better than the last ones.
+
+"ema": an exponential mean, brought up to date after every step (Polyak & Juditsky 1992; Tarvainen &
+Valpola 2017). "swa": the plain mean of the weights at the ends of the last epochs (Izmailov et al.
+2018). A mean of weights has no batch statistics of its own: those of batch normalisation are found
+anew, on the training pictures, before anything is predicted.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import distributed
+from .recipe import Recipe
+from .step import as_input, autocast
+
+SWA_FROM = 0.75  # share of the epochs after which "swa" begins
+STATISTICS_BATCH = 128  # pictures at a time
+
+
+class Average:
+    """The mean beside the network that learns.
+
+    Args:
+        model: the network, or its head, before its first step; left as it is.
+        recipe: with an `averaging` other than "none".
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        self.learner, self.recipe = model, recipe
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.count = 0  # weights that went into the mean
+
+    def after_step(self) -> None:
+        """Take the weights into an exponential mean.
+
+        mean <- d mean + (1 - d) weights, where d is the recipe's decay, or (1 + t) / (10 + t) in
+        the first steps t, when the mean still holds the weights that nothing was learned with.
+        """
+        if self.recipe.averaging == "ema":
+            decay = min(self.recipe.decay, (1 + self.count) / (10 + self.count))
+            self._take_in(1 - decay)
+
+    def after_epoch(self, epoch: int) -> None:
+        """Take the weights after an epoch (1-based) into a plain mean, if it is one of the last."""
+        if self.recipe.averaging == "swa" and epoch > SWA_FROM * self.recipe.epochs:
+            self._take_in(1 / (self.count + 1))
+
+    @torch.no_grad()
+    def _take_in(self, share: float) -> None:
+        mean, new = list(self.model.parameters()), list(self.learner.parameters())
+        torch._foreach_lerp_(mean, new, share)
+        self.count += 1
+
+    @property
+    def current(self) -> nn.Module:
+        """What is to be judged: the mean, or the network itself while there is none."""
+        return self.model if self.count else self.learner
+
+    def renew_statistics(self, images: Tensor, rows: np.ndarray, device: torch.device) -> None:
+        """Give the mean's batch normalisation the statistics of the training pictures.
+
+        The mean over batches of their means and variances, which is what PyTorch keeps a running
+        estimate of; other layers, dropout above all, are in eval mode.
+
+        Args:
+            images: as of `epoch.predict`.
+            rows: (n,) of training.
+            device: where the model is.
+        """
+        layers = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not layers or not self.count:
+            return
+        # Neighbouring rows are of one clip, and a batch of look-alikes has too little variance.
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+        mixed = torch.from_numpy(np.asarray(rows, np.int64))[order].to(images.device)
+        parts = mixed.tensor_split(-(-len(rows) // STATISTICS_BATCH))
+        with _cumulative(self.model, layers) as note, torch.no_grad(), autocast(device):
+            for number, part in enumerate(parts):
+                note(number)
+                self.model(as_input(images[part[distributed.share(len(part))]].to(device)))
+
+    def state(self) -> dict:
+        """What a checkpoint needs."""
+        return {"model": self.model.state_dict(), "count": self.count}
+
+    def load_state(self, saved: dict) -> None:
+        """Be as a checkpoint says."""
+        self.model.load_state_dict(saved["model"])
+        self.count = saved["count"]
+
+
+@contextmanager
+def _cumulative(model: nn.Module, layers: list[nn.Module]) -> Iterator:
+    """Let these layers count alone, each batch (told by its number) as much as any other."""
+    before = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train()
+
+    def note(number: int) -> None:
+        for layer in layers:
+            layer.momentum = 1 / (number + 1)
+
+    yield note
+    for layer, momentum in zip(layers, before, strict=True):
+        layer.momentum = momentum
+    model.eval()

@@ -1,0 +1,148 @@
+"""Networks that read a clip frame after frame, in the shape of AffWildNet (Kollias et al. 2019).
+
+A convolutional network says what is in each picture; the frame's 68 landmarks join it before a
+fully connected layer; two recurrent layers read frame after frame and remember; each frame gets its
+(valence, arousal). The thesis quotes 80 frames per sequence, 4 sequences per batch and a learning
+rate of 0.0001. It does not quote the widths of the layers; those below are ours.
+
+Here are the windows that such a network reads and the network itself. Everything else, from folds
+to the table of predictions, is what every network has: to a training, a window is one unit of a
+batch, as a picture is to other networks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base.errors import UserError
+from ..corpora.crops import Crops
+
+CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+WIDTH, HIDDEN, LAYERS = 512, 128, 2  # of the fully connected layer, of the recurrent ones, of them
+POINTS = 2 * 68  # numbers
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of consecutive annotated frames, each of one clip.
+
+    Attributes:
+        rows: (n, L) int64 rows of the crops, in the order of time.
+        counts: (n, L) whether a place counts in the loss and gives its frame's prediction. Every
+            frame counts at exactly one place.
+        of: (m,) the rows that were cut into windows, in the order in which they were given.
+        points: (N, 136) float32 landmarks of all frames on the device, as `points_of`.
+    """
+
+    rows: np.ndarray
+    counts: np.ndarray
+    of: np.ndarray
+    points: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def in_order(self, answers: Tensor) -> Tensor:
+        """(n, L, D) answers to windows -> (m, D), one per frame, in the order of `of`."""
+        counts = torch.from_numpy(self.counts).to(answers.device)
+        place = np.empty(self.rows.max() + 1, np.int64)
+        place[self.rows[self.counts]] = np.arange(self.counts.sum())
+        return answers[counts][torch.from_numpy(place[self.of]).to(answers.device)]
+
+
+def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Windows:
+    """Cut the clips in some rows into windows of L frames.
+
+    A window holds frames of one clip, and so of one person. What is left of a clip that L does not
+    divide is read by a window that reaches back into the one before it; a frame that is in both
+    counts in the first, where more of its past was read. A clip shorter than L is read whole, and
+    its last frame is held until the window is full. The held places count for nothing, and since
+    the network reads forwards they change nothing before them.
+
+    Args:
+        crops: images, landmarks and labels.
+        rows: (m,) row numbers, each once.
+        length: L.
+        device: where the landmarks go.
+    """
+    frames = crops.frames.iloc[rows][["clip", "frame"]].assign(row=np.asarray(rows, np.int64))
+    made, counts = [], []
+    for _, clip in frames.sort_values(["clip", "frame"]).groupby("clip", sort=False):
+        of, done = clip["row"].to_numpy(), 0
+        while done < len(of):
+            start = max(0, min(done, len(of) - length))
+            places = np.arange(start, start + length)
+            made.append(of[np.minimum(places, len(of) - 1)])
+            counts.append((places >= done) & (places < len(of)))
+            done = start + length
+    points = points_of(crops.landmarks, crops.images.shape[1])
+    return Windows(
+        np.stack(made), np.stack(counts), np.asarray(rows), torch.from_numpy(points).to(device)
+    )
+
+
+def units(
+    crops: Crops, rows: np.ndarray, length: int, device: torch.device
+) -> "np.ndarray | Windows":
+    """What batches are made of: rows as they are, or for a `length` above 1 windows of them."""
+    return rows if length == 1 else windows(crops, rows, length, device)
+
+
+def rows_of(of: "np.ndarray | Windows") -> np.ndarray:
+    """(m,) the rows of the crops that units are made of, in the order of their predictions."""
+    return of.of if isinstance(of, Windows) else of
+
+
+def check_length(crops: Crops, rows: np.ndarray, length: int) -> None:
+    """Refuse a sequence length that no clip reaches: the network would never see such a sequence.
+
+    Raises:
+        UserError: with the longest clip and its length.
+    """
+    clips = crops.frames.iloc[rows].groupby("clip").size()
+    if clips.max() < length:
+        raise UserError(
+            f"no clip of {crops.label} has {length} annotated frames to train on (the longest, "
+            f"{clips.idxmax()}, has {clips.max()}); set the recipe's sequence to at most "
+            f"{clips.max()}."
+        )
+
+
+def points_of(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """(N, 68, 2) landmarks in pixels of crops of a size -> (N, 136) float32; edges are -1 and 1."""
+    return ((2 * landmarks + 1) / size - 1).reshape(len(landmarks), -1).astype(np.float32)
+
+
+class ClipNetwork(nn.Module):
+    """A convolutional network, landmarks, and recurrent layers; see the module's text.
+
+    Args:
+        backbone: maps pictures (N, 3, S, S) to features.
+        features: how many.
+        cell: one of CELLS.
+    """
+
+    def __init__(self, backbone: nn.Module, features: int, cell: str = "gru") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.joined = nn.Sequential(nn.Linear(features + POINTS, WIDTH), nn.ReLU())
+        self.memory = CELLS[cell](WIDTH, HIDDEN, LAYERS, batch_first=True)
+        self.head = nn.Linear(HIDDEN, 2)
+
+    def forward(self, x: Tensor, points: Tensor) -> Tensor:
+        """Valence and arousal of every frame, each from the frames up to it.
+
+        Args:
+            x: (B L, 3, S, S) pictures, window after window.
+            points: (B, L, 136) their landmarks, as `points_of`.
+
+        Returns:
+            (B, L, 2), unbounded.
+        """
+        seen = self.backbone(x).flatten(1)
+        joined = self.joined(torch.cat([seen, points.flatten(0, 1)], 1)).float()
+        with torch.autocast(x.device.type, enabled=False):  # small, and errors add up over time
+            remembered, _ = self.memory(joined.unflatten(0, points.shape[:2]))
+        return self.head(remembered)

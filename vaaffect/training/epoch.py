@@ -1,0 +1,149 @@
+"""One epoch of a training, and predictions: the loop in the open, without files or rules."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base.errors import UserError
+from . import distributed
+from .batches import Batch, gather
+from .clip_network import Windows, rows_of
+from .losses import density_weights
+from .recipe import Recipe, learning_rate
+from .step import answers, take_step
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD or AdamW over all weights; "fused" updates them in one pass over memory.
+
+    On a GPU the learning rate is a tensor there, which a recorded step reads anew each time.
+    """
+    device = next(model.parameters()).device
+    lr = torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr
+    weights, decay = model.parameters(), recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr, weight_decay=decay, fused=True)
+    return torch.optim.SGD(weights, lr, recipe.momentum, weight_decay=decay, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate, in place where it is a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def predict(
+    model: nn.Module,
+    images: Tensor,
+    rows: np.ndarray | Windows,
+    device: torch.device,
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Predictions for some rows of a uint8 image tensor.
+
+    Args:
+        model: maps (B, 3, S, S) to (B, 2); or, for images that are features already, (B, D).
+        images: (N, S, S, 3) uint8, or (N, D) float32, on any device.
+        rows: (n,) row numbers, or windows of n rows in all.
+        device: where the model is.
+        batch_size: images at a time; fewer where memory runs out.
+
+    Returns:
+        (n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
+    """
+    return answers(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    images: Tensor,
+    va: Tensor,
+    rows: np.ndarray | Windows,
+    epoch: int,
+    seed: int,
+    step: Callable[[Batch], Tensor] | None = None,
+) -> float:
+    """One pass over the training rows, see `epoch_losses`; returns the mean squared error."""
+    losses = epoch_losses(model, optimizer, recipe, images, va, rows, epoch, seed, step)
+    return float(losses.double().mean())  # the epoch's only read-back from the device
+
+
+def epoch_losses(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    images: Tensor,
+    va: Tensor,
+    rows: np.ndarray | Windows,
+    epoch: int,
+    seed: int,
+    step: Callable[[Batch], Tensor] | None = None,
+) -> Tensor:
+    """One pass over the training rows in a random order; each step's mean squared error.
+
+    They stay on the device, and are that whatever the recipe's loss is.
+
+    Order, augmentation and dropout depend on (seed, epoch) alone, so an epoch is the same whether
+    or not the training was interrupted before it. Nothing waits for the device.
+
+    Args:
+        model: the network, or what learns of it.
+        optimizer: of its weights.
+        recipe: how to train.
+        images: (N, S, S, 3) uint8 crops or (N, D) float features, on the device or not.
+        va: (N, 2) labels, on the device.
+        rows: (n,) training rows, or windows of them; those that do not fill a last batch are left
+            out of this epoch.
+        epoch: 0-based.
+        seed: of the training.
+        step: takes a step and returns its error; by default `step.take_step`.
+
+    Raises:
+        UserError: fewer rows than a batch.
+    """
+    in_windows = isinstance(rows, Windows)
+    if len(rows) < recipe.batch_size:
+        what = f"windows of {rows.rows.shape[1]} frames" if in_windows else "training frames"
+        raise UserError(
+            f"{len(rows)} {what} are fewer than one batch of {recipe.batch_size}; use a smaller "
+            "batch_size or more clips."
+        )
+    step = step or partial(take_step, model, optimizer, recipe)
+    device = va.device
+    epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    torch.manual_seed(epoch_seed)  # dropout
+    generator = torch.Generator().manual_seed(epoch_seed)
+    steps = len(rows) // recipe.batch_size
+    shuffled = torch.randperm(len(rows), generator=generator)[: steps * recipe.batch_size]
+    shuffled = shuffled.view(steps, recipe.batch_size)
+    order = torch.from_numpy(np.asarray(rows.rows if in_windows else rows))[shuffled]
+    # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
+    draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
+    there = order.to(device)
+    labels = va[there]
+    weights, points = [None] * steps, None
+    if recipe.density_weighting:  # from the labels of the training rows, and of no others
+        mine = torch.from_numpy(rows_of(rows)).to(device)
+        weights = va.new_zeros(len(va))
+        weights[mine] = density_weights(va[mine], recipe.density_weighting)
+        weights = weights[there]
+    if in_windows:
+        counts = torch.from_numpy(rows.counts / rows.counts.mean()).float()[shuffled].to(device)
+        weights = weights * counts if recipe.density_weighting else counts
+        points = rows.points
+    losses = torch.zeros(steps, device=device)
+    model.train()
+    for i, pictures in enumerate(gather(images, order, device)):
+        rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
+        set_rate(optimizer, rate)
+        joined = None if points is None else points[there[i]]
+        losses[i] = step(Batch(pictures, labels[i], draws[i], weights[i], joined))
+    return distributed.summed(losses)

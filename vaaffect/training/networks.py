@@ -1,0 +1,254 @@
+"""Networks with a head of two outputs: (valence, arousal).
+
+The study compares two families, VGG (Simonyan & Zisserman 2015, with batch normalisation) and
+ResNet (He et al. 2016). Beside them stands AlexNet (Krizhevsky 2014), which the authors of AFEW-VA
+finetuned (Kossaifi et al. 2017), and every other network that torchvision classifies pictures with,
+by the name it has there. All are torchvision's own, so that its ImageNet weights fit.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision import models as zoo
+
+from ..base.errors import UserError
+from ..base.files import sha256_of
+from .clip_network import ClipNetwork
+
+OURS = ("resnet10", "vgg_tiny_bn")  # members of the two families small enough for tests
+# How people write the names of families; a longer one comes before its beginning.
+_FAMILIES = {
+    "alexnet": "AlexNet", "convnext": "ConvNeXt", "densenet": "DenseNet",
+    "efficientnet": "EfficientNet", "googlenet": "GoogLeNet", "inception": "Inception",
+    "maxvit": "MaxViT", "mnasnet": "MNASNet", "mobilenet": "MobileNet", "regnet": "RegNet",
+    "resnet": "ResNet", "resnext": "ResNeXt", "shufflenet": "ShuffleNet",
+    "squeezenet": "SqueezeNet", "swin": "Swin", "vgg": "VGG", "vit": "ViT",
+    "wide_resnet": "Wide ResNet",
+}  # fmt: skip
+
+
+def _display_name(name: str) -> str:
+    family = next(family for family in _FAMILIES if name.startswith(family))
+    rest = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", name)[len(family) :]  # 0_5 is a number
+    return _FAMILIES[family] + rest.replace("_", "-")
+
+
+# Display name of each model; the colour of a family is the same in every figure.
+NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
+# Networks that read clips, by the name of what looks at each picture: see `clip_network.py`.
+CLIP, CLIP_LSTM = "affwildnet_", "affwildnet_lstm_"
+NAMES |= {CLIP + name: f"AffWildNet's shape, {shown}" for name, shown in NAMES.items()} | {
+    CLIP_LSTM + name: f"AffWildNet's shape, LSTM, {shown}" for name, shown in NAMES.items()
+}
+V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
+
+
+@dataclass(frozen=True)
+class Start:
+    """A file of weights to start from, all but the last layer's, and its SHA-256."""
+
+    path: Path
+    sha256: str
+
+
+def build_model(
+    name: str, weights: str | None = None, image_size: int = 224, load: bool = True
+) -> nn.Module:
+    """A network that maps images (N, 3, S, S) to (N, 2): valence and arousal, unbounded.
+
+    Its last layer is new. Inception and GoogLeNet come without the side outputs that once helped
+    to train them on classes, and SqueezeNet without the rectifier behind its last layer, which
+    would forbid negative answers.
+
+    Args:
+        name: one of NAMES. Those that begin with CLIP read clips, as `clip_network.ClipNetwork`.
+        weights: "imagenet" loads torchvision's weights (all but the head); None starts from
+            torchvision's random initialisation under the current torch seed.
+        image_size: S. A transformer is built for it. An untrained VGG below 224 is too:
+            torchvision stretches its last map to 7 x 7 by repeating values; here the map keeps its
+            own size, which computes the same functions with fewer copies of each weight.
+        load: without, a network for these weights that does not have them yet.
+
+    Raises:
+        UserError: unknown name; pictures that the family cannot take; weights that do not exist,
+            or cannot be had without a network.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, 3)
+        known = ", ".join(known for known in NAMES if backbone_of(known) is None)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"one of {known}."
+        raise UserError(f"unknown model {name!r}; {hint}")
+    if (backbone := backbone_of(name)) is not None:
+        seeing = build_model(backbone, weights, image_size, load)
+        features = _drop_fully_connected(seeing)
+        return ClipNetwork(seeing, features, "lstm" if name.startswith(CLIP_LSTM) else "gru")
+    if weights not in (None, "imagenet"):
+        raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
+    if weights and (name in OURS or V1 not in zoo.get_model_weights(name).__members__):
+        raise UserError(
+            f"there are no ImageNet weights for {name}; take another model or train from scratch "
+            "(WEIGHTS none)."
+        )
+    _check_size(name, image_size, weights)
+    if weights and load:
+        model = _pretrained(name)
+    else:
+        model = _untrained(name, 224 if weights else image_size)
+    return _with_two_outputs(model)
+
+
+def _check_size(name: str, size: int, weights: str | None) -> None:
+    """Refuse pictures that a family cannot take."""
+    if name in OURS:
+        return
+    # Torchvision names the size that Swin was trained with, but it pads its windows.
+    said = zoo.get_model_weights(name).DEFAULT.meta["min_size"][0]
+    smallest = 32 if name.startswith("swin") else said
+    patch = _multiple(name)
+    if patch and weights and size != 224:
+        raise UserError(
+            f"{name} has its ImageNet weights for pictures of 224 pixels, these have {size}; use "
+            "SIZE 224, or train from scratch (WEIGHTS none)."
+        )
+    if patch and size % patch:
+        raise UserError(
+            f"{name} cuts pictures into squares, so their side must be a multiple of {patch} "
+            f"pixels; these have {size}; use SIZE {max(patch, round(size / patch) * patch)}."
+        )
+    if not patch and size < smallest:
+        raise UserError(
+            f"{name} needs pictures of at least {smallest} pixels, these have {size}; use SIZE "
+            f"{smallest}, or resnet18 or vgg11_bn, which take smaller ones."
+        )
+
+
+def _multiple(name: str) -> int:
+    """Of what the side of a picture must be a multiple, for a network built for one size; or 0."""
+    if name.startswith("vit_"):
+        return int(name.rsplit("_", 1)[1])  # its patch
+    return 224 if name == "maxvit_t" else 0  # windows of 7 x 7, also on a map of 1/32 of the side
+
+
+def _untrained(name: str, image_size: int) -> nn.Module:
+    if name == "vgg_tiny_bn":  # VGG's shape at a hundredth of its cost
+        layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
+        model = zoo.VGG(layers, num_classes=2)
+        model.avgpool = nn.AdaptiveAvgPool2d(2)
+        model.classifier = nn.Sequential(
+            nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
+        )
+        return model
+    if name == "resnet10":  # one basic block per stage
+        return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
+    options = {}
+    if name.startswith("vit_"):
+        options["image_size"] = image_size
+    if name == "maxvit_t":
+        options["input_size"] = (image_size, image_size)
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = True  # unless told so, torchvision warns
+    model = zoo.get_model(name, weights=None, **options)
+    side = image_size // 32  # of the map after VGG's five poolings
+    if isinstance(model, zoo.VGG) and 1 <= side < 7:
+        model.avgpool = nn.AdaptiveAvgPool2d(side)
+        first = nn.Linear(512 * side**2, model.classifier[0].out_features)
+        nn.init.normal_(first.weight, 0, 0.01)  # as torchvision initialises VGG's linear layers
+        nn.init.zeros_(first.bias)
+        model.classifier[0] = first
+    return model
+
+
+def _pretrained(name: str) -> nn.Module:
+    weights = zoo.get_model_weights(name)[V1]
+    try:
+        return zoo.get_model(name, weights=weights)
+    except OSError as error:  # includes URLError; torchvision has no exception of its own
+        folder = torch.hub.get_dir() + "/checkpoints"
+        raise UserError(
+            f"the ImageNet weights of {name} could not be downloaded ({error}); download "
+            f"{weights.url} where there is a network and put it into {folder}, or train from "
+            "scratch (WEIGHTS none)."
+        ) from error
+
+
+def _with_two_outputs(model: nn.Module) -> nn.Module:
+    """Replace the last linear layer by a new one with two outputs (thesis, section 4.1)."""
+    if isinstance(model, zoo.GoogLeNet | zoo.Inception3):
+        model.aux_logits = False
+        model.aux1 = model.aux2 = model.AuxLogits = None
+        model.transform_input = False  # theirs is our scale, [-1, 1], already
+    if isinstance(model, zoo.SqueezeNet):  # it averages the answers at every place of its last map
+        dropout, last = model.classifier[:2]  # to average the map first is the same
+        last = nn.Linear(last.in_channels, 2)
+        model.classifier = nn.Sequential(dropout, nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
+    put_head(model, nn.Linear(head_of(model).in_features, 2))
+    return model
+
+
+def backbone_of(name: str) -> str | None:
+    """What looks at each picture in a network that reads clips; None for other networks."""
+    prefix = next((p for p in (CLIP_LSTM, CLIP) if name.startswith(p)), None)
+    return None if prefix is None else name.removeprefix(prefix)
+
+
+def _drop_fully_connected(model: nn.Module) -> int:
+    """Take out the fully connected layers, from the first to the last; returns what they read."""
+    name = _head_part(model)
+    part = getattr(model, name)
+    layers = [*part.children()] if isinstance(part, nn.Sequential) else [part]
+    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+    setattr(model, name, nn.Sequential(*layers[:first]))
+    return layers[first].in_features
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The last layer: it maps the features of a picture to valence and arousal."""
+    return model.get_submodule(head_name(model))
+
+
+def put_head(model: nn.Module, head: nn.Module) -> None:
+    """Replace the last layer; with `nn.Identity()` the network answers with its features."""
+    model.set_submodule(head_name(model), head)
+
+
+def head_name(model: nn.Module) -> str:
+    """Where the last layer is, as its weights are called; families call it differently."""
+    name = _head_part(model)
+    part = getattr(model, name)
+    return f"{name}.{[*part._modules][-1]}" if isinstance(part, nn.Sequential) else name
+
+
+def _head_part(model: nn.Module) -> str:
+    return next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+
+
+def start_from(network: nn.Module, start: Start) -> None:
+    """Give a new network these weights; its last layer stays random.
+
+    Raises:
+        UserError: the weights are damaged, or those of another network.
+    """
+    if not start.path.exists() or sha256_of(start.path) != start.sha256:
+        raise UserError(f"{start.path}: is damaged; delete {start.path.parent} and run again.")
+    weights = torch.load(start.path, map_location="cpu", weights_only=True)
+    if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
+        network, head = network.backbone, set()
+        part, kept = f"{_head_part(network)}.", network.state_dict()
+        weights = {k: v for k, v in weights.items() if k in kept or not k.startswith(part)}
+    else:
+        head = {f"{head_name(network)}.{of}" for of in ("weight", "bias")}
+    try:
+        found = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # shapes differ
+        raise UserError(f"{start.path}: are weights for another picture size.") from error
+    if set(found.missing_keys) != head or found.unexpected_keys:
+        raise UserError(f"{start.path}: are weights of another network.")
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable weights."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

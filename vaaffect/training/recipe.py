@@ -1,0 +1,235 @@
+"""How a network is trained: the recipe, its learning rate at each step, and when it stops."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from ..base.errors import UserError
+from ..results.predictions import FROM_SCRATCH
+from .losses import LOSSES
+from .networks import CLIP, backbone_of
+
+_CHOICES = {
+    "loss": LOSSES,
+    "weights": ("none", "imagenet", "pretext"),
+    "schedule": ("constant", "one-cycle"),
+    "optimizer": ("sgd", "adamw"),
+    "trained": ("all", "head"),
+    "stop": ("epochs", "converged", "early"),
+    "normalisation": ("unit", "imagenet"),
+    "averaging": ("none", "ema", "swa"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The defaults are the thesis's (section 4.1) for VGG11-bn.
+
+    Whatever stops a training, the weights that are kept are those of the epoch with the smallest
+    error on the inner validation part. The thesis has no such part and does not say which epoch's
+    weights it kept; this choice is ours, the same for every rule, so that rules can be compared.
+
+    Attributes:
+        name: how tables call the recipe.
+        epochs: passes over the training rows, at most.
+        batch_size: images per step; a last, smaller batch is left out of the epoch.
+        optimizer: "sgd", or "adamw" (Loshchilov & Hutter 2019), which needs fewer epochs.
+        lr: learning rate (the largest one, if it is scheduled).
+        momentum: of SGD, in PyTorch's form v <- momentum v + gradient.
+        weight_decay: SGD's L2 penalty, or AdamW's decoupled decay.
+        schedule: "constant", or "one-cycle": linear warm-up over a fifth, then cosine to zero. It
+            is laid out over all epochs: a rule that stops sooner cuts off its end.
+        flip: mirror each training image with probability one half.
+        shift: largest random shift (of half the crop's side) and zoom, as a share.
+        jitter: largest random change of brightness and of contrast, as a share.
+        weights: "imagenet", "pretext" (see `pretext.py`), or "none" for training from scratch.
+        trained: "all" weights, or the "head" alone (feature extraction, thesis section 3.5): the
+            rest stays as it starts, in eval mode, and its answers are computed once.
+        stop: when a training ends, see `reason_to_stop`: after all "epochs"; once "converged", the
+            thesis's rule; "early", once the validation error no longer falls.
+        window: epochs over which "converged" averages the training loss.
+        min_gain: share by which that average must fall from one window to the next.
+        patience: epochs that "early" waits for a smaller validation error.
+        sequence: frames that the network reads one after the other, for a network that remembers
+            (`clip_network.py`); then batch_size counts such sequences. 1 for single pictures.
+        loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
+        density_weighting: how much more rare labels count, from 0 (all alike) to 1 (inversely to
+            how common they are in the plane), see `losses.density_weights`.
+        normalisation: of the pictures: "unit", the thesis's [-1, 1]; or "imagenet", the mean and
+            standard deviation that ImageNet's weights were trained with, see `adapt.py`.
+        dropout: share of values that the network's dropout layers set to zero; None leaves what the
+            network comes with, which is the thesis's (VGG 0.5, ResNet has no such layer).
+        averaging: whose weights are judged and kept: the network's own ("none"), or a running mean
+            of them, "ema" or "swa", see `averaging.py`.
+        decay: of "ema", per step.
+    """
+
+    name: str = "thesis"
+    epochs: int = 190
+    batch_size: int = 20
+    optimizer: str = "sgd"
+    lr: float = 0.001
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    flip: bool = False
+    shift: float = 0.0
+    jitter: float = 0.0
+    weights: str = "none"
+    trained: str = "all"
+    stop: str = "epochs"
+    window: int = 10
+    min_gain: float = 0.01
+    patience: int = 10
+    loss: str = "mse"
+    density_weighting: float = 0.0
+    normalisation: str = "unit"
+    dropout: float | None = None
+    averaging: str = "none"
+    decay: float = 0.99
+    sequence: int = 1
+
+    def __post_init__(self) -> None:
+        for key, known in _CHOICES.items():
+            if getattr(self, key) not in known:
+                choices = ", ".join(f'"{choice}"' for choice in known)
+                raise UserError(f"unknown {key} {getattr(self, key)!r}; use one of {choices}.")
+        if self.epochs < 1 or self.batch_size < 2 or self.sequence < 1:
+            raise UserError("a recipe needs epochs >= 1, batch_size >= 2 and sequence >= 1.")
+        if self.window < 1 or self.patience < 1 or not 0 <= self.min_gain < 1:
+            raise UserError("a recipe needs window >= 1, patience >= 1 and 0 <= min_gain < 1.")
+        if not 0 <= self.density_weighting <= 1:
+            raise UserError(f"density_weighting is {self.density_weighting}; use 0 to 1.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}; use a share from 0 to below 1, or None.")
+        if not 0 < self.decay < 1:
+            raise UserError(f"decay is {self.decay}; use a number between 0 and 1, such as 0.99.")
+        if self.trained == "head" and (self.flip or self.shift or self.jitter):
+            raise UserError(
+                f'recipe {self.name!r} trains the "head" on features computed once, so its '
+                'pictures cannot change; set flip, shift and jitter to 0, or trained to "all".'
+            )
+        if self.trained == "head" and self.dropout is not None:
+            raise UserError(
+                f'recipe {self.name!r} trains the "head", and dropout layers come before it; leave '
+                'dropout out, or set trained to "all".'
+            )
+
+
+def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
+    """The recipe of one model: `base` with what `per_model[model]` changes.
+
+    Raises:
+        UserError: a key that no recipe has, or a piece that does not fit the model.
+    """
+    values = base | per_model.get(model, {})
+    unknown = set(values) - set(Recipe.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(Recipe.__dataclass_fields__)
+        raise UserError(f"unknown recipe key {sorted(unknown)[0]!r}; a recipe has: {known}.")
+    recipe = replace(Recipe(), **values)
+    check_fits(model, recipe)
+    return recipe
+
+
+def check_fits(model: str, recipe: Recipe) -> None:
+    """Refuse a recipe whose pieces do not fit a network.
+
+    Raises:
+        UserError: sequences for a network that reads pictures, or none for one that reads clips;
+            or, for the latter, features computed once or a mean of weights.
+    """
+    backbone = backbone_of(model)
+    if backbone is None and recipe.sequence > 1:
+        raise UserError(
+            f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
+            f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
+        )
+    if backbone is not None and recipe.sequence < 2:
+        raise UserError(
+            f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet "
+            "reads 80)."
+        )
+    if backbone is not None and recipe.averaging != "none":
+        raise UserError(
+            f"{model} reads clips, and the mean of weights (recipe {recipe.name!r}, averaging "
+            f"{recipe.averaging!r}) is made for networks that read pictures; leave averaging out."
+        )
+    if backbone is not None and recipe.trained == "head":
+        raise UserError(
+            f"{model} learns as a whole, and recipe {recipe.name!r} trains the head alone; set "
+            'trained to "all", or take a network that reads pictures.'
+        )
+
+
+def recipes_for(
+    models: Sequence[str], base: dict, per_model: dict, scratch: Sequence[str] = ()
+) -> list[tuple[str, Recipe]]:
+    """What is to be trained: each model with its recipe, then those that start at random as well.
+
+    Args:
+        models: names of models.
+        base, per_model: as of `recipe_for`.
+        scratch: those of `models` that are trained from random weights too, otherwise alike.
+
+    Raises:
+        UserError: an unknown key; a name in `scratch` that is not in `models`, or starts at random
+            anyway.
+    """
+    pairs = [(model, recipe_for(model, base, per_model)) for model in models]
+    started = dict(pairs)
+    for model in scratch:
+        if model not in started:
+            raise UserError(f"SCRATCH names {model}, which is not trained; add it to MODELS.")
+        if started[model].weights == "none":
+            raise UserError(
+                f"SCRATCH names {model}, which starts from random weights anyway; set RECIPE's "
+                "weights, or leave it out of SCRATCH."
+            )
+        name = f"{started[model].name} {FROM_SCRATCH}"
+        pairs.append((model, replace(started[model], name=name, weights="none")))
+    return pairs
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate of one step (0-based) out of `steps`."""
+    if recipe.schedule == "constant":
+        return recipe.lr
+    warm = max(1, steps // 5)
+    if step < warm:
+        return recipe.lr * (step + 1) / warm
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
+    """Why a training ends after the epochs in `history`; it depends on nothing else.
+
+    "converged" follows the thesis (section 3.2.4: training stopped "at a point of observable
+    convergence" rather than going on for "infinitesimal reductions of the error"; section 5.1: the
+    mean squared error on the training set showed it). The thesis judged by eye; here the mean
+    training loss of the last `window` epochs must be smaller than that of the `window` before them
+    by the share `min_gain`, or training ends. A loss that rises ends it too.
+
+    "early" ends it when the smallest validation error is `patience` epochs old (Prechelt 1998).
+
+    Args:
+        recipe: with the rule and its numbers.
+        history: a row per epoch with train_mse and val_mse.
+
+    Returns:
+        "epochs" (all are done), "converged", "early", or None to go on.
+    """
+    if len(history) >= recipe.epochs:
+        return "epochs"
+    if recipe.stop == "converged" and len(history) >= 2 * recipe.window:
+        losses = [row["train_mse"] for row in history]
+        before = fmean(losses[-2 * recipe.window : -recipe.window])
+        now = fmean(losses[-recipe.window :])
+        if before - now < recipe.min_gain * before:
+            return "converged"
+    if recipe.stop == "early" and history:
+        errors = [row["val_mse"] for row in history]
+        if len(errors) - 1 - errors.index(min(errors)) >= recipe.patience:
+            return "early"
+    return None

@@ -1,0 +1,193 @@
+"""The folder of one training: what determines it, its checkpoints, its results.
+
+config.json        everything that determines the result
+history.csv        a row per epoch, replaced as a whole after each, so that it can be read any time
+memory.json        where memory ran out: since which epoch batches go through in how many parts
+checkpoint_*.pt    while it runs; the name carries the file's own hash
+predictions.parquet  a row per test frame
+validation.parquet   a row per frame of the inner validation part, by the same weights
+model.pt           the chosen epoch's weights, where asked for
+done.json          written last, with the hashes of the results
+
+A kill at any moment leaves each of them as it was, or whole.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from ..base.errors import UserError
+from ..base.files import sha256_of, sync, write_atomically
+from . import distributed
+from .adapt import adapt
+from .networks import backbone_of, build_model
+from .recipe import Recipe
+
+
+def run_name(config: dict) -> str:
+    """The name of a run folder: readable, and unique for what determines the result."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    recipe = config["recipe"]["name"]
+    return f"{config['model']}_{recipe}_fold{config['fold']}_seed{config['seed']}_{digest}"
+
+
+def is_finished(run: Path, with_model: bool = False) -> bool:
+    """Whether a run folder is complete.
+
+    Raises:
+        UserError: a file of a finished run is not the one that was written.
+    """
+    if not (run / "done.json").exists():
+        return False
+    hashes = read_done(run)["sha256"]
+    for name, expected in hashes.items():
+        if not (run / name).exists() or sha256_of(run / name) != expected:
+            raise UserError(f"{run / name}: is damaged; delete the folder {run} and run again.")
+    return not with_model or "model.pt" in hashes
+
+
+def begin_run(run: Path, config: dict) -> None:
+    """Make the folder, write config.json, and remove what a killed process was writing."""
+    run.mkdir(parents=True, exist_ok=True)
+    _clear(run)
+    write_atomically(run / "config.json", json.dumps(config, indent=1))
+
+
+def _clear(run: Path) -> None:
+    """Remove files that never got their name, see `write_atomically` and `save_checkpoint`."""
+    for path in [*run.glob("*.csv.*"), *run.glob("*.json.*"), *run.glob("*.writing")]:
+        path.unlink(missing_ok=True)
+
+
+def read_done(run: Path) -> dict:
+    """done.json of a finished run.
+
+    best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipe.reason_to_stop`), seconds
+    (in training), parts (see `read_memory`), compiled, threads, processes, sha256 (of the result
+    files).
+    """
+    return json.loads((run / "done.json").read_text())
+
+
+def read_config(run: Path) -> dict:
+    """config.json of a run folder, see `loop.run_config`.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return json.loads((run / "config.json").read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{run}: is no run folder, it has no config.json.") from error
+
+
+def save_checkpoint(run: Path, state: dict, epoch: int) -> None:
+    """Write a checkpoint whose name carries its own hash, and keep the one before it too.
+
+    The rename is what makes it exist, and it comes after the bytes are on the disk: a kill or a
+    power cut while writing leaves the previous one in charge.
+    """
+    partial = run / "checkpoint.writing"
+    torch.save(state, partial)
+    sync(partial)
+    path = run / f"checkpoint_{epoch:06d}_{sha256_of(partial)[:16]}.pt"
+    partial.rename(path)
+    sync(run)
+    same_epoch = [p for p in run.glob(f"checkpoint_{epoch:06d}_*.pt") if p != path]
+    for old in [*same_epoch, *sorted(set(run.glob("checkpoint_*.pt")) - set(same_epoch))[:-2]]:
+        old.unlink()
+
+
+def load_checkpoint(run: Path, device: torch.device) -> dict | None:
+    """The newest sound checkpoint of a run folder, or None; damaged ones are named, not used."""
+    for path in sorted(run.glob("checkpoint_*.pt"), reverse=True):
+        if path.stem.rsplit("_", 1)[1] == sha256_of(path)[:16]:
+            return torch.load(path, map_location=device, weights_only=True)
+        print(f"{path}: is damaged and was left out; going on from the checkpoint before it.")
+    return None
+
+
+def write_history(run: Path, history: list[dict]) -> None:
+    """Replace history.csv by these epochs: a reader sees the old file or the new one, whole."""
+    write_atomically(run / "history.csv", pd.DataFrame(history).to_csv(index=False))
+
+
+def read_memory(run: Path) -> dict[int, int]:
+    """{epoch: parts}: since that epoch, each batch goes through in so many parts."""
+    path = run / "memory.json"
+    if not path.exists():
+        return {}
+    return {int(epoch): parts for epoch, parts in json.loads(path.read_text()).items()}
+
+
+def write_memory(run: Path, parts: dict[int, int]) -> None:
+    """Write memory.json, so that a resumed training divides the same batches."""
+    write_atomically(run / "memory.json", json.dumps(parts))
+
+
+def finish_run(
+    run: Path, tables: dict[str, pd.DataFrame], outcome: dict, model: nn.Module | None
+) -> None:
+    """Write tables, the model where given, and last done.json; remove the checkpoints.
+
+    done.json also says by how many threads and processes: they decide the last bits of a result.
+    """
+    outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
+    writing = {}
+    for name, table in tables.items():
+        writing[f"{name}.parquet"] = run / f"{name}.parquet.writing"
+        table.to_parquet(writing[f"{name}.parquet"], index=False)
+    if model is not None:
+        writing["model.pt"] = run / "model.pt.writing"
+        torch.save(model.state_dict(), writing["model.pt"])
+    hashes = {name: sha256_of(path) for name, path in writing.items()}
+    for name, path in writing.items():
+        sync(path)
+        path.rename(run / name)
+    write_atomically(run / "done.json", json.dumps(outcome | {"sha256": hashes}, indent=1))
+    tidy_run(run)
+
+
+def tidy_run(run: Path) -> None:
+    """Remove what a finished run needs no more."""
+    _clear(run)
+    for path in run.glob("checkpoint_*.pt"):
+        path.unlink(missing_ok=True)
+
+
+def load_model(run: Path) -> nn.Module:
+    """The trained network of a finished run folder, on the CPU, in eval mode.
+
+    Raises:
+        UserError: the run is not finished, kept no model, or is damaged.
+    """
+    if not is_finished(run, with_model=True):
+        raise UserError(f"{run}: holds no trained model; run the training again to its end.")
+    config = read_config(run)
+    weights = "imagenet" if config["recipe"]["weights"] == "imagenet" else None
+    model = build_model(config["model"], weights, config["image_size"], load=False)
+    model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
+    # It reads pictures as they were normalised in its training.
+    return adapt(model, Recipe(**config["recipe"]), config["model"]).eval()
+
+
+def refuse_clips(run: Path, config: dict) -> None:
+    """Refuse a network that reads clips where single pictures are to be read.
+
+    Raises:
+        UserError: the run's network is such a one.
+    """
+    if backbone_of(config["model"]) is not None:
+        raise UserError(
+            f"{run}: holds {config['model']}, which reads clips with their landmarks; choose a run "
+            "of a network that reads pictures."
+        )
+
+
+def read_history(run: Path) -> pd.DataFrame:
+    """A run's epochs: epoch, train_mse, val_mse, seconds, parts (see `read_memory`)."""
+    return pd.read_csv(run / "history.csv")

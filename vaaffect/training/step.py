@@ -1,0 +1,319 @@
+"""What makes a step fast, each part under its own name; training.py says when it is used.
+
+The parts for CUDA (`FixedStep` with a graph, torch.compile) have not yet been run on a GPU. What
+of them does not need one is tested on a CPU.
+"""
+
+import ctypes
+import gc
+import resource
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import distributed
+from .batches import Batch, augment, augment_points, to_input
+from .clip_network import Windows
+from .losses import loss_between, mse_loss
+from .recipe import Recipe
+
+GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs to tell it what
+# What torch.compile is expected to change: (throughput's factor, seconds it takes). CUDA: 1.39 for
+# ResNet152, 98 to 129 s (pytorch issues 111182, 96191); rounded down. CPU: measured with ResNet152
+# and VGG11-bn at 224 pixels on two cores, slower than without.
+COMPILING = {"cuda": (1.3, 100.0), "cpu": (0.8, 100.0)}
+
+
+def default_device() -> torch.device:
+    """The GPU when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware computes with it, float32 elsewhere.
+
+    A CPU without AVX512-BF16 or AMX emulates bfloat16, slower than float32. Never float16, which
+    CPUs compute at a hundredth of that speed.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """The context in which a network computes, see `autocast_dtype`.
+
+    Its cache of converted weights is off: a weight is used once per pass, so it would never be
+    read, and a CUDA graph must not refer to it.
+    """
+    dtype = autocast_dtype(device)
+    return torch.autocast(
+        device.type, dtype=dtype, enabled=dtype != torch.float32, cache_enabled=False
+    )
+
+
+def keep_freed_memory() -> None:
+    """Let freed memory stay with this process instead of going back to the kernel (glibc only).
+
+    Gradients and activations are freed and asked for again in every step on a CPU; from the kernel
+    they would come back page by page, each zeroed first, which costs VGG11 a quarter of its time.
+    Where the address space is limited (ulimit -v), nothing is kept: what one size of tensor leaves
+    behind could not be had as another.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return
+    if libc := _glibc():
+        mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def give_back_memory() -> None:
+    """Give freed memory back, so that it can be had again in other pieces."""
+    gc.collect()
+    if libc := _glibc():
+        libc.malloc_trim(0)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None  # another C library, which has its own ways
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on a CPU.
+
+    On a CPU an exception comes only where memory is limited (ulimit -v, Windows); a Linux kernel
+    that ran out itself ends the process instead.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # PyTorch has no class of its own for these. "Could not create a primitive" is oneDNN's, which
+    # does not say why.
+    names = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a primitive",
+             "CUDA error: out of memory", "STATUS_ALLOC_FAILED")  # fmt: skip
+    return isinstance(error, RuntimeError) and any(name in str(error) for name in names)
+
+
+def worth_compiling(images: int, per_second: float, gain: float, seconds: float) -> bool:
+    """Whether torch.compile takes less time than it saves.
+
+    Args:
+        images: left to train.
+        per_second: images trained per second without it.
+        gain: expected throughput with it, relative to without.
+        seconds: that compiling takes.
+
+    >>> worth_compiling(1_000_000, 2500, 1.3, 100.0), worth_compiling(1_200_000, 2500, 1.3, 100.0)
+    (False, True)
+    """
+    return images / per_second * (1 - 1 / gain) > seconds
+
+
+@torch.inference_mode()
+def answers(
+    model: nn.Module,
+    images: Tensor,
+    rows: np.ndarray | Windows,
+    device: torch.device,
+    batch_size: int = 128,
+    even: bool | None = None,
+) -> Tensor:
+    """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
+
+    Args:
+        model: maps pictures (B, 3, S, S), or features, to (B, D); for windows, see
+            `clip_network.ClipNetwork`.
+        images: (N, S, S, 3) uint8 or (N, F) float32, on any device.
+        rows: (n,) row numbers, or windows of n rows in all.
+        device: where the model is.
+        batch_size: images at a time; halved where memory runs out.
+        even: whether the last batch reaches back, to be as large as the others; by default on a
+            GPU, where cuDNN tries all its algorithms for each new size.
+    """
+    model.eval()
+    even = device.type == "cuda" if even is None else even
+    in_windows = isinstance(rows, Windows)
+    chosen = torch.from_numpy(np.asarray(rows.rows if in_windows else rows, np.int64))
+    batch_size = max(1, batch_size // chosen[0].numel())  # from here on, units
+    here, there = chosen.to(images.device), chosen.to(device)
+    done, parts = 0, []
+    while done < len(chosen):
+        try:
+            back = max(0, done + batch_size - len(chosen)) if even else 0
+            some = slice(max(0, done - back), done + batch_size)
+            inputs = [as_input(images[here[some]].to(device))]
+            if in_windows:
+                inputs.append(rows.points[there[some]])
+            with autocast(device):
+                parts.append(model(*inputs).float()[done - some.start :])
+            done += batch_size
+        except (RuntimeError, MemoryError) as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+            batch_size //= 2
+    return rows.in_order(torch.cat(parts)) if in_windows else torch.cat(parts)
+
+
+def as_input(images: Tensor) -> Tensor:
+    """Crops as `to_input` makes them; features as they are."""
+    return images if images.is_floating_point() else to_input(images)
+
+
+def take_step(
+    model: Callable[..., Tensor],
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    batch: Batch,
+    parts: int = 1,
+) -> Tensor:
+    """Predict, compare, go downhill: one step.
+
+    Returns its mean squared error, whatever the loss, so that recipes can be compared while they
+    train; still on the device.
+
+    Args:
+        model: in train mode.
+        optimizer: of its weights; the learning rate is set already.
+        recipe: says how pictures are changed, and what is made small.
+        batch: images, labels and random numbers.
+        parts: in which the batch goes through, one after the other, so that less has to be in
+            memory. Gradients add up, each part's loss weighted by its share of the batch: the sum
+            is the gradient of the whole batch's mean squared error. Batch normalisation is an
+            exception: it normalises by what it sees, which is a part; so is concordance, which is
+            that of each part; and dropout draws anew.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=batch.va.device)
+    whole = len(batch.va)
+    # All of it, unless several processes share the batch (torchrun).
+    for part in batch.rows(distributed.share(whole)).split(parts):
+        inputs = [as_input(part.images)]
+        if inputs[0].ndim == 4:  # pictures
+            draws = part.draws.repeat_interleave(len(inputs[0]) // len(part.va), 1)
+            inputs[0] = augment(inputs[0], recipe, draws)
+        if part.points is not None:
+            inputs.append(augment_points(part.points, recipe, part.draws))
+        with autocast(part.va.device):
+            pred = model(*inputs).float()
+        share = len(part.va) / whole
+        loss = loss_between(pred, part.va, recipe.loss, part.weights) * share
+        loss.backward()
+        plain = recipe.loss == "mse" and part.weights is None
+        total += loss.detach() if plain else mse_loss(pred.detach(), part.va) * share
+    distributed.sum_gradients(optimizer)
+    optimizer.step()
+    return total
+
+
+def fastest_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    *,
+    parts: int = 1,
+    compiled: bool = False,
+) -> Callable[[Batch], Tensor]:
+    """`take_step` as it is fastest here: on a CPU as it is; on a GPU recorded, where batches are
+    small enough for that to pay.
+
+    Args:
+        model, optimizer, recipe, parts: as of `take_step`.
+        compiled: whether torch.compile makes fewer and larger kernels of the model first; see
+            `worth_compiling`.
+    """
+    forward = torch.compile(model) if compiled else model
+    step = partial(take_step, forward, optimizer, recipe, parts=parts)
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    alone = distributed.count() == 1  # a graph would have to record what processes exchange
+    small = recipe.batch_size * recipe.sequence <= GRAPH_UP_TO
+    if on_gpu and alone and parts == 1 and small:
+        return FixedStep(step, model, optimizer, record=True)
+    return step
+
+
+class FixedStep:
+    """A step on tensors that keep their addresses, so that CUDA can record it and replay it.
+
+    A ResNet152 step asks for 1500 kernels, one Python call each; below about 64 images a GPU
+    waits for them. A graph asks once. Without `record` the same step runs eagerly on the same
+    tensors, which is how it is tested on a CPU.
+
+    Args:
+        step: maps a Batch to its loss and updates the model.
+        model, optimizer: what `step` changes.
+        record: capture a CUDA graph at the first call (not yet run on a GPU).
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Batch], Tensor],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        record: bool,
+    ):
+        self.step, self.model, self.optimizer, self.record = step, model, optimizer, record
+        self.batch: Batch | None = None
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.loss: Tensor | None = None
+
+    def __call__(self, batch: Batch) -> Tensor:
+        if self.batch is None:
+            self.batch = batch.clone()
+            if self.record:
+                self._capture()
+        self.batch.copy_(batch)
+        if self.graph is None:
+            return self.step(self.batch)
+        self.graph.replay()
+        return self.loss  # overwritten by the next call
+
+    def _capture(self) -> None:
+        random = torch.cuda.get_rng_state()  # dropout
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # libraries choose their kernels, not to be recorded
+            warm_up(self.step, self.batch, self.model, self.optimizer)
+        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.set_rng_state(random)
+        for group in self.optimizer.param_groups:
+            group["capturable"] = True  # AdamW asks for it; its counters are on the GPU anyway
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.loss = self.step(self.batch)
+        for group in self.optimizer.param_groups:
+            group["capturable"] = False
+
+
+def warm_up(
+    step: Callable[[Batch], Tensor],
+    batch: Batch,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    times: int = 3,
+) -> None:
+    """Take some steps, then put model and optimizer back as they were, at the same addresses."""
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    counters = {
+        (parameter, key): value.clone()
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+        if value is not None
+    }
+    for _ in range(times):
+        step(batch)
+    model.load_state_dict(weights)
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if value is not None:
+                before = counters.get((parameter, key))
+                # An optimizer that has not stepped yet begins with zeros.
+                value.zero_() if before is None else value.copy_(before)
