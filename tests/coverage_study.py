@@ -16,7 +16,7 @@ import pandas as pd
 from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.results import metrics
 from vaaffect.results.evaluation import clip_moments, evaluate
-from vaaffect.results.predictions import COLUMNS
+from vaaffect.results.predictions import PREDICTION_COLUMNS
 
 NAMES = ("RMSE", "PCC", "CCC")
 FOLDS = 5
@@ -46,7 +46,7 @@ def simulated(people: int, clips: tuple[int, ...], rng: np.random.Generator) -> 
             np.take(GAIN, fold) * true + np.take(OFFSET, fold) + levels(ERRORS)
         )
     same = {"model": "m", "recipe": "r", "train_corpus": "A", "test_corpus": "A"}
-    return table.assign(**same, split="subject", seed=0)[COLUMNS]
+    return table.assign(**same, split="subject", seed=0)[PREDICTION_COLUMNS]
 
 
 def expectation(people: int, clips: tuple[int, ...], repetitions: int, seed: int) -> pd.Series:

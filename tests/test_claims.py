@@ -166,7 +166,7 @@ def test_h6_asks_for_the_size_too(shrunk, expected):
 
 def test_the_table_has_a_row_per_claim(predictions):
     found = claims.resnet_against_vgg(predictions, "face", "jaw", "films", "laboratory", **DRAW)
-    table = claims.claims_table([*found, claims.expected_ranges()])
+    table = claims.claims_frame([*found, claims.expected_ranges()])
     assert table["claim"].tolist() == ["H4", "H4", "H3"]
     assert table["data"].tolist() == ["films", "laboratory", "none"]
     assert list(table)[-5:] == ["effect", "low", "high", "verdict", "data"]

@@ -72,7 +72,7 @@ def test_unknown_settings_are_refused():
 
 def test_preparing_makes_both_corpora_and_tells_how_far_it_is():
     steps = []
-    hashes = data.prepare(
+    hashes = data.prepare_data(
         {"DATA": "simulated", "WILD": WILD, "LAB": LAB}, lambda *step: steps.append(step)
     )
     assert list(hashes) == ["AFEW-VA (simulated)", "SEMAINE (simulated)"]
@@ -84,7 +84,7 @@ def test_preparing_makes_both_corpora_and_tells_how_far_it_is():
 def test_other_people_are_drawn_where_a_recipe_starts_from_a_pretext():
     parameters = {"DATA": "simulated", "WILD": WILD, "LAB": LAB}
     parameters |= {"RECIPE": {"weights": "pretext"}, "PRETEXT": WILD | {"seed": 6}}
-    hashes = data.prepare(parameters, lambda *step: None)
+    hashes = data.prepare_data(parameters, lambda *step: None)
     assert len(set(hashes.values())) == 3
     assert "faces of the pretext task (simulated)" in hashes
     with pytest.raises(UserError, match="unknown PRETEXT key 'people'"):

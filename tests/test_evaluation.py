@@ -17,7 +17,7 @@ from vaaffect.results.evaluation import (
     paired_difference,
     per_clip,
 )
-from vaaffect.results.predictions import COLUMNS
+from vaaffect.results.predictions import PREDICTION_COLUMNS
 
 
 def predictions(seed: int = 0, subjects: int = 20, folds: int = 4) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def predictions(seed: int = 0, subjects: int = 20, folds: int = 4) -> pd.DataFra
                 pred = np.clip(0.5 * true + habit + 0.1 * rng.normal(size=2), -1, 1)
                 group = ("m", "r", "A", "A", "subject", 0, subject % folds)
                 rows.append((*group, f"s{subject}", f"{subject}-{clip}", frame, *true, *pred))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
 def value(results: pd.DataFrame, fold: str, dimension: str, metric: str) -> pd.Series:

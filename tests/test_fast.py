@@ -22,7 +22,7 @@ from vaaffect.training.batches import Batch
 from vaaffect.training.loop import Recipe, build_optimizer, epoch_losses, train
 from vaaffect.training.networks import build_model
 from vaaffect.training.run_folder import read_done, read_history
-from vaaffect.training.step import FixedStep, answers, take_step, warm_up, worth_compiling
+from vaaffect.training.step import FixedStep, raw_predictions, take_step, warm_up, worth_compiling
 
 CPU = torch.device("cpu")
 LR = 2**-8  # as exact in float32 as in float64: a tensor and a number mean the same
@@ -168,12 +168,12 @@ def test_batches_of_one_size_give_the_same_answers(tiny_crops):
     sizes = []
     model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     rows = np.random.default_rng(0).permutation(len(images))[:21]
-    plain = answers(model, images, rows, CPU, 8)
+    plain = raw_predictions(model, images, rows, CPU, 8)
     assert sizes == [8, 8, 5]
-    even = answers(model, images, rows, CPU, 8, even=True)
+    even = raw_predictions(model, images, rows, CPU, 8, even=True)
     assert sizes[3:] == [8, 8, 8] and even.shape == plain.shape
     assert torch.allclose(even, plain, atol=1e-5)
-    few = answers(model, images, rows[:3], CPU, 8, even=True)
+    few = raw_predictions(model, images, rows[:3], CPU, 8, even=True)
     assert sizes[6:] == [3] and torch.allclose(few, plain[:3], atol=1e-5)
 
 
@@ -397,5 +397,5 @@ def test_predictions_divide_their_batches_too():
 
     features = torch.rand(50, 5)
     rows = np.arange(3, 40)
-    assert torch.equal(answers(Small(), features, rows, CPU), features[3:40, :2])
+    assert torch.equal(raw_predictions(Small(), features, rows, CPU), features[3:40, :2])
     assert sizes == [37, 37, 32, 16, 8, 8, 8, 8, 5]

@@ -9,7 +9,7 @@ from vaaffect.corpora import data
 from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.report import error_plots, tables
 from vaaffect.results import subgroups
-from vaaffect.results.predictions import COLUMNS
+from vaaffect.results.predictions import PREDICTION_COLUMNS
 from vaaffect.simulator.truth import angle_to_camera, typology_angle, wild_truth
 from vaaffect.simulator.worlds import WildWorld, clip_plan
 
@@ -33,7 +33,7 @@ def predicted(truth: pd.DataFrame, error, seed: int = 0) -> pd.DataFrame:
         rows[f"{dimension}_pred"] = answers[:, axis]
     return rows.assign(
         model="m", recipe="r", train_corpus="a", test_corpus="a", split="subject", seed=0
-    )[COLUMNS]
+    )[PREDICTION_COLUMNS]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,13 @@
 import pytest
 from test_tables_and_plots import transfer  # noqa: F401, a fixture
 
-from vaaffect.report.literature import METRICS, PUBLISHED, TITLES, published_frame, thesis_table
+from vaaffect.report.literature import (
+    METRICS,
+    PUBLISHED,
+    TITLES,
+    measured_and_published,
+    published_frame,
+)
 
 
 def test_published_figures_are_complete_and_plausible():
@@ -23,7 +29,7 @@ def test_the_figures_of_table_3_cannot_be_on_one_scale():
 
 @pytest.mark.parametrize("number", TITLES)
 def test_measured_and_published_rows_stand_in_blocks_of_their_own(number, transfer):  # noqa: F811
-    table = thesis_table(number, transfer, "A", "B")
+    table = measured_and_published(number, transfer, "A", "B")
     blocks = table["block"].tolist()
     assert blocks == sorted(blocks)  # measured here, then published
     mine, theirs = (table[table["block"] == b] for b in ("measured here", "published"))

@@ -18,7 +18,14 @@ from vaaffect.corpora.tracking import KnownFaces
 from vaaffect.live import loop
 from vaaffect.live.overlay import ClipWriter, annotate, save_still
 from vaaffect.live.predictor import Predictor, Reading
-from vaaffect.live.sources import Camera, CameraLostError, Clip, Stills, open_camera, open_source
+from vaaffect.live.sources import (
+    CameraLostError,
+    CameraSource,
+    Clip,
+    Stills,
+    open_camera,
+    open_source,
+)
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def test_a_clip_gives_a_row_per_face_and_an_annotated_clip(predictor, tour, tour
     rows = rows_of(out.getvalue())
     count = len(tour.pictures)
     assert summary.pictures == summary.readings == len(rows) == len(seen) == count
-    assert list(rows[0]) == list(loop.COLUMNS)
+    assert list(rows[0]) == list(loop.READING_COLUMNS)
     assert [int(row["frame"]) for row in rows] == list(range(count))
     assert {row["face"] for row in rows} == {"0"} and {row["source"] for row in rows} == {
         "clip é.avi"
@@ -112,7 +119,7 @@ def test_a_slow_reader_of_a_camera_drops_stale_pictures_and_counts_them(
 
 def test_an_unplugged_camera_ends_the_loop_and_keeps_the_rows(predictor, tour, tour_path):
     # A capture whose pictures end is what a camera looks like that is pulled out.
-    camera = Camera(cv2.VideoCapture(str(tour_path)), "camera 7")
+    camera = CameraSource(cv2.VideoCapture(str(tour_path)), "camera 7")
     out = io.StringIO()
     summary = loop.watch(camera, predictor, out)
     assert summary.lost and summary.ended.startswith("camera 7: delivers no more pictures")
@@ -134,7 +141,7 @@ def test_a_camera_that_hangs_is_given_up(tour):
             pass
 
     with pytest.raises(CameraLostError, match=r"has not delivered a picture for 0.2 seconds"):
-        next(iter(Camera(Hangs(), "camera 0", patience=0.2)))
+        next(iter(CameraSource(Hangs(), "camera 0", patience=0.2)))
 
 
 def test_a_camera_that_is_not_there_is_one_sentence():

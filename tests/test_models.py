@@ -4,7 +4,7 @@ from torchvision import models as zoo
 
 from vaaffect.base.errors import UserError
 from vaaffect.training.networks import (
-    NAMES,
+    NETWORK_NAMES,
     OURS,
     build_model,
     count_parameters,
@@ -60,10 +60,10 @@ def test_a_member_of_each_family_gives_two_outputs_and_learns(name):
 def test_every_family_of_torchvision_has_a_member_here_and_a_name():
     kinds = {zoo.get_model_builder(name).__module__ for name in MEMBERS if name not in OURS}
     assert {zoo.get_model_builder(name).__module__ for name in zoo.list_models(zoo)} == kinds
-    assert NAMES["vgg11_bn"] == "VGG11-bn" and NAMES["resnet152"] == "ResNet152"
-    assert NAMES["mnasnet0_5"] == "MNASNet0.5" and NAMES["vit_b_16"] == "ViT-b-16"
-    assert NAMES["resnext50_32x4d"] == "ResNeXt50-32x4d"
-    assert len(set(NAMES.values())) == len(NAMES)
+    assert NETWORK_NAMES["vgg11_bn"] == "VGG11-bn" and NETWORK_NAMES["resnet152"] == "ResNet152"
+    assert NETWORK_NAMES["mnasnet0_5"] == "MNASNet0.5" and NETWORK_NAMES["vit_b_16"] == "ViT-b-16"
+    assert NETWORK_NAMES["resnext50_32x4d"] == "ResNeXt50-32x4d"
+    assert len(set(NETWORK_NAMES.values())) == len(NETWORK_NAMES)
 
 
 def test_architectures_of_the_literature_are_torchvisions_with_another_head():

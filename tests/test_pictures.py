@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.corpora.pictures import name_of, probe_video, read, read_image, tasks
+from vaaffect.corpora.pictures import name_of, probe_video, read_image, read_pictures, tasks
 
 FRAMES = 30
 
@@ -61,7 +61,7 @@ def test_a_corrupt_image_is_not_a_wrong_image(tiny_root, tmp_path):
 
 def test_a_missing_file_says_so(tmp_path):
     for name in ("none.png", "none.avi"):
-        ((position, image, reason),) = read(tmp_path, [name], [0])
+        ((position, image, reason),) = read_pictures(tmp_path, [name], [0])
         assert (position, image) == (0, None)
         assert reason == "cannot be read (No such file or directory)"
 
@@ -70,7 +70,7 @@ def test_chosen_frames_of_a_video_are_those_of_a_full_decode(film):
     expected = decode(film)
     assert len(expected) == FRAMES
     chosen = [0, 3, 3, 4, 17, 29]
-    got = list(read(film.parent, [film.name] * len(chosen), chosen))
+    got = list(read_pictures(film.parent, [film.name] * len(chosen), chosen))
     assert [position for position, _, _ in got] == list(range(len(chosen)))
     for (_, image, reason), index in zip(got, chosen, strict=True):
         assert reason is None
@@ -83,7 +83,7 @@ def test_a_truncated_video_gives_its_sound_frames(film, tmp_path):
     whole = decode(film)
     data = film.read_bytes()
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
-    got = list(read(tmp_path, ["cut.avi"] * FRAMES, range(FRAMES)))
+    got = list(read_pictures(tmp_path, ["cut.avi"] * FRAMES, range(FRAMES)))
     sound = [position for position, image, _ in got if image is not None]
     assert FRAMES // 4 < len(sound) < FRAMES
     assert sound == list(range(len(sound)))
@@ -109,7 +109,9 @@ def test_the_frame_in_which_a_video_breaks_off_is_not_sound(tiny_root, tmp_path)
         cut = decode(tmp_path / "v.avi")  # OpenCV does not notice that the last one is not whole
         damaged += not np.array_equal(cut[-1], whole[len(cut) - 1])
         for chosen in (list(range(10)), list(range(0, 10, 2)), [1, 1, 3, 3, 4, 4, 5, 5]):
-            got = [image for _, image, _ in read(tmp_path, ["v.avi"] * len(chosen), chosen)]
+            got = [
+                image for _, image, _ in read_pictures(tmp_path, ["v.avi"] * len(chosen), chosen)
+            ]
             sound = [(i, image) for i, image in zip(chosen, got, strict=True) if image is not None]
             assert len(sound) >= len(chosen) // 3
             assert all(np.array_equal(image, whole[i]) for i, image in sound)
@@ -118,7 +120,7 @@ def test_the_frame_in_which_a_video_breaks_off_is_not_sound(tiny_root, tmp_path)
 
 def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "text.avi").write_text("not a video")
-    ((_, image, reason),) = read(tmp_path, ["text.avi"], [0])
+    ((_, image, reason),) = read_pictures(tmp_path, ["text.avi"], [0])
     assert image is None and "does not open" in reason
     with pytest.raises(ValueError, match="does not open"):
         probe_video(tmp_path / "text.avi")

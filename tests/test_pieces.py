@@ -8,18 +8,18 @@ from vaaffect.base.errors import UserError
 from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.results import metrics
 from vaaffect.results.postprocessing import (
-    corrected,
+    apply_corrections,
     corrected_across_people,
     corrections,
     smoothed,
 )
-from vaaffect.results.predictions import COLUMNS, check_predictions
+from vaaffect.results.predictions import PREDICTION_COLUMNS, check_predictions
 from vaaffect.training.ablation import (
-    Piece,
+    Component,
     chosen,
     farther_ends,
     mean_ccc,
-    read_pieces,
+    read_components,
     together,
     verdicts,
 )
@@ -50,7 +50,7 @@ def table(people, clips=2, frames=5, gain=0.5, offset=0.2, noise=0.1, folds=2, s
                 for d, t, p in zip(DIMENSIONS, true, pred, strict=True):
                     where |= {f"{d}_true": t, f"{d}_pred": p}
                 rows.append(FIXED | where)
-    return pd.DataFrame(rows)[COLUMNS]
+    return pd.DataFrame(rows)[PREDICTION_COLUMNS]
 
 
 def ccc_of(predictions, dimension="valence"):
@@ -89,20 +89,20 @@ def test_a_correction_undoes_a_planted_gain_and_offset_fold_by_fold():
     right = found.set_index(["fold", "dimension"])
     assert right.loc[(0, "arousal"), ["gain", "offset"]].tolist() == pytest.approx([2, -0.4])
     assert right.loc[(1, "valence"), ["gain", "offset"]].tolist() == pytest.approx([0.5, 0.05])
-    better = corrected(test, found)
+    better = apply_corrections(test, found)
     for dimension in DIMENSIONS:
         assert np.allclose(better[f"{dimension}_pred"], better[f"{dimension}_true"], atol=1e-9)
     with pytest.raises(UserError, match="a fold without a correction"):
-        corrected(test.assign(fold=test["fold"] + 1), found)
+        apply_corrections(test.assign(fold=test["fold"] + 1), found)
 
 
 def test_on_its_own_rows_a_correction_turns_ccc_into_pcc():
     inner = table(range(30), noise=0.4, folds=1)
-    after = corrected(inner, corrections(inner))
+    after = apply_corrections(inner, corrections(inner))
     pcc = metrics.pcc(inner["valence_true"], inner["valence_pred"])
     assert ccc_of(after) == pytest.approx(pcc, abs=0.02)  # but for the clipping
     still = inner.assign(valence_pred=0.7)
-    moved = corrected(still, corrections(still))["valence_pred"]
+    moved = apply_corrections(still, corrections(still))["valence_pred"]
     assert np.allclose(moved, inner["valence_true"].mean())
 
 
@@ -110,7 +110,7 @@ def test_people_are_corrected_by_what_others_say():
     inner = table(range(6), folds=1)
     alone = corrected_across_people(inner)
     others = inner[inner["subject"] != "s4"]
-    wanted = corrected(inner[inner["subject"] == "s4"], corrections(others))
+    wanted = apply_corrections(inner[inner["subject"] == "s4"], corrections(others))
     found = alone[alone["subject"] == "s4"]
     assert np.allclose(found["valence_pred"], wanted["valence_pred"])
     nobody_else = corrected_across_people(table([0], folds=1))
@@ -118,7 +118,7 @@ def test_people_are_corrected_by_what_others_say():
 
 
 def test_pieces_change_what_they_say_and_nothing_else():
-    pieces = {piece.name: piece for piece in read_pieces(GIVEN)}
+    pieces = {piece.name: piece for piece in read_components(GIVEN)}
     base = Recipe(epochs=7, lr=0.3)
     assert pieces["CCC loss"].recipe_from(base) == Recipe("CCC-loss", epochs=7, lr=0.3, loss="ccc")
     assert pieces["smoothing"].recipe_from(base) is base  # the same training, not one more
@@ -138,12 +138,12 @@ def test_pieces_change_what_they_say_and_nothing_else():
 )
 def test_pieces_that_cannot_be_are_refused(given, says):
     with pytest.raises(UserError, match=says):
-        read_pieces({"x": given})
+        read_components({"x": given})
 
 
 def test_an_outcome_is_fitted_on_validation_alone():
     inner, test = table(range(40)), table(range(40, 60), seed=1)
-    piece = Piece("both", smooth=10.0, correct=True)
+    piece = Component("both", smooth=10.0, correct=True)
     after, inside = piece.outcome(test, inner)
     assert set(after["recipe"]) == set(inside["recipe"]) == {"both"}
     assert ccc_of(after) > ccc_of(test) + 0.1 and mean_ccc(inside) > mean_ccc(inner) + 0.1
@@ -153,7 +153,7 @@ def test_an_outcome_is_fitted_on_validation_alone():
 
 
 def test_the_best_of_those_that_exclude_each_other_is_chosen():
-    pieces = read_pieces(GIVEN)
+    pieces = read_components(GIVEN)
     gains = {"CCC loss": 0.1, "both losses": 0.2, "smoothing": 0.05, "gain and offset": -0.01,
              "another seed": 0.3}  # fmt: skip
     taken = chosen(pieces, gains)

@@ -108,7 +108,7 @@ def test_an_offset_from_other_people_repairs_a_constant_bias(acted):
     readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
     before = readings.copy()
     repaired = acted_emotions.check_poses(
-        acted_emotions.corrected(readings, offset), "drawn", **DRAW
+        acted_emotions.without_offset(readings, offset), "drawn", **DRAW
     )
     pd.testing.assert_frame_equal(readings, before)  # the correction is on a copy
     assert (repaired["verdict"] == acted_emotions.WITHIN).all()

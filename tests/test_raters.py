@@ -4,7 +4,7 @@ import pytest
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import Split
 from vaaffect.corpora.semaine import load_semaine, read_sessions
-from vaaffect.results.predictions import COLUMNS, check_predictions
+from vaaffect.results.predictions import PREDICTION_COLUMNS, check_predictions
 from vaaffect.results.raters import rater_predictions
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.recordings import write_semaine
@@ -17,7 +17,7 @@ def lab(lab_root):
 
 def test_each_rater_stands_beside_the_mean_of_the_others(lab):
     table = rater_predictions(lab)
-    assert list(table) == COLUMNS
+    assert list(table) == PREDICTION_COLUMNS
     for _, of_rater in table.groupby("seed"):
         check_predictions(of_rater)
     row = table.iloc[7]

@@ -8,7 +8,7 @@ import pytest
 from conftest import without_rights
 
 from vaaffect.base.errors import UserError
-from vaaffect.corpora.semaine import Trace, load_semaine, rate, read_sessions, read_trace
+from vaaffect.corpora.semaine import RaterTrace, load_semaine, rate, read_sessions, read_trace
 
 
 @pytest.fixture
@@ -70,15 +70,15 @@ def test_a_label_is_the_mean_of_the_raters_at_the_time_of_the_frame(whole, lab_r
 
 def test_ratings_are_interpolated_in_time_and_never_across_a_gap():
     time = np.concatenate([np.arange(0, 1, 0.02), np.arange(3, 4, 0.02)])
-    trace = Trace("1", time, 0.1 * time)
+    trace = RaterTrace("1", time, 0.1 * time)
     rated = trace.at(np.array([0.013, 0.5, 1.5, 3.0, 3.51, 5.0]))
     assert rated[[0, 1, 3, 4]] == pytest.approx([0.0013, 0.05, 0.3, 0.351])
     assert np.isnan(rated[[2, 5]]).all()
 
 
 def test_raters_are_averaged_where_they_rated_and_counted():
-    first = Trace("1", np.array([0.0, 0.4, 0.8]), np.array([0.0, 0.4, 0.8]))
-    short = Trace("2", np.array([0.0, 0.2]), np.array([0.2, 0.4]))
+    first = RaterTrace("1", np.array([0.0, 0.4, 0.8]), np.array([0.0, 0.4, 0.8]))
+    short = RaterTrace("2", np.array([0.0, 0.2]), np.array([0.2, 0.4]))
     mean, count, sd = rate([first, short], np.array([0.2, 0.8, 9.0]))
     assert mean[:2] == pytest.approx([0.3, 0.8]) and np.isnan(mean[2])
     assert count.tolist() == [2, 1, 0]

@@ -15,7 +15,7 @@ from toy_study import Toy
 
 from vaaffect.base import paths
 from vaaffect.base.errors import UserError
-from vaaffect.base.progress import Tail, report, report_epoch, report_step
+from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
 from vaaffect.study.display import Display, clock, describe, eta
 from vaaffect.study.execution import cleaner, is_complete
 from vaaffect.study.folders import locked
@@ -419,7 +419,7 @@ def test_clock_and_describe():
 def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
     path = tmp_path / "events.jsonl"
     monkeypatch.delenv("VAAFFECT_PROGRESS", raising=False)
-    report({"what": "nobody listens"})
+    report_event({"what": "nobody listens"})
     monkeypatch.setenv("VAAFFECT_PROGRESS", str(path))
     display = Display(["a"], {"a": 1.0}, sys.stdout, live=False)
     tail = Tail(path, display.follow)
@@ -433,7 +433,7 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
         file.write(' a line"}\n')
     assert tail.read() == [{"what": "half a line"}]
     monkeypatch.setenv("VAAFFECT_PROGRESS", str(tmp_path / "no" / "folder"))
-    report({"what": "lost, but nothing fails"})
+    report_event({"what": "lost, but nothing fails"})
 
 
 def test_data_that_was_there_does_not_spoil_the_eta():

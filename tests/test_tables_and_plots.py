@@ -46,7 +46,7 @@ def test_the_fold_table_shows_mean_spread_interval_and_what_is_undefined():
     assert (row["folds"], row["frames"], row["data"]) == (4, len(mine), "A")
     still = table[(table["model"] == "constant (training mean)")].set_index("dimension")
     assert still.loc["valence", "CCC"] == tables.UNDEFINED
-    assert tables.number(-0.126) == "−0.13"
+    assert tables.format_number(-0.126) == "−0.13"
     short = tables.headline(summary).set_index("model")
     rmse = summary.query("model == 'm' and dimension == 'valence' and scale == '[-1, 1]'")
     rmse = rmse[rmse["metric"] == "RMSE"].iloc[0]

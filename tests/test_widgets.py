@@ -20,7 +20,7 @@ from small_predictor import Reading, SmallPredictor
 from vaaffect import widgets
 from vaaffect.base.errors import UserError
 from vaaffect.classical.features import geometry
-from vaaffect.corpora.semaine import Trace
+from vaaffect.corpora.semaine import RaterTrace
 from vaaffect.report import pages
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, render, sample_identity
@@ -430,7 +430,7 @@ def hands() -> widgets.Traces:
     feeling = 0.4 * np.sin(time) + 0.2 * np.sin(2.3 * time)
     late = np.interp(time - 1, time, feeling)
     said = {"1": feeling, "2": feeling + 0.02, "3": late, "4": 0.2 + 1.2 * feeling}
-    of = [Trace(name, time, value) for name, value in said.items()]
+    of = [RaterTrace(name, time, value) for name, value in said.items()]
     return widgets.traces(of, "valence", np.arange(0, 20, 0.1), "drawn (simulated)")
 
 
@@ -469,7 +469,7 @@ def test_shifts_and_raters_that_are_none_are_refused(hands):
         assert "failed" in page.ask("mix", on=["1"], **bad)
     assert "at most 2 seconds" in page.ask("mix", shifts={"1": 3}, on=["1"])["failed"]
     assert "no raters" in page.ask("mix", shifts={}, on=["9"])["failed"]
-    one = Trace("1", np.arange(3.0), np.zeros(3))
+    one = RaterTrace("1", np.arange(3.0), np.zeros(3))
     for few in ([one], [one, one]):
         with pytest.raises(UserError, match="two raters"):
             widgets.traces(few, "valence", np.arange(3.0), "drawn")

@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from vaaffect.study.profiles import number
+from vaaffect.study.profiles import notebook_number
 
 FIRST = """\
 # Shared by several notebooks.
@@ -76,7 +76,7 @@ class Toy:
 
     def write(self, name: str, cells: list[str], parameters: str | None = FIRST) -> None:
         """Write a notebook that first leaves a mark for each time it is executed."""
-        count = COUNT.format(counters=str(self.counters), name=number(Path(name)))
+        count = COUNT.format(counters=str(self.counters), name=notebook_number(Path(name)))
         write_notebook(self.notebooks / f"{name}.ipynb", [cells[0], count, *cells[1:]], parameters)
 
     def profile(self, text: str, name: str = "small") -> None:

@@ -235,14 +235,14 @@ def add_check(commands: argparse._SubParsersAction) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """Print what was found; unusable corpora are errors."""
-    from .corpora.check import check_pictures, load_any, report
+    from .corpora.check import check_pictures, describe_corpus, load_any
 
     corpus = load_any(arguments.root.expanduser())
     pictures = None
     if not arguments.quick:
         with bar("decoding", "picture") as progress:
             pictures = check_pictures(corpus, arguments.workers, progress)
-    print("\n".join(report(corpus, pictures, arguments.all)))
+    print("\n".join(describe_corpus(corpus, pictures, arguments.all)))
     if pictures is not None and len(pictures) == len(corpus.frames):
         raise UserError(f"{corpus.root}: not one of its pictures can be used; restore the files.")
 

@@ -25,7 +25,7 @@ from vaaffect.live.loop import watch
 from vaaffect.live.overlay import ClipWriter, Trails, annotate
 from vaaffect.live.predictor import STAGES, Predictor, Reading
 from vaaffect.live.sources import Frame
-from vaaffect.report.tables import model_name, number, to_markdown
+from vaaffect.report.tables import format_number, model_name, to_markdown
 from vaaffect.simulator.tour import draw_tour
 from vaaffect.training.networks import build_model
 
@@ -53,7 +53,7 @@ class Timing:
 
     def quantiles(self, values: list[float]) -> str:
         """`median / 95th percentile`."""
-        return " / ".join(number(q, 1) for q in np.percentile(values, [50, 95]))
+        return " / ".join(format_number(q, 1) for q in np.percentile(values, [50, 95]))
 
 
 class _Film:
@@ -82,7 +82,7 @@ def bench_live(
     """Measure both loops for each model, in turn.
 
     Args:
-        models: names of `networks.NAMES`.
+        models: names of `networks.NETWORK_NAMES`.
         pictures: how many the live loop reads in a round.
         naive_pictures: how many the naive loop reads in a round.
         backend: of the live loop, see `backends.build_network`.

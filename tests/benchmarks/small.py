@@ -23,7 +23,7 @@ from vaaffect.corpora.landmarks import (
 )
 from vaaffect.results import metrics
 from vaaffect.results.evaluation import evaluate
-from vaaffect.results.predictions import COLUMNS
+from vaaffect.results.predictions import PREDICTION_COLUMNS
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 from vaaffect.simulator.worlds import WildWorld, clip_plan
@@ -313,7 +313,7 @@ def bench_bootstrap(resamples: int = 1000, models: int = 10, peer_resamples: int
         pred = 0.5 * true + rng.normal(0, 0.3, (frames, 2))
         of = {f"{d}_true": true[:, i] for i, d in enumerate(DIMENSIONS)}
         of |= {f"{d}_pred": pred[:, i] for i, d in enumerate(DIMENSIONS)}
-        tables.append(one.assign(model=f"m{model}", **of)[COLUMNS])
+        tables.append(one.assign(model=f"m{model}", **of)[PREDICTION_COLUMNS])
     predictions = pd.concat(tables, ignore_index=True)
     names = tuple(metrics.FROM_MOMENTS)
     rows_of = [np.flatnonzero(person == i) for i in range(people)]

@@ -32,7 +32,7 @@ def tagged(**tags: object) -> Iterator[None]:
         _tags.update(before)
 
 
-def report(event: dict) -> None:
+def report_event(event: dict) -> None:
     """Append an event to the study's progress file, if there is a study; never fails a training."""
     path = os.environ.get(VARIABLE)
     if not path:
@@ -62,12 +62,12 @@ def report_epoch(
     `left` are the seconds that the training needs until it ends, at most, where known.
     """
     event = {"what": what, "epoch": epoch, "epochs": epochs, "loss": loss, "seconds": seconds}
-    report(event if left is None else event | {"left": left})
+    report_event(event if left is None else event | {"left": left})
 
 
 def report_step(what: str, done: int, total: int) -> None:
     """Report that `done` of `total` equal pieces of work are done."""
-    report({"what": what, "done": done, "total": total})
+    report_event({"what": what, "done": done, "total": total})
 
 
 class Tail:

@@ -148,7 +148,7 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_study_manifest(path: Path) -> dict[str, Any]:
     """A manifest, or an empty one where there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -157,7 +157,7 @@ def read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
+def write_study_manifest(path: Path, content: Mapping[str, Any]) -> None:
     """Write a manifest at once: a reader sees the old one or the whole new one."""
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     write_atomically(path, text + "\n")

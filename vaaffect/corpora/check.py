@@ -9,9 +9,9 @@ import pandas as pd
 from ..base.errors import UserError
 from ..base.processes import in_processes
 from .afew_va import load_afew_va
-from .corpus import DIMENSIONS, NAMES, PROBLEM_COLUMNS, Corpus, looks_like, refuse
+from .corpus import CORPUS_NAMES, DIMENSIONS, PROBLEM_COLUMNS, Corpus, looks_like, refuse
 from .crops import face_box
-from .pictures import is_video, name_of, probe_video, read, tasks
+from .pictures import is_video, name_of, probe_video, read_pictures, tasks
 from .semaine import load_semaine
 
 LOADERS = {"afew-va": load_afew_va, "semaine": load_semaine}
@@ -30,7 +30,7 @@ def load_any(root: Path) -> Corpus:
         return LOADERS[found](root)
     if found is not None or not root.is_dir():
         name = "semaine" if found == "avec-2012" else "afew-va"
-        raise refuse(root, name, f"the variable for {NAMES[name]}")
+        raise refuse(root, name, f"the variable for {CORPUS_NAMES[name]}")
     raise UserError(
         f"{root}: holds neither AFEW-VA (01/001/001.json beside 00000.png) nor SEMAINE "
         "(Sessions/2/session.xml); data/README.md says how to obtain and place them."
@@ -70,7 +70,7 @@ def _check_piece(
 ) -> dict[int, tuple[str, str]]:
     """{position in the piece: (path, reason)} of the pictures that cannot be used."""
     faults = {}
-    for i, image, reason in read(root, sources, indices):
+    for i, image, reason in read_pictures(root, sources, indices):
         if image is not None and landmarks is not None:
             left, top, right, bottom = face_box(landmarks[i])
             height, width = image.shape[:2]
@@ -81,7 +81,9 @@ def _check_piece(
     return faults
 
 
-def report(corpus: Corpus, pictures: pd.DataFrame | None, every_problem: bool = False) -> list[str]:
+def describe_corpus(
+    corpus: Corpus, pictures: pd.DataFrame | None, every_problem: bool = False
+) -> list[str]:
     """Lines that say what was found in a corpus.
 
     Args:

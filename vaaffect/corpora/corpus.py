@@ -31,7 +31,7 @@ RATER_COLUMNS = [
 ]
 PROBLEM_COLUMNS = ["path", "reason"]
 
-NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
+CORPUS_NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Corpus:
     @property
     def label(self) -> str:
         """How tables and figures name this data; simulated data always says so."""
-        return f"{NAMES[self.name]} (simulated)" if self.simulated else NAMES[self.name]
+        return (
+            f"{CORPUS_NAMES[self.name]} (simulated)" if self.simulated else CORPUS_NAMES[self.name]
+        )
 
     @property
     def va(self) -> np.ndarray:
@@ -118,7 +120,7 @@ def refuse(root: Path, expected: str, variable: str) -> UserError:
         expected: key of NAMES: what it was read as.
         variable: the environment variable that points to this corpus.
     """
-    name = NAMES[expected]
+    name = CORPUS_NAMES[expected]
     if not root.exists():
         return UserError(
             f"{root}: no such folder; set {variable} to your copy of {name} (data/README.md says "
@@ -137,8 +139,10 @@ def refuse(root: Path, expected: str, variable: str) -> UserError:
             f"{root}: is the AVEC 2012 repackaging of SEMAINE, which names neither raters nor "
             "subjects; use the original download, with Sessions/2/session.xml inside."
         )
-    if found in NAMES:
-        return UserError(f"{root}: holds {NAMES[found]}, not {name}; set {variable} to {name}.")
+    if found in CORPUS_NAMES:
+        return UserError(
+            f"{root}: holds {CORPUS_NAMES[found]}, not {name}; set {variable} to {name}."
+        )
     inside = {
         "afew-va": "01/001 with 001.json and 00000.png",
         "semaine": "Sessions/2 with session.xml",

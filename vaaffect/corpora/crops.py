@@ -22,7 +22,7 @@ from ..base.files import held, read_manifest, sha256_of, write_atomically
 from ..base.paths import CROPS
 from ..base.processes import in_processes
 from .corpus import PROBLEM_COLUMNS, Corpus
-from .pictures import name_of, read, tasks
+from .pictures import name_of, read_pictures, tasks
 
 VERSION = 2  # change it when the same inputs would give other crops
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
@@ -309,7 +309,7 @@ def _crop_piece(
     reasons: dict[int, str] = {}
     # Not through a memory map: there a full disk would kill the process without a word.
     with path.open("r+b") as file:
-        for i, image, reason in read(root, sources, indices):
+        for i, image, reason in read_pictures(root, sources, indices):
             try:
                 if image is None:
                     raise ValueError(reason)

@@ -21,11 +21,11 @@ from ..simulator.recordings import write_semaine
 from ..simulator.worlds import WildWorld
 from ..simulator.writers import write_afew_va
 from . import afew_va, semaine
-from .corpus import NAMES, Corpus
+from .corpus import CORPUS_NAMES, Corpus
 from .crops import Crops, build_crops
 from .landmarks import landmark_corpus
 
-Progress = Callable[[str, int, int], None]  # (what is being done, done, in all)
+StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ _LAB = _Kind(
 )
 
 
-def wild_corpus(data: str, world: dict, progress: Progress = report_step) -> Corpus:
+def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
     """The corpus in the wild: AFEW-VA, or a simulated one.
 
     Args:
@@ -76,7 +76,7 @@ def wild_corpus(data: str, world: dict, progress: Progress = report_step) -> Cor
     return _corpus(_WILD, data, world, progress)
 
 
-def lab_corpus(data: str, world: dict, progress: Progress = report_step) -> Corpus:
+def lab_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
     """The corpus of the laboratory: SEMAINE, or a simulated one; landmarks found by dlib.
 
     Args:
@@ -110,7 +110,7 @@ def pretext_crops(world: dict, size: int) -> Crops:
     return _crops(_corpus(_PRETEXT, "simulated", world, report_step), size)
 
 
-def prepare(parameters: dict, progress: Progress) -> dict[str, str]:
+def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
     """Make the data of a study before its first notebook; returns {name: fingerprint}.
 
     Args:
@@ -128,8 +128,8 @@ def prepare(parameters: dict, progress: Progress) -> dict[str, str]:
     return hashes
 
 
-def _corpus(kind: _Kind, data: str, world: dict, progress: Progress) -> Corpus:
-    name = NAMES[kind.name]
+def _corpus(kind: _Kind, data: str, world: dict, progress: StepProgress) -> Corpus:
+    name = CORPUS_NAMES[kind.name]
     if data == "real":
         path = os.environ.get(kind.variable)
         if not path:
@@ -167,5 +167,5 @@ def _simulated(kind: _Kind, world: dict, progress: Callable[[int, int], None]) -
 
 
 def _crops(corpus: Corpus, size: int) -> Crops:
-    what = f"crop faces of {NAMES[corpus.name]}"
+    what = f"crop faces of {CORPUS_NAMES[corpus.name]}"
     return build_crops(corpus, size, progress=lambda done, total: report_step(what, done, total))

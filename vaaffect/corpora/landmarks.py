@@ -22,7 +22,7 @@ from ..base.files import read_manifest, write_atomically
 from ..base.paths import LANDMARKS
 from ..base.processes import in_processes
 from .corpus import PROBLEM_COLUMNS, Corpus
-from .pictures import name_of, read, tasks
+from .pictures import name_of, read_pictures, tasks
 
 REGIONS = {
     "jaw": slice(0, 17),
@@ -333,7 +333,7 @@ def _landmark_piece(
     points = np.full((len(sources), 68, 2), np.nan, np.float32)
     reasons: dict[int, str] = {}
     clip, track = None, FaceTracker()
-    for i, image, reason in read(root, sources, indices):
+    for i, image, reason in read_pictures(root, sources, indices):
         if clips[i] != clip:
             clip, track = clips[i], FaceTracker()
         found = None if image is None else track(image)

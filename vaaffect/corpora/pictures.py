@@ -88,7 +88,7 @@ def name_of(source: str, index: int) -> str:
     return f"{source}#{index}" if is_video(source) else source
 
 
-def read(
+def read_pictures(
     root: Path, sources: Sequence[str], indices: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
     """Decode the pictures of one piece, see `tasks`.

@@ -33,7 +33,7 @@ _DIMENSIONS = {"V": "valence", "A": "arousal"}
 
 
 @dataclass(frozen=True)
-class Trace:
+class RaterTrace:
     """What one rater wrote down for one dimension of one session.
 
     Attributes:
@@ -74,7 +74,7 @@ class Session:
     subject: str
     path: Path
     video: Video
-    traces: dict[str, list[Trace]]
+    traces: dict[str, list[RaterTrace]]
 
 
 def load_semaine(root: Path, every: int = EVERY) -> Corpus:
@@ -186,9 +186,9 @@ def _read_session(root: Path, path: Path, problems: list[tuple[str, str]]) -> Se
 
 def _read_traces(
     root: Path, files: list[Path], problems: list[tuple[str, str]]
-) -> dict[str, list[Trace]]:
+) -> dict[str, list[RaterTrace]]:
     """The sound traces of valence and arousal among a session's files."""
-    traces: dict[str, list[Trace]] = {"valence": [], "arousal": []}
+    traces: dict[str, list[RaterTrace]] = {"valence": [], "arousal": []}
     for path in files:
         match = _TRACE.fullmatch(path.name)
         if match is None:
@@ -205,7 +205,7 @@ def _read_traces(
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
             problems.append((here, f"{lines} not `time value`, passed over"))
-        traces[_DIMENSIONS[match[3].upper()]].append(Trace(match[1], time, value))
+        traces[_DIMENSIONS[match[3].upper()]].append(RaterTrace(match[1], time, value))
     return traces
 
 
@@ -255,7 +255,7 @@ def _user_video(
     return next((x for x in openable if x[1].size[0] * x[1].size[1] == largest), None)
 
 
-def rate(traces: list[Trace], times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The raters' mean at some times (T,), how many they were, and their standard deviation.
 
     Each trace is interpolated in time. The mean is nan where nobody rated, the standard deviation

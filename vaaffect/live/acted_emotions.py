@@ -182,7 +182,7 @@ def offset_of(readings: pd.DataFrame) -> np.ndarray:
     )
 
 
-def corrected(readings: pd.DataFrame, offset: np.ndarray) -> pd.DataFrame:
+def without_offset(readings: pd.DataFrame, offset: np.ndarray) -> pd.DataFrame:
     """A copy of readings, moved by -offset (2,) and clipped to [-1, 1]."""
     moved = {
         f"{d}_pred": (readings[f"{d}_pred"] - offset[i]).clip(-1, 1)

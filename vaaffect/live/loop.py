@@ -20,9 +20,9 @@ from ..base.errors import UserError
 from ..corpora.tracking import FacesTracker
 from .overlay import STILLS, ClipWriter, Trails, annotate, check_clip_name, save_still
 from .predictor import Predictor, Reading, Smoother
-from .sources import Camera, CameraLostError, Frame, Source, Stills
+from .sources import CameraLostError, CameraSource, Frame, Source, Stills
 
-COLUMNS = (
+READING_COLUMNS = (
     "source",
     "frame",  # number of the picture, from 0
     "time_s",  # seconds since the first picture; empty for images
@@ -113,7 +113,7 @@ def watch(
         raise UserError("images have no time, so they cannot be smoothed; leave --smooth out.")
     smoother = None if smooth is None else Smoother(smooth)
     note = "" if smooth is None else f"smoothed {smooth:g} s"
-    draw = contextlib.nullcontext() if clip is None else Drawer(source, clip, note)
+    draw = contextlib.nullcontext() if clip is None else Annotator(source, clip, note)
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(column_names(smooth))
     summary = Summary()
@@ -157,10 +157,10 @@ def watch(
 def column_names(smooth: float | None) -> list[str]:
     """The CSV's header; smoothed columns carry the time constant in their names."""
     mark = "" if smooth is None else f"_smoothed_{smooth:g}s"
-    return [f"{name}{mark}" if name in ("valence", "arousal") else name for name in COLUMNS]
+    return [f"{name}{mark}" if name in ("valence", "arousal") else name for name in READING_COLUMNS]
 
 
-class Drawer:
+class Annotator:
     """Annotates pictures in a thread of its own; a context manager.
 
     Args:
@@ -173,7 +173,7 @@ class Drawer:
     """
 
     def __init__(self, source: Source, path: Path, note: str = "") -> None:
-        self._waits = not isinstance(source, Camera)
+        self._waits = not isinstance(source, CameraSource)
         self._note, self._path = note, path
         if isinstance(source, Stills):
             self._clip = None
@@ -188,7 +188,7 @@ class Drawer:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Drawer":
+    def __enter__(self) -> "Annotator":
         self._thread.start()
         return self
 

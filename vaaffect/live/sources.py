@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..base.errors import UserError
-from ..corpora.pictures import VIDEO_ENDINGS, is_video, probe_video, read, read_image
+from ..corpora.pictures import VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 PATIENCE = 5.0  # seconds without a picture after which a camera counts as lost
@@ -99,7 +99,7 @@ class Clip:
     def __iter__(self) -> Iterator[Frame]:
         name = self.path.name
         every = range(self.total)
-        for index, picture, why in read(self.path.parent, [name] * self.total, every):
+        for index, picture, why in read_pictures(self.path.parent, [name] * self.total, every):
             yield Frame(name, index, index / self.fps, picture, why)
             if picture is None and "ends" in why:
                 return  # a truncated video says the same of each frame that is missing
@@ -108,7 +108,7 @@ class Clip:
         """End the source."""
 
 
-class Camera:
+class CameraSource:
     """A camera, or a video that plays as one: a thread reads it, whoever iterates gets the newest.
 
     Args:
@@ -199,7 +199,7 @@ class Camera:
             self._changed.notify()
 
 
-Source = Stills | Clip | Camera
+Source = Stills | Clip | CameraSource
 
 
 def open_source(source: str, real_time: bool = False) -> Source:
@@ -218,11 +218,11 @@ def open_source(source: str, real_time: bool = False) -> Source:
     if real_time:
         if not is_video(path):
             raise UserError(f"{source}: is no video file; only a video plays in real time.")
-        return Camera(cv2.VideoCapture(str(path)), path.name, _probe(path).fps)
+        return CameraSource(cv2.VideoCapture(str(path)), path.name, _probe(path).fps)
     return Clip(path) if is_video(path) else Stills(path)
 
 
-def open_camera(number: int) -> Camera:
+def open_camera(number: int) -> CameraSource:
     """A camera by its number, 0 for the first.
 
     Raises:
@@ -240,7 +240,7 @@ def open_camera(number: int) -> Camera:
             f"camera {number}: cannot be opened ({seen}); plug it in, end other programs that use "
             "it, or give the name of a file."
         )
-    return Camera(capture, f"camera {number}")
+    return CameraSource(capture, f"camera {number}")
 
 
 def _probe(path: Path):

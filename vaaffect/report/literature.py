@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..corpora.corpus import DIMENSIONS
-from .tables import UNDEFINED, mean_and_interval, number, row_name
+from .tables import UNDEFINED, format_number, mean_and_interval, row_name
 
 THESIS = "thesis (Ulloa Rodríguez 2019)"
 KOSSAIFI = "[7] Kossaifi et al. 2017, as quoted in the thesis"
@@ -105,7 +105,7 @@ def published_frame() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def thesis_table(table: int, summary: pd.DataFrame, wild: str, lab: str) -> pd.DataFrame:
+def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: str) -> pd.DataFrame:
     """A table of the thesis: first what was measured here, then what was published.
 
     Args:
@@ -164,5 +164,7 @@ def _published(published: Published, wanted: tuple[str, ...]) -> dict:
         values = dict(zip(METRICS, getattr(published, dimension), strict=True))
         for metric in wanted:
             value = values[metric]
-            row[f"{dimension} {metric}"] = number(value, 3) if np.isfinite(value) else UNDEFINED
+            row[f"{dimension} {metric}"] = (
+                format_number(value, 3) if np.isfinite(value) else UNDEFINED
+            )
     return row | {"source": published.source}

@@ -14,7 +14,7 @@ from IPython.display import HTML
 from ..results.claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record, in_words
 from .sentences import claims
-from .tables import UNDEFINED, number
+from .tables import UNDEFINED, format_number
 
 _MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("open", "?")}
 
@@ -118,7 +118,7 @@ def _cell(value: object, digits: int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return number(value, digits)
+        return format_number(value, digits)
     text = escape(UNDEFINED if value is None else str(value))
     return re.sub(r" (\[[^\]]*\])$", r"<br><small>\1</small>", text)
 
@@ -128,4 +128,4 @@ def _heading(name: str) -> str:
 
 
 def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + number(value)
+    return ("+" if value > 0 else "") + format_number(value)

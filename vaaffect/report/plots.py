@@ -14,15 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..base.paths import report_folder
-from ..corpora.corpus import DIMENSIONS, NAMES
+from ..corpora.corpus import CORPUS_NAMES, DIMENSIONS
 from ..simulator.circumplex import EMOTIONS
-from .tables import model_name, number, row_name
+from .tables import format_number, model_name, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
 READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
 GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
-_CORPORA = {NAMES["afew-va"]: "#E69F00", NAMES["semaine"]: "#56B4E9"}
+_CORPORA = {CORPUS_NAMES["afew-va"]: "#E69F00", CORPUS_NAMES["semaine"]: "#56B4E9"}
 MAX_POINTS = 2000  # more would only be ink
 
 
@@ -52,12 +52,14 @@ def save_figure(figure: Figure, out: str, name: str) -> Path:
     path = report_folder(out) / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(
-        path, bbox_inches="tight", metadata={"Software": None, "Description": in_words(figure)}
+        path,
+        bbox_inches="tight",
+        metadata={"Software": None, "Description": figure_in_words(figure)},
     )
     return path
 
 
-def in_words(figure: Figure) -> str:
+def figure_in_words(figure: Figure) -> str:
     """What stands on a figure: its title, then of each panel the title and what the axes are."""
     title = figure.get_suptitle().replace("\n", " ")
     panels = []
@@ -152,7 +154,9 @@ def label_histogram(values: np.ndarray, dimension: str, ax: Axes | None = None) 
     edges = np.linspace(-1.05, 1.05, 22)
     weights = np.full(len(values), 100 / len(values))
     ax.hist(values, bins=edges, weights=weights, color=COLOURS[dimension], edgecolor="white")
-    ax.axvline(values.mean(), color="black", ls="--", lw=1, label=f"mean {number(values.mean())}")
+    ax.axvline(
+        values.mean(), color="black", ls="--", lw=1, label=f"mean {format_number(values.mean())}"
+    )
     ax.set(xlabel=f"{dimension} label", ylabel="share of frames (%)", xlim=(-1.05, 1.05))
     ax.set_xticks(np.linspace(-1, 1, 5))
     ax.grid(False, axis="x")
@@ -313,8 +317,8 @@ def transfer_matrix(
     for i, train in enumerate(corpora):
         for j, test in enumerate(corpora):
             cell = chosen.loc[(train, test)]
-            text = f"{number(cell['mean'])}\n[{number(cell['low'])}, {number(cell['high'])}]"
-            ax.text(j, i, text, ha="center", va="center",
+            mean, low, high = (format_number(cell[name]) for name in ("mean", "low", "high"))
+            ax.text(j, i, f"{mean}\n[{low}, {high}]", ha="center", va="center",
                     color="white" if cell["mean"] < 0.5 else "black")  # fmt: skip
     lines = [name.replace(" (", "\n(") for name in corpora]
     ax.set_xticks(range(len(corpora)), lines, fontsize="small")

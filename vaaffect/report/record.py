@@ -10,7 +10,7 @@ from ..base import provenance as manifest
 from ..base.errors import UserError
 from ..base.paths import report_folder
 from ..corpora.corpus import DIMENSIONS
-from ..training.networks import NAMES
+from ..training.networks import NETWORK_NAMES
 from ..training.recipe import Recipe
 from . import tables
 
@@ -85,11 +85,11 @@ class Record:
         if not given:
             return pd.DataFrame()
         columns = {}
-        rivals = [name for name in given["BASELINES"] if name in NAMES]
+        rivals = [name for name in given["BASELINES"] if name in NETWORK_NAMES]
         for model in [*given["MODELS"], *rivals]:
             own = {"epochs": given["EPOCHS"]} | given["PER_MODEL"].get(model, {})
             recipe = Recipe(**(given["RECIPE"] | own))
-            columns[NAMES[model]] = {
+            columns[NETWORK_NAMES[model]] = {
                 "starts from": {"none": "random weights", "imagenet": "ImageNet's weights",
                                 "pretext": "the pretext task"}[recipe.weights],
                 "loss": {"mse": "squared error", "ccc": "1 − CCC",
@@ -116,12 +116,12 @@ def read_record(out: str) -> Record:
     folder = report_folder(out)
     if not folder.is_dir():
         raise UserError(f"{folder}: is not there; run the study that writes it first.")
-    return Record(folder, manifest.read(folder / "manifest.json"))
+    return Record(folder, manifest.read_study_manifest(folder / "manifest.json"))
 
 
 def in_words(text: str) -> str:
     """Names of models in a sentence of a table as people write them, and real minus signs."""
-    for name in sorted(NAMES | tables.DISPLAY, key=len, reverse=True):
+    for name in sorted(NETWORK_NAMES | tables.DISPLAY, key=len, reverse=True):
         text = text.replace(name, tables.model_name(name))
     return text.replace(" - ", " − ")
 

@@ -8,7 +8,7 @@ from ..corpora.corpus import DIMENSIONS
 from ..results.claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from ..results.subgroups import FEWEST
 from .record import Record, both, listed
-from .tables import number
+from .tables import format_number
 
 PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see pages.css
 THESIS = "*Deep affective computing* (Universitat Pompeu Fabra, 2019)"
@@ -89,7 +89,7 @@ def abroad(lost: pd.DataFrame) -> str:
 def _leaks(record: Record) -> str:
     price = record.table("04_leak")
     worst = price.loc[price["price of the frame leak"].idxmax()]
-    most, what = number(worst["price of the frame leak"]), worst["dimension"]
+    most, what = format_number(worst["price of the frame leak"]), worst["dimension"]
     return (
         "Folds that deal out single frames instead of people would have raised the CCC by up to "
         f"{most} ({what}, read by {worst['model']})."
@@ -213,8 +213,8 @@ def gaps_in_words(gaps: pd.DataFrame) -> str:
     )
     lines = [
         f"- {row['model']}, {row['dimension']}: {row['metric']} of *{row['compared']}* minus that "
-        f"of *{row['reference']}* ({row['trait']}) is {number(row['difference'])} "
-        f"[{number(row['low'])}, {number(row['high'])}]."
+        f"of *{row['reference']}* ({row['trait']}) is {format_number(row['difference'])} "
+        f"[{format_number(row['low'])}, {format_number(row['high'])}]."
         for row in decided.to_dict("records")
     ]
     return "\n".join([head, "", *lines])

@@ -11,7 +11,7 @@ from ..classical.baselines import DISPLAY
 from ..corpora.corpus import DIMENSIONS
 from ..results.predictions import FROM_SCRATCH
 from ..results.raters import RATER
-from ..training.networks import NAMES
+from ..training.networks import NETWORK_NAMES
 
 LONG = 40  # letters of a cell that may be broken into lines
 UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant
@@ -19,7 +19,7 @@ UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a 
 
 def model_name(model: str) -> str:
     """A model's name as people write it."""
-    return (DISPLAY | NAMES | {RATER: "one rater"}).get(model, model)
+    return (DISPLAY | NETWORK_NAMES | {RATER: "one rater"}).get(model, model)
 
 
 def row_name(model: str, recipe: str) -> str:
@@ -27,7 +27,7 @@ def row_name(model: str, recipe: str) -> str:
     return model_name(model) + (f", {FROM_SCRATCH}" if recipe.endswith(FROM_SCRATCH) else "")
 
 
-def number(value: float, digits: int = 2) -> str:
+def format_number(value: float, digits: int = 2) -> str:
     """A number with fixed digits and a real minus sign; UNDEFINED for nan."""
     if not np.isfinite(value):
         return UNDEFINED
@@ -58,7 +58,7 @@ def to_markdown(table: pd.DataFrame) -> str:
         "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
     ]
     for row in table.itertuples(index=False):
-        cells = [number(x, 3) if isinstance(x, float) else str(x) for x in row]
+        cells = [format_number(x, 3) if isinstance(x, float) else str(x) for x in row]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -74,7 +74,7 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
 
     def cell(value: object) -> str:
         if isinstance(value, float):
-            return number(value, digits)
+            return format_number(value, digits)
         return str(value).replace(" [", "<br>[")
 
     text = [c for c in table if not pd.api.types.is_numeric_dtype(table[c])]
@@ -186,11 +186,13 @@ def mean_and_interval(row: pd.Series) -> str:
     """`mean [low, high]` of a row of `evaluation.fold_summary`."""
     if not np.isfinite(row["mean"]):
         return UNDEFINED
-    return f"{number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"
+    return (
+        f"{format_number(row['mean'])} [{format_number(row['low'])}, {format_number(row['high'])}]"
+    )
 
 
 def _cell(row: pd.Series) -> str:
     if not np.isfinite(row["mean"]):
         return UNDEFINED
-    spread = f"{number(row['mean'])} ± {number(row['sd'])}"
-    return f"{spread} [{number(row['low'])}, {number(row['high'])}]"
+    spread = f"{format_number(row['mean'])} ± {format_number(row['sd'])}"
+    return f"{spread} [{format_number(row['low'])}, {format_number(row['high'])}]"

@@ -59,7 +59,7 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 
 
 @dataclass(frozen=True)
-class Draws:
+class SubjectDraws:
     """How often each person is drawn.
 
     Attributes:
@@ -72,7 +72,7 @@ class Draws:
 
 
 @dataclass
-class Drawer:
+class SubjectSampler:
     """Draws people, the same for all models and dimensions that share folds and people.
 
     Attributes:
@@ -83,16 +83,16 @@ class Drawer:
 
     resamples: int
     seed: int
-    known: dict[tuple, Draws] = field(default_factory=dict)
+    known: dict[tuple, SubjectDraws] = field(default_factory=dict)
 
-    def __call__(self, folds: Mapping[str, pd.DataFrame]) -> Draws:
+    def __call__(self, folds: Mapping[str, pd.DataFrame]) -> SubjectDraws:
         people = {fold: np.unique(of["subject"].to_numpy()) for fold, of in folds.items()}
         key = tuple((fold, *names) for fold, names in people.items())
         if key not in self.known:
             self.known[key] = self._draw(people)
         return self.known[key]
 
-    def _draw(self, people: dict[str, np.ndarray]) -> Draws:
+    def _draw(self, people: dict[str, np.ndarray]) -> SubjectDraws:
         everyone = np.unique(np.concatenate(list(people.values())))
         if len(everyone) == sum(len(names) for names in people.values()):
             strata = people
@@ -107,9 +107,9 @@ class Drawer:
         freedom = {fold: len(names) - 1 for fold, names in people.items()}
         freedom["mean"] = len(everyone) - len(strata)
         if strata is people:
-            return Draws(drawn, freedom)
+            return SubjectDraws(drawn, freedom)
         weights = {fold: drawn["0"][:, np.isin(everyone, names)] for fold, names in people.items()}
-        return Draws(weights, freedom)
+        return SubjectDraws(weights, freedom)
 
 
 # For each metric: to the scale of its interval, back, and the slope of the way there.

@@ -296,7 +296,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(np.linalg.norm(vector), 1e-12)
 
 
-def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
+def claims_frame(claims: Sequence[Claim]) -> pd.DataFrame:
     """A row per claim, columns as of `Claim`."""
     return pd.DataFrame([asdict(claim) for claim in claims])
 

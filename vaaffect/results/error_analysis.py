@@ -1,7 +1,7 @@
 """Where the error is: which kind of mistake, at which labels, for whom.
 
-Every function takes a table of predictions (`predictions.COLUMNS`) and gives a tidy table with a
-row per model (GROUP) and whatever it is cut by. Labels, predictions and errors are in [-1, 1];
+Every function takes a table of predictions (PREDICTION_COLUMNS) and gives a tidy table with a row per model
+(GROUP) and whatever it is cut by. Labels, predictions and errors are in [-1, 1];
 an error is predicted - true.
 """
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..base.errors import UserError
 from ..corpora.corpus import DIMENSIONS
-from .bootstrap import Drawer, interval
+from .bootstrap import SubjectSampler, interval
 from .metrics import from_arrays
 from .predictions import GROUP, VALUES, check_predictions
 
@@ -262,7 +262,7 @@ def neutral_bias(
         UserError: when a model was trained on a corpus whose labels are not known.
     """
     check_predictions(predictions)
-    draw = Drawer(resamples, seed)
+    draw = SubjectSampler(resamples, seed)
     rows = []
     for group, of_model in predictions.groupby(GROUP, sort=False):
         head = dict(zip(GROUP, group, strict=True))

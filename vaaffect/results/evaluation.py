@@ -16,7 +16,7 @@ import pandas as pd
 from ..base.errors import UserError
 from ..corpora.corpus import DIMENSIONS
 from . import metrics
-from .bootstrap import Drawer, Draws, interval
+from .bootstrap import SubjectDraws, SubjectSampler, interval
 from .predictions import GROUP, check_predictions
 
 RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", "n"]
@@ -52,7 +52,7 @@ def evaluate(
         UserError: for what `check_predictions` refuses.
     """
     check_predictions(predictions)
-    draw = Drawer(resamples, seed)
+    draw = SubjectSampler(resamples, seed)
     rows = []
     for group, of_model in predictions.groupby(GROUP, sort=False):
         folds = {str(k): d for k, d in of_model.groupby("fold")}
@@ -114,7 +114,7 @@ class _Estimate:
 
 
 def _estimates(
-    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], draws: Draws
+    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], draws: SubjectDraws
 ) -> dict[tuple[str, str], _Estimate]:
     """Every metric of one model: by (metric, fold), "mean" last."""
     found = {}
@@ -310,7 +310,7 @@ def paired_difference(
     """
     check_predictions(predictions)
     one, other = (_selected(predictions, which) for which in (first, second))
-    draw = Drawer(resamples, seed)
+    draw = SubjectSampler(resamples, seed)
     (found,) = _differences(one, other, (metric,), (dimension,), draw, level)
     return found
 
@@ -347,7 +347,7 @@ def differences(
     """
     check_predictions(predictions)
     models = {key: of for key, of in predictions.groupby(MODEL, sort=False)}
-    draw = Drawer(resamples, seed)
+    draw = SubjectSampler(resamples, seed)
     rows = []
     for key, against in _pairs(models, reference):
         model, other = (dict(zip(MODEL, k, strict=True)) for k in (key, against))
@@ -422,7 +422,7 @@ def _differences(
     second: pd.DataFrame,
     names: Sequence[str],
     dimensions: Sequence[str],
-    draw: Drawer,
+    draw: SubjectSampler,
     level: float,
 ) -> list[Difference]:
     """Paired differences of two models, by dimension and metric."""

@@ -71,7 +71,7 @@ def corrections(validation: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_FOLD, "dimension", "gain", "offset"])
 
 
-def corrected(predictions: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def apply_corrections(predictions: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Predictions after the corrections of their folds, clipped to [-1, 1].
 
     Args:
@@ -108,7 +108,7 @@ def corrected_across_people(validation: pd.DataFrame) -> pd.DataFrame:
         for subject, rows in of.groupby("subject", sort=False):
             others = of[of["subject"] != subject]
             if len(others):
-                parts.append(corrected(rows, corrections(others)))
+                parts.append(apply_corrections(rows, corrections(others)))
             else:
                 parts.append(rows.assign(**dict.fromkeys(_SAID, np.nan)))
     return pd.concat(parts, ignore_index=True)

@@ -13,7 +13,7 @@ FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that ha
 # What identifies a model whose folds belong together.
 GROUP = ["model", "recipe", "train_corpus", "test_corpus", "split", "seed"]
 VALUES = ["valence_true", "arousal_true", "valence_pred", "arousal_pred"]
-COLUMNS = [*GROUP, "fold", "subject", "clip", "frame", *VALUES]
+PREDICTION_COLUMNS = [*GROUP, "fold", "subject", "clip", "frame", *VALUES]
 
 
 def prediction_table(
@@ -55,7 +55,7 @@ def prediction_table(
         valence_pred=pred[:, 0].astype(np.float64),
         arousal_pred=pred[:, 1].astype(np.float64),
     )
-    return table[COLUMNS]
+    return table[PREDICTION_COLUMNS]
 
 
 def check_predictions(predictions: pd.DataFrame) -> None:
@@ -75,7 +75,7 @@ def check_predictions(predictions: pd.DataFrame) -> None:
 
 
 def _check_cells(predictions: pd.DataFrame) -> None:
-    missing = [name for name in COLUMNS if name not in predictions]
+    missing = [name for name in PREDICTION_COLUMNS if name not in predictions]
     if missing:
         raise UserError(f"predictions have no column {missing[0]!r}; train again to renew them.")
     if predictions.empty:
@@ -89,7 +89,7 @@ def _check_cells(predictions: pd.DataFrame) -> None:
                 f"{row['frame']} is not a finite number ({bad.sum()} such rows); train it again."
             )
     # Grouping leaves rows out whose key is empty, without a word.
-    empty = predictions[COLUMNS].isna().any()
+    empty = predictions[PREDICTION_COLUMNS].isna().any()
     if empty.any():
         raise UserError(
             f"predictions have rows without {empty.idxmax()}; train again to renew them."

@@ -14,7 +14,7 @@ from ..base.errors import UserError
 from ..corpora.corpus import DIMENSIONS, Corpus
 from ..corpora.folds import Split
 from ..corpora.semaine import read_sessions
-from .predictions import COLUMNS
+from .predictions import PREDICTION_COLUMNS
 
 RATER = "rater"  # how tables of predictions call a rater
 
@@ -71,4 +71,4 @@ def rater_predictions(
         people = table.groupby(["seed", "fold"])["subject"].nunique().unstack(fill_value=0)
         people = people.reindex(columns=[split.fold for split in splits], fill_value=0)
         table = table[table["seed"].isin(people.index[(people >= 2).all(axis=1)])]
-    return table[COLUMNS]
+    return table[PREDICTION_COLUMNS]

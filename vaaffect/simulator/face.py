@@ -5,10 +5,9 @@ import numpy as np
 
 from .appearance import Identity, Scene, sample_identity, sample_scene
 from .geometry import (
-    Camera,
     Features,
     Head,
-    camera,
+    PinholeCamera,
     cross_sections,
     features,
     head,
@@ -16,6 +15,7 @@ from .geometry import (
     moved_surface,
     named,
     outline,
+    pinhole_camera,
 )
 from .hair import hair_behind, hair_on_top
 from .painting import Canvas, beard, brow, canvas, eye, folds, glasses, mouth, nose, shade, tone
@@ -51,7 +51,7 @@ def render(
     """
     shared = shared or build_set(scene, size)
     mood = named(np.clip(units, 0, 1))
-    whole = camera(scene, size)
+    whole = pinhole_camera(scene, size)
     shape = head(identity)
     parts = features(identity, shape, mood, scene.gaze)
     picture = shared.backdrop.copy()
@@ -76,10 +76,10 @@ def landmarks_of(
     mood = named(np.clip(units, 0, 1))
     shape = head(identity)
     parts = features(identity, shape, mood, scene.gaze)
-    return landmarks(camera(scene, size), identity, shape, mood, parts).astype(np.float32)
+    return landmarks(pinhole_camera(scene, size), identity, shape, mood, parts).astype(np.float32)
 
 
-def _patch(view: Camera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _patch(view: PinholeCamera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The part of the picture where the head is: low and high corners (x, y) in pixels."""
     centre = view.project(np.array([[0.0, 0.2, 0.0]]))[0]
     low = centre - view.scale * np.array([1.75, 2.1])
@@ -89,7 +89,7 @@ def _patch(view: Camera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]
     return low, high
 
 
-def _body(picture: np.ndarray, person: Identity, scene: Scene, view: Camera) -> None:
+def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCamera) -> None:
     """Shoulders: they stay upright, whatever the head does."""
     unit = view.scale
     base = view.project(np.array([[0.0, 1.1, -0.3]]))[0] + np.array([0, 1.05 * unit])

@@ -304,7 +304,7 @@ def features(
 
 
 @dataclass(frozen=True)
-class Camera:
+class PinholeCamera:
     """Weak perspective: turns the head about a point inside it and projects it."""
 
     rotation: np.ndarray  # (3, 3)
@@ -320,12 +320,12 @@ class Camera:
         near = (self._DISTANCE - 0.6) / (self._DISTANCE - turned[..., 2:])
         return self.origin + self.scale * near * turned[..., :2]
 
-    def moved(self, offset: np.ndarray) -> "Camera":
+    def moved(self, offset: np.ndarray) -> "PinholeCamera":
         """The same camera for a picture that is cut out at `offset` (x, y) pixels."""
-        return Camera(self.rotation, self.scale, self.origin - offset)
+        return PinholeCamera(self.rotation, self.scale, self.origin - offset)
 
 
-def camera(scene: Scene, size: tuple[int, int]) -> Camera:
+def pinhole_camera(scene: Scene, size: tuple[int, int]) -> PinholeCamera:
     """The camera of a scene for pictures of `size` (width, height)."""
     yaw, pitch, roll = np.radians([scene.yaw, scene.pitch, scene.roll])
     cy, sy, cp, sp, cr, sr = (
@@ -341,10 +341,10 @@ def camera(scene: Scene, size: tuple[int, int]) -> Camera:
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     scale = scene.scale * size[1]
     origin = np.array([scene.centre[0] * size[0], scene.centre[1] * size[1] + 0.45 * scale])
-    return Camera(about_z @ about_x @ about_y, scale, origin)
+    return PinholeCamera(about_z @ about_x @ about_y, scale, origin)
 
 
-def outline(view: Camera, sections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def outline(view: PinholeCamera, sections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Visible left and right outlines (levels, 2) in pixels of cross-sections (levels, angles, 3).
 
     On the side that turns away this is the silhouette of the cheek, on the other side the line of
@@ -361,7 +361,7 @@ def outline(view: Camera, sections: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def landmarks(
-    view: Camera, identity: Identity, shape: Head, u: dict[str, float], parts: Features
+    view: PinholeCamera, identity: Identity, shape: Head, u: dict[str, float], parts: Features
 ) -> np.ndarray:
     """The 68 points (68, 2) in pixels, iBUG order."""
     left, right = outline(view, cross_sections(identity, shape, u, JAW_LEVELS))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .appearance import Identity
-from .geometry import Camera
+from .geometry import PinholeCamera
 from .painting import Canvas, tone
 from .strokes import curve, ellipse, fill, line, lines
 
@@ -37,7 +37,7 @@ _SKULL = np.array(
 _SKULL_CENTRE = np.array([0.0, -0.40, -0.15])
 
 
-def _skull(view: Camera, person: Identity, thickness: float) -> np.ndarray:
+def _skull(view: PinholeCamera, person: Identity, thickness: float) -> np.ndarray:
     """Outline (n, 2) in pixels of the head with its hair, from left over the crown to the right.
 
     The skull is round: turning it moves its outline but hardly changes it, so it is built in the

@@ -83,7 +83,7 @@ class Rater:
 
 
 @dataclass(frozen=True)
-class Trace:
+class DrawnTrace:
     """What one rater wrote about one dimension of one session: N samples."""
 
     rater: int
@@ -106,7 +106,7 @@ class SessionPlan:
     units: np.ndarray  # (T, n_aus) action units in [0, 1]
     scenes: tuple[Scene, ...]  # T
     wall: Colour  # behind the subject
-    traces: tuple[Trace, ...]
+    traces: tuple[DrawnTrace, ...]
 
 
 def subject(world: LabWorld, number: int) -> Subject:
@@ -245,7 +245,7 @@ def _takes(rng: np.random.Generator, world: LabWorld, time: np.ndarray) -> tuple
 
 def _traces(
     world: LabWorld, index: int, clock: np.ndarray, mood: np.ndarray, seconds: float
-) -> tuple[Trace, ...]:
+) -> tuple[DrawnTrace, ...]:
     """Valence and arousal by the raters who were there, and two dimensions that nobody asked for.
 
     At least two raters rate each of valence and arousal.
@@ -276,7 +276,7 @@ def _trace(
     clock: np.ndarray,
     seen: np.ndarray,
     seconds: float,
-) -> Trace:
+) -> DrawnTrace:
     """One trace: slow noise, and the faults that real ones have."""
     seen = seen + 0.05 * sway(rng, clock, 1, (0.05, 0.3))[:, 0]
     # Some stop before the video does, some a moment after it.
@@ -294,4 +294,4 @@ def _trace(
     if rng.random() < 1 / 8:
         place = int(rng.integers(1, len(time)))
         flaws.append((place, f"{time[place]:.2f}"))
-    return Trace(number, code, np.column_stack([time, values]), tuple(sorted(flaws)))
+    return DrawnTrace(number, code, np.column_stack([time, values]), tuple(sorted(flaws)))

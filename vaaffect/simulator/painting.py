@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from .appearance import Identity, Scene
-from .geometry import Camera, Features
+from .geometry import Features, PinholeCamera
 from .strokes import curve, ellipse, fill, line, spindle, taper
 
 
@@ -19,7 +19,7 @@ from .strokes import curve, ellipse, fill, line, spindle, taper
 class Canvas:
     """Layers of a picture, (height, width, ...) uint8, and the camera that projects onto them."""
 
-    view: Camera
+    view: PinholeCamera
     colour: np.ndarray
     cover: np.ndarray
     crease: np.ndarray
@@ -38,7 +38,7 @@ class Canvas:
             fill(self.crease, taper(path, widths), level)
 
 
-def canvas(view: Camera, width: int, height: int) -> Canvas:
+def canvas(view: PinholeCamera, width: int, height: int) -> Canvas:
     """An empty canvas."""
     blank = np.zeros((height, width, 3), np.uint8)
     return Canvas(view, blank, blank[..., 0].copy(), np.full((height, width), 255, np.uint8))
@@ -53,7 +53,7 @@ def tone(colour: tuple | np.ndarray, factor: float) -> np.ndarray:
 
 
 def shade(
-    surface: np.ndarray, view: Camera, scene: Scene, shape: tuple[int, int], blush: float
+    surface: np.ndarray, view: PinholeCamera, scene: Scene, shape: tuple[int, int], blush: float
 ) -> np.ndarray:
     """Light on the head, float32 (height, width, 3), 1 for skin that faces an average light.
 
@@ -143,7 +143,7 @@ def eye(
     line(page.colour, crease, tone(person.skin, 0.66), unit * 0.016)
 
 
-def down_of(view: Camera) -> np.ndarray:
+def down_of(view: PinholeCamera) -> np.ndarray:
     """The direction from forehead to chin in the picture (2,)."""
     down = view.rotation[:2, 1]
     return down / np.hypot(*down)

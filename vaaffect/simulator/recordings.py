@@ -12,14 +12,14 @@ import numpy as np
 
 from ..base.files import write_atomically
 from .face import build_set, render
-from .laboratory import LabWorld, SessionPlan, Trace, frame_count, session_plan, subject_of
-from .writers import Piece, Progress, describe, whole_folder, write_corpus
+from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
+from .writers import FrameProgress, WrittenClip, describe, whole_folder, write_corpus
 
 VERSION = 1  # of the laboratory: to be raised whenever the same world gives other bytes
 
 
 def write_semaine(
-    out: Path, world: LabWorld, workers: int | None = None, progress: Progress | None = None
+    out: Path, world: LabWorld, workers: int | None = None, progress: FrameProgress | None = None
 ) -> dict:
     """Writes a world as a corpus in SEMAINE's layout and returns its marker.
 
@@ -30,7 +30,7 @@ def write_semaine(
     Workers, progress, what is promised and what is refused are those of `writers.write_afew_va`.
     """
     pieces = [
-        Piece(_session_folder(i), frame_count(world, i), subject_of(world, i))
+        WrittenClip(_session_folder(i), frame_count(world, i), subject_of(world, i))
         for i in range(world.sessions)
     ]
     wanted = describe(world, "SEMAINE layout", "laboratory", VERSION)
@@ -54,7 +54,7 @@ def video_name(plan: SessionPlan) -> str:
     return f"{plan.stamp}_User_AV_lowQ_{plan.character}.avi"
 
 
-def trace_name(plan: SessionPlan, trace: Trace) -> str:
+def trace_name(plan: SessionPlan, trace: DrawnTrace) -> str:
     """Name of a rater's file about the user."""
     return f"R{trace.rater}S{plan.recording}TUC{plan.character[:2]}D{trace.code}.txt"
 
@@ -63,7 +63,7 @@ def _session_folder(index: int) -> Path:
     return Path("Sessions") / str(index + 1)
 
 
-def _lines(trace: Trace) -> str:
+def _lines(trace: DrawnTrace) -> str:
     lines = [f"{time:.2f} {value:.4f}" for time, value in trace.rows]
     for place, line in reversed(trace.flaws):
         lines.insert(place, line)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .appearance import Scene
-from .geometry import Camera
+from .geometry import PinholeCamera
 from .strokes import ellipse, fill, line, taper
 
 
@@ -66,7 +66,7 @@ def backdrop(scene: Scene, size: tuple[int, int]) -> np.ndarray:
 
 
 def occlude(
-    image: np.ndarray, scene: Scene, view: Camera, skin: np.ndarray, hair: np.ndarray
+    image: np.ndarray, scene: Scene, view: PinholeCamera, skin: np.ndarray, hair: np.ndarray
 ) -> None:
     """Draws what stands in front of the face, in place: nothing at all for most scenes."""
     if scene.occluder == "none":

@@ -28,7 +28,7 @@ MARKER = "simulated.json"  # written last: the corpus is whole
 PARTIAL_MARKER = "simulating.json"  # there while the corpus is being written
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
 
-Progress = Callable[[int, int], None]
+FrameProgress = Callable[[int, int], None]
 
 # Fast rather than small: Huffman codes only, of differences to the pixel at the left. On noisy
 # pictures this is half the time of the default at level 1, and as small.
@@ -60,7 +60,7 @@ def is_simulated(files: Iterable[Path]) -> bool:
 
 
 def write_afew_va(
-    out: Path, world: WildWorld, workers: int | None = None, progress: Progress | None = None
+    out: Path, world: WildWorld, workers: int | None = None, progress: FrameProgress | None = None
 ) -> dict:
     """Writes a world as a corpus in AFEW-VA's layout and returns its marker.
 
@@ -73,7 +73,7 @@ def write_afew_va(
     Raises UserError when `out` holds something else, when the disk is full, or when a process dies.
     """
     pieces = [
-        Piece(_clip_folder(i), frame_count(world, i), subject_of(world, i))
+        WrittenClip(_clip_folder(i), frame_count(world, i), subject_of(world, i))
         for i in range(world.clips)
     ]
     wanted = describe(world, "AFEW-VA layout", "wild", VERSION)
@@ -82,7 +82,7 @@ def write_afew_va(
 
 
 @dataclass(frozen=True)
-class Piece:
+class WrittenClip:
     """A part of a corpus that is drawn in one go: its folder (below the corpus), frames, person."""
 
     folder: Path
@@ -107,10 +107,10 @@ def write_corpus(
     out: Path,
     wanted: dict,
     what: str,
-    pieces: Sequence[Piece],
+    pieces: Sequence[WrittenClip],
     draw: Callable[[int], int],
     workers: int | None,
-    progress: Progress | None,
+    progress: FrameProgress | None,
 ) -> dict:
     """Draws the pieces of a corpus that are missing, marks it as whole, and returns its marker.
 

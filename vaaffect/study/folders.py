@@ -14,7 +14,7 @@ MADE = ("notebooks", "html", "tables", "figures")  # what a study makes in a rep
 PAGES = ("report.html", "report.pdf", "model_card.md", "data_card.md")  # and beside these
 
 
-def report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
+def checked_report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
     """The report folder, made if need be.
 
     Raises:
@@ -24,7 +24,9 @@ def report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
     inside = notebooks_dir.resolve().is_relative_to(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {shown(folder)} is a file; name a folder for the report.")
-    foreign = folder.is_dir() and not provenance.read(folder / "manifest.json").get("profile")
+    foreign = folder.is_dir() and not provenance.read_study_manifest(folder / "manifest.json").get(
+        "profile"
+    )
     if inside or (foreign and any((folder / name).exists() for name in MADE)):
         raise UserError(
             f"--out {shown(folder)} holds folders that no study has made (there is no"
@@ -34,7 +36,7 @@ def report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
     return folder
 
 
-def runs_folder(runs_dir: Path, folder: Path, profile: str) -> Path:
+def study_runs_folder(runs_dir: Path, folder: Path, profile: str) -> Path:
     """Where trainings go: apart from the report, one folder per profile and report folder."""
     if folder == (paths.REPORTS / profile).resolve():
         return Path(runs_dir) / profile

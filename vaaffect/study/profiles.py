@@ -67,7 +67,7 @@ class Profile:
         """The values this profile gives to a notebook; its other parameters keep their default."""
         declared = read_parameters(notebook)
         shared = {name: value for name, value in self.all.items() if name in declared}
-        return {**shared, **self.notebooks.get(number(notebook), {})}
+        return {**shared, **self.notebooks.get(notebook_number(notebook), {})}
 
 
 def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -79,7 +79,7 @@ def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
     return study + sorted(Path(folder).glob("primer/p[0-9]_*.ipynb"))
 
 
-def number(notebook: Path) -> str:
+def notebook_number(notebook: Path) -> str:
     """What a notebook's file name starts with: two digits, or p and a digit for the primer."""
     return Path(notebook).name[:2]
 
@@ -269,7 +269,7 @@ def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -
     title = content.get("title", called)
     if not isinstance(title, str):
         raise UserError(f"{file}: title must be one line of text, not {_show(title)}.")
-    declared = {number(notebook): read_parameters(notebook) for notebook in notebooks}
+    declared = {notebook_number(notebook): read_parameters(notebook) for notebook in notebooks}
 
     shared = _mapping(content.get("all"), f"{file}: all")
     anywhere = list(dict.fromkeys(name for cell in declared.values() for name in cell))

@@ -26,8 +26,8 @@ from ..report import pages, pdf
 from ..training.many import How
 from . import execution
 from .display import Display, clock
-from .folders import MADE, PAGES, locked, report_folder, runs_folder
-from .profiles import Profile, load_profile, notebook_sources, number, read_parameters
+from .folders import MADE, PAGES, checked_report_folder, locked, study_runs_folder
+from .profiles import Profile, load_profile, notebook_number, notebook_sources, read_parameters
 
 __all__ = ["notebook_sources", "run_study"]
 
@@ -69,7 +69,7 @@ def run_study(
         profiles_dir: where the profiles are; `profiles` beside the notebooks by default.
         runs_dir: trainings go to a folder in here.
         prepare: makes the data from all parameters and a progress function (what, done,
-            total), and returns their hashes; `data.prepare` by default.
+            total), and returns their hashes; `data.prepare_data` by default.
         stream: where progress goes; standard output by default.
         live: redraw one progress line (default: where the stream is a terminal).
 
@@ -88,8 +88,8 @@ def run_study(
     if not notebooks:
         raise UserError(f"There are no notebooks NN_name.ipynb in {shown(notebooks_dir)}.")
     chosen = _chosen(notebooks, only)
-    folder = report_folder(out, profile, notebooks_dir)
-    runs = runs_folder(runs_dir, folder, profile)
+    folder = checked_report_folder(out, profile, notebooks_dir)
+    runs = study_runs_folder(runs_dir, folder, profile)
     with locked(runs_dir, folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as work:
         study = _Study(settings, notebooks, folder, runs, Path(work), how)
         if not (resume or only):
@@ -154,11 +154,11 @@ class _Study:
         for notebook in notebooks:
             declared = read_parameters(notebook)
             own = {name: value for name, value in given.items() if name in declared}
-            nn = number(notebook)
+            nn = notebook_number(notebook)
             self.given[nn] = {**profile.parameters_for(notebook), **own}
             defaults = {parameter.name: parameter.default for parameter in declared.values()}
             self.parameters[nn] = {**defaults, **self.given[nn]}
-        self.previous = provenance.read(folder / "manifest.json")
+        self.previous = provenance.read_study_manifest(folder / "manifest.json")
         self.manifest: dict[str, Any] = {"notebooks": dict(self.previous.get("notebooks", {}))}
         self.manifest["seconds"] = dict(self.previous.get("seconds", {}))
         self.library = provenance.library_hash()
@@ -188,13 +188,13 @@ class _Study:
         measured = self.previous.get("seconds", {}) if same else {}
         known = {**self.profile.expected_seconds, **measured}
         fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
-        names = {"data": "data"} | {number(path): path.stem for path in self.notebooks}
+        names = {"data": "data"} | {notebook_number(path): path.stem for path in self.notebooks}
         return {name: known.get(step, fallback) for step, name in names.items()}
 
     def save(self, status: str) -> None:
         """Write the manifest."""
         self.manifest["status"] = status
-        provenance.write(self.folder / "manifest.json", self.manifest)
+        provenance.write_study_manifest(self.folder / "manifest.json", self.manifest)
 
     def run(self, chosen: list[Path], resume: bool, prepare: Prepare, again: str) -> None:
         """Do all steps; `again` is the command that goes on after a failure."""
@@ -239,7 +239,7 @@ class _Study:
         self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
 
     def _notebook(self, notebook: Path, resume: bool, again: str) -> None:
-        nn, entries = number(notebook), self.manifest["notebooks"]
+        nn, entries = notebook_number(notebook), self.manifest["notebooks"]
         if resume and self._is_current(notebook):
             self.display.keep(notebook.stem)
             return
@@ -284,7 +284,9 @@ class _Study:
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
         current = list(itertools.takewhile(self._is_current, self.notebooks))
-        stale = [number(path) for path in self.notebooks[len(current) :]]  # each builds on the last
+        stale = [
+            notebook_number(path) for path in self.notebooks[len(current) :]
+        ]  # each builds on the last
         sources = [
             path for path in self.notebooks if (self.folder / "notebooks" / path.name).is_file()
         ]
@@ -309,11 +311,11 @@ class _Study:
 
     def _keys(self, notebook: Path) -> tuple[str, str]:
         """(key, lineage) of a notebook on top of what the earlier ones have left on disk."""
-        nn = number(notebook)
+        nn = notebook_number(notebook)
         index = self.notebooks.index(notebook)
         before = ""
         if index:
-            entry = self.manifest["notebooks"].get(number(self.notebooks[index - 1]), {})
+            entry = self.manifest["notebooks"].get(notebook_number(self.notebooks[index - 1]), {})
             before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
         given = {name: value for name, value in self.given[nn].items() if name != "OUT"}
         return provenance.notebook_keys(
@@ -322,7 +324,7 @@ class _Study:
 
     def _is_current(self, notebook: Path) -> bool:
         """Whether the executed copy is whole and made from what there is now."""
-        entry = self.manifest["notebooks"].get(number(notebook), {})
+        entry = self.manifest["notebooks"].get(notebook_number(notebook), {})
         if entry.get("status") != "complete" or entry.get("key") != self._keys(notebook)[0]:
             return False
         try:
@@ -353,11 +355,11 @@ def _default_prepare(
 ) -> dict[str, str]:
     from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
 
-    return data.prepare(parameters, progress)
+    return data.prepare_data(parameters, progress)
 
 
 def _chosen(notebooks: list[Path], only: Sequence[str]) -> list[Path]:
-    by_number = {number(notebook): notebook for notebook in notebooks}
+    by_number = {notebook_number(notebook): notebook for notebook in notebooks}
     if not only:
         return notebooks
     wanted = {given.zfill(2) for given in only}

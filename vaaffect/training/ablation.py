@@ -16,14 +16,19 @@ import pandas as pd
 from ..base.errors import UserError
 from ..corpora.corpus import DIMENSIONS
 from ..results import metrics
-from ..results.postprocessing import corrected, corrected_across_people, corrections, smoothed
+from ..results.postprocessing import (
+    apply_corrections,
+    corrected_across_people,
+    corrections,
+    smoothed,
+)
 from .recipe import Recipe
 
 _NOT_OF_PIECES = ("name", "epochs", "weights")  # the same for all, or it is another comparison
 
 
 @dataclass(frozen=True)
-class Piece:
+class Component:
     """One piece.
 
     Attributes:
@@ -65,12 +70,12 @@ class Piece:
         if self.smooth:
             predictions, validation = (smoothed(t, self.smooth) for t in (predictions, validation))
         if self.correct:
-            predictions = corrected(predictions, corrections(validation))
+            predictions = apply_corrections(predictions, corrections(validation))
             validation = corrected_across_people(validation)
         return predictions.assign(recipe=self.name), validation.assign(recipe=self.name)
 
 
-def read_pieces(given: Mapping[str, Mapping]) -> list[Piece]:
+def read_components(given: Mapping[str, Mapping]) -> list[Component]:
     """Pieces as a notebook's parameter gives them: {name: {what: value}}.
 
     Raises:
@@ -90,7 +95,7 @@ def read_pieces(given: Mapping[str, Mapping]) -> list[Piece]:
                 )
             if key in _NOT_OF_PIECES:
                 raise UserError(f"piece {name!r} changes {key!r}; change it for all pieces alike.")
-        piece = Piece(name, recipe, **own)
+        piece = Component(name, recipe, **own)
         if not piece.changes():
             raise UserError(f"piece {name!r} changes nothing; leave it out.")
         piece.recipe_from(Recipe())  # refuses values that cannot be meant
@@ -98,7 +103,7 @@ def read_pieces(given: Mapping[str, Mapping]) -> list[Piece]:
     return pieces
 
 
-def together(pieces: Sequence[Piece], name: str = "together") -> Piece:
+def together(pieces: Sequence[Component], name: str = "together") -> Component:
     """Several pieces as one.
 
     Raises:
@@ -112,7 +117,7 @@ def together(pieces: Sequence[Piece], name: str = "together") -> Piece:
             )
     recipe = {key: value for piece in pieces for key, value in piece.recipe.items()}
     smooth = max((piece.smooth for piece in pieces), default=0.0)
-    return Piece(name, recipe, smooth, any(piece.correct for piece in pieces))
+    return Component(name, recipe, smooth, any(piece.correct for piece in pieces))
 
 
 def mean_ccc(validation: pd.DataFrame) -> float:
@@ -128,7 +133,7 @@ def mean_ccc(validation: pd.DataFrame) -> float:
     )
 
 
-def chosen(pieces: Sequence[Piece], gains: Mapping[str, float]) -> list[Piece]:
+def chosen(pieces: Sequence[Component], gains: Mapping[str, float]) -> list[Component]:
     """The pieces that helped on inner validation; of those that change the same thing, the best.
 
     Args:
@@ -139,7 +144,7 @@ def chosen(pieces: Sequence[Piece], gains: Mapping[str, float]) -> list[Piece]:
         Those with a gain above 0 that do not get in each other's way, largest gain first.
     """
     helped = [piece for piece in pieces if gains[piece.name] > 0 and not piece.seed]
-    taken: list[Piece] = []
+    taken: list[Component] = []
     for piece in sorted(helped, key=lambda piece: -gains[piece.name]):
         used = {key for other in taken for key in other.changes()}
         if not used & set(piece.changes()):

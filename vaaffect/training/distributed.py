@@ -113,7 +113,7 @@ def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def prepare(model: nn.Module) -> nn.Module:
+def with_whole_batch_layers(model: nn.Module) -> nn.Module:
     """Make batch normalisation and dropout those of the whole batch; weights stay as they are.
 
     On GPUs batch normalisation is torch's SyncBatchNorm, which has no version for CPUs; there it is

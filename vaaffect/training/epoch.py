@@ -13,7 +13,7 @@ from .batches import Batch, gather
 from .clip_network import Windows, rows_of
 from .losses import density_weights
 from .recipe import Recipe, learning_rate
-from .step import answers, take_step
+from .step import raw_predictions, take_step
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -57,7 +57,7 @@ def predict(
     Returns:
         (n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
     """
-    return answers(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
+    return raw_predictions(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
 
 
 def train_epoch(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..base.errors import UserError
 from ..base.files import held, read_manifest, sha256_of, write_atomically
 from ..corpora.crops import Crops
-from .step import answers, autocast_dtype
+from .step import autocast_dtype, raw_predictions
 
 VERSION = 1  # change it when the same backbone and crops would give other features
 
@@ -69,7 +69,7 @@ def hash_of(weights: dict[str, Tensor]) -> str:
 
 def _compute(backbone: nn.Module, crops: Crops, device: torch.device, folder: Path) -> None:
     rows = np.arange(len(crops.images))
-    features = answers(backbone, torch.from_numpy(crops.images), rows, device)
+    features = raw_predictions(backbone, torch.from_numpy(crops.images), rows, device)
     path = folder / "features.npy"
     np.save(path, features.cpu().numpy())
     manifest = {"version": VERSION, "crops": crops.key, "sha256": {path.name: sha256_of(path)}}

@@ -60,8 +60,8 @@ from .step import (
 
 # Beside its own, the names that whoever writes a loop by hand needs too.
 __all__ = [
-    "Progress",
     "Recipe",
+    "TrainingProgress",
     "autocast_dtype",
     "build_optimizer",
     "default_device",
@@ -81,7 +81,7 @@ VERSION = 4  # change it when the same configuration would train differently
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Everything a resumed training needs besides the weights; stored in each checkpoint."""
 
     epoch: int = 0  # epochs finished
@@ -108,7 +108,7 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor]
-    progress: Progress
+    progress: TrainingProgress
     average: Average | None = None
 
 
@@ -154,7 +154,7 @@ def train(
     start: Start | None = None,
     keep_model: bool = False,
     checkpoint_seconds: float = 60.0,
-    after_epoch: Callable[[Progress], None] | None = None,
+    after_epoch: Callable[[TrainingProgress], None] | None = None,
     features: Path = FEATURES,
 ) -> Path:
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
@@ -315,17 +315,17 @@ def _start(
     if recipe.trained == "head":
         model = head_of(network)
         put_head(network, nn.Identity())
-    model = distributed.prepare(model)
+    model = distributed.with_whole_batch_layers(model)
     optimizer = build_optimizer(model, recipe)
     average = Average(model, recipe) if recipe.averaging != "none" else None
     saved = load_checkpoint(run, device)
     if saved is None:
-        return State(network, model, optimizer, _copy(model), Progress(), average)
+        return State(network, model, optimizer, _copy(model), TrainingProgress(), average)
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     if average is not None:
         average.load_state(saved["average"])
-    progress = Progress(**saved["progress"])
+    progress = TrainingProgress(**saved["progress"])
     return State(network, model, optimizer, saved["best"], progress, average)
 
 
@@ -349,7 +349,7 @@ def _fit(
     run: Path,
     what: str,
     checkpoint_seconds: float,
-    after_epoch: Callable[[Progress], None] | None,
+    after_epoch: Callable[[TrainingProgress], None] | None,
 ) -> None:
     """Train epoch after epoch until the recipe says stop; `state` follows."""
     model, progress, device = state.model, state.progress, va.device

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import UserError
 from ..base.processes import Failure, in_workers
-from ..base.progress import VARIABLE, report, tagged
+from ..base.progress import VARIABLE, report_event, tagged
 from . import cluster
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
             outcomes = _in_workers(trainings, todo, runs, how.jobs)
         with closing(outcomes):  # ends the processes and jobs, whatever happens here
             for number, outcome in outcomes:
-                report({"ended": number})
+                report_event({"ended": number})
                 if isinstance(outcome, Failure):
                     failures[number] = outcome
                 else:
@@ -226,7 +226,7 @@ def _in_jobs(
     """Train as jobs of a cluster."""
     runs = runs.resolve()
     tasks = [(trainings[number], number, runs, options.cpus, gpus) for number in todo]
-    jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus, report)
+    jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus, report_event)
     with closing(jobs) as outcomes:
         for place, outcome in outcomes:
             yield todo[place], outcome
@@ -284,11 +284,11 @@ def _announced(
         "ended": sorted(done),
         "at_once": at_once,
     }
-    report({"fanout": plan})
+    report_event({"fanout": plan})
     try:
         yield
     finally:
-        report({"fanout": None})
+        report_event({"fanout": None})
 
 
 def _named(trainings: Sequence[Training], failures: dict[int, Failure], runs: Path) -> str:

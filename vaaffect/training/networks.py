@@ -38,11 +38,13 @@ def _display_name(name: str) -> str:
 
 
 # Display name of each model; the colour of a family is the same in every figure.
-NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
+NETWORK_NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
 # Networks that read clips, by the name of what looks at each picture: see `clip_network.py`.
 CLIP, CLIP_LSTM = "affwildnet_", "affwildnet_lstm_"
-NAMES |= {CLIP + name: f"AffWildNet's shape, {shown}" for name, shown in NAMES.items()} | {
-    CLIP_LSTM + name: f"AffWildNet's shape, LSTM, {shown}" for name, shown in NAMES.items()
+NETWORK_NAMES |= {
+    CLIP + name: f"AffWildNet's shape, {shown}" for name, shown in NETWORK_NAMES.items()
+} | {
+    CLIP_LSTM + name: f"AffWildNet's shape, LSTM, {shown}" for name, shown in NETWORK_NAMES.items()
 }
 V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
 
@@ -77,9 +79,9 @@ def build_model(
         UserError: unknown name; pictures that the family cannot take; weights that do not exist,
             or cannot be had without a network.
     """
-    if name not in NAMES:
-        near = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, 3)
-        known = ", ".join(known for known in NAMES if backbone_of(known) is None)
+    if name not in NETWORK_NAMES:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), NETWORK_NAMES, 3)
+        known = ", ".join(known for known in NETWORK_NAMES if backbone_of(known) is None)
         hint = f"did you mean {' or '.join(near)}?" if near else f"one of {known}."
         raise UserError(f"unknown model {name!r}; {hint}")
     if (backbone := backbone_of(name)) is not None:

@@ -11,11 +11,11 @@ from ..base.errors import UserError
 from ..base.files import held
 from ..corpora import data
 from ..corpora.folds import subject_folds
-from ..study.profiles import load_profile, notebook_sources, number, read_parameters
+from ..study.profiles import load_profile, notebook_number, notebook_sources, read_parameters
 from . import distributed, pretext
 from .loop import recipe_for
 from .many import Training
-from .networks import NAMES, backbone_of
+from .networks import NETWORK_NAMES, backbone_of
 
 NOTEBOOKS = {"wild": "04", "lab": "05"}  # which notebook trains on which corpus
 
@@ -43,7 +43,7 @@ def train_fold(profile: str, model: str, fold: int, on: str, seed: int | None = 
 def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None) -> Training:
     """The training that `train_fold` does."""
     values = parameters(profile, NOTEBOOKS[on])
-    rivals = [name for name in values["BASELINES"] if name in NAMES]
+    rivals = [name for name in values["BASELINES"] if name in NETWORK_NAMES]
     models, folds = [*values["MODELS"], *rivals], values["FOLDS"]
     if model not in models:
         raise UserError(f"profile {profile} has no model {model!r}; it has {', '.join(models)}.")
@@ -80,6 +80,6 @@ def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None
 def parameters(profile: str, notebook: str) -> dict:
     """What a study with this profile gives to a notebook, over the notebook's defaults."""
     settings = load_profile(profile)
-    (source,) = [path for path in notebook_sources() if number(path) == notebook]
+    (source,) = [path for path in notebook_sources() if notebook_number(path) == notebook]
     defaults = {name: declared.default for name, declared in read_parameters(source).items()}
     return defaults | settings.parameters_for(source)

@@ -28,7 +28,7 @@ from .batches import on_device
 from .epoch import build_optimizer, train_epoch
 from .networks import Start, backbone_of, build_model, head_name, head_of, put_head
 from .recipe import Recipe
-from .step import answers, autocast_dtype, default_device, fastest_step, keep_freed_memory
+from .step import autocast_dtype, default_device, fastest_step, keep_freed_memory, raw_predictions
 
 VERSION = 1  # change it when the same configuration would give other weights
 HELD_OUT = 10  # one person in so many is kept out of the pretext training, to see what was learned
@@ -196,7 +196,7 @@ def _pretrain(
                 f"the pretext training of {name} diverged in epoch {epoch + 1}; use a smaller lr "
                 f"than {recipe.lr}."
             )
-        found = answers(network, images, held_out, device).float().cpu().numpy()
+        found = raw_predictions(network, images, held_out, device).float().cpu().numpy()
         val = float(np.mean((found - wanted[held_out]) ** 2))
         seconds = time.monotonic() - started
         history.append({"epoch": epoch + 1, "train_mse": loss, "val_mse": val, "seconds": seconds})

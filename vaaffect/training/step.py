@@ -119,7 +119,7 @@ def worth_compiling(images: int, per_second: float, gain: float, seconds: float)
 
 
 @torch.inference_mode()
-def answers(
+def raw_predictions(
     model: nn.Module,
     images: Tensor,
     rows: np.ndarray | Windows,

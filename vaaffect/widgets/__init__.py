@@ -4,16 +4,16 @@ All are anywidgets: Python here, a plain JavaScript module beside it, no build s
 can be interactive (papermill, exported pages, GitHub) they are a static picture.
 """
 
-from .camera_widget import Camera, Predictor, Reading, camera
+from .camera_widget import CameraWidget, FacePredictor, Reading, camera
 from .descent_widget import Descent, descent
 from .plane_widget import Plane, plane, read_with_predictor, read_with_run
 from .traces_widget import Traces, traces
 
 __all__ = [
-    "Camera",
+    "CameraWidget",
     "Descent",
+    "FacePredictor",
     "Plane",
-    "Predictor",
     "Reading",
     "Traces",
     "camera",

@@ -41,7 +41,7 @@ class Reading(Protocol):
     milliseconds: dict[str, float]  # by step
 
 
-class Predictor(Protocol):
+class FacePredictor(Protocol):
     """From the consecutive pictures of a camera to readings."""
 
     def __call__(self, picture: np.ndarray) -> list[Reading]: ...  # picture (H, W, 3) uint8 RGB
@@ -89,7 +89,7 @@ def _area(reading: Reading) -> float:
     return (right - left) * (bottom - top)
 
 
-class Camera(Interactive):
+class CameraWidget(Interactive):
     """See `camera`."""
 
     _esm = script("camera.js")
@@ -98,7 +98,7 @@ class Camera(Interactive):
     ready_seconds = traitlets.Float(2.0).tag(sync=True)  # between the button and the first picture
     held = traitlets.List([]).tag(sync=True)  # rows of `poses`
 
-    def __init__(self, predictor: Predictor, **traits: Any) -> None:
+    def __init__(self, predictor: FacePredictor, **traits: Any) -> None:
         super().__init__(**traits)
         self._predictor = predictor
         self._hold: _Hold | None = None
@@ -259,7 +259,7 @@ def _plain(reading: Reading) -> dict[str, Any]:
     }
 
 
-def camera(predictor: Predictor, *, poses: Sequence[str] = POSES) -> Camera:
+def camera(predictor: FacePredictor, *, poses: Sequence[str] = POSES) -> CameraWidget:
     """The browser's camera, with readings drawn over its picture; start and stop are in the page.
 
     Args:
@@ -270,4 +270,4 @@ def camera(predictor: Predictor, *, poses: Sequence[str] = POSES) -> Camera:
         The widget: show it as the last line of a cell. `.poses` is the table of held poses, `.hold`
         does from Python what the button does.
     """
-    return Camera(predictor, names=list(poses))
+    return CameraWidget(predictor, names=list(poses))

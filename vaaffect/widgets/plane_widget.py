@@ -29,7 +29,7 @@ from .base import (
     settings_of,
     static_figure,
 )
-from .camera_widget import Predictor
+from .camera_widget import FacePredictor
 
 # (picture (H, W, 3) uint8 RGB, its 68 landmarks) -> (valence, arousal), or None: no face found
 Reader = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
@@ -288,7 +288,7 @@ def read_with_run(run: Path) -> Reader:
     return read
 
 
-def read_with_predictor(predictor: Predictor) -> Reader:
+def read_with_predictor(predictor: FacePredictor) -> Reader:
     """A reader with a predictor of the camera: it has to find the face by itself."""
 
     def read(picture: np.ndarray, _: np.ndarray) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..base.errors import UserError
-from ..corpora.semaine import Trace, rate
+from ..corpora.semaine import RaterTrace, rate
 from ..report import plots
 from ..results import metrics
 from .base import Answer, Interactive, number_of, script, static_figure
@@ -22,12 +22,14 @@ STEP = 0.1
 FEWEST = 3  # common ratings below which there is no agreement to speak of
 
 
-def move(trace: Trace, shift: float) -> Trace:
+def move(trace: RaterTrace, shift: float) -> RaterTrace:
     """The same trace `shift` seconds later, or earlier where that is negative."""
     return replace(trace, time=trace.time + shift)
 
 
-def agreement(trace: Trace, others: Sequence[Trace], times: np.ndarray) -> tuple[float, float]:
+def agreement(
+    trace: RaterTrace, others: Sequence[RaterTrace], times: np.ndarray
+) -> tuple[float, float]:
     """(PCC, CCC) of a trace with the mean of others at some times (T,), where both were rated.
 
     nan where there are no others, fewer than three common ratings, or a constant.
@@ -53,7 +55,9 @@ class Traces(Interactive):
     farthest = traitlets.Float(FARTHEST).tag(sync=True)
     step = traitlets.Float(STEP).tag(sync=True)
 
-    def __init__(self, of: Sequence[Trace], dimension: str, times: np.ndarray, data: str) -> None:
+    def __init__(
+        self, of: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str
+    ) -> None:
         super().__init__(
             times=np.round(times, 3).tolist(),
             raters=[trace.rater for trace in of],
@@ -139,7 +143,7 @@ class Traces(Interactive):
                   title_fontsize="small", loc="upper center",
                   bbox_to_anchor=(0.5, -0.18))  # fmt: skip
 
-    def _moved(self, shifts: Any) -> dict[str, Trace]:
+    def _moved(self, shifts: Any) -> dict[str, RaterTrace]:
         if not isinstance(shifts, Mapping) or not set(shifts) <= set(self._traces):
             raise UserError(f"{shifts!r} is no shift by rater; there are {', '.join(self.raters)}.")
         by = {name: number_of(shifts.get(name, 0.0), f"the shift of rater {name}")
@@ -161,7 +165,7 @@ def _plain(values: Any) -> list[float | None]:
     return [round(float(v), 4) if np.isfinite(v) else None for v in values]
 
 
-def traces(of: Sequence[Trace], dimension: str, times: np.ndarray, data: str) -> Traces:
+def traces(of: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str) -> Traces:
     """Raters' traces to shift in time, to switch on and off, and to average.
 
     Args:
