@@ -1,8 +1,8 @@
 """Where the error is: which kind of mistake, at which labels, for whom.
 
-Every function takes a table of predictions (PREDICTION_COLUMNS) and gives a tidy table with a row per model
-(GROUP) and whatever it is cut by. Labels, predictions and errors are in [-1, 1];
-an error is predicted - true.
+Every function takes a table of predictions (PREDICTION_COLUMNS) and gives a tidy table with a row
+per model (GROUP) and whatever it is cut by. Labels, predictions and errors are in [-1, 1]; an error
+is predicted - true.
 """
 
 from collections.abc import Callable, Mapping
