@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from made_up import transferred
 
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
@@ -105,3 +107,9 @@ def without_rights(*paths: Path) -> Iterator[None]:
             os.seteuid(0)
         for path, mode in modes.items():
             path.chmod(mode)
+
+
+@pytest.fixture(scope="session")
+def transfer() -> pd.DataFrame:
+    """As of `made_up.transferred`."""
+    return transferred()

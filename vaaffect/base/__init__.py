@@ -1,0 +1,59 @@
+"""What every room stands on: errors, paths, files, processes, progress events, provenance.
+
+Nothing of the field is in here: no face, no label, no network.
+"""
+
+from . import paths
+from .errors import Terminated, TimeOver, UserError
+from .files import find_files, held, read_manifest, sha256_of, sync, write_atomically
+from .paths import (
+    CROPS,
+    FEATURES,
+    LANDMARKS,
+    NOTEBOOKS,
+    PROFILES,
+    REPORTS,
+    ROOT,
+    RUNS,
+    SIMULATED,
+    report_folder,
+    runs_folder,
+    shown,
+)
+from .processes import Failure, attempt, in_processes, in_workers
+from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, tagged
+
+__all__ = [
+    "CROPS",
+    "FEATURES",
+    "LANDMARKS",
+    "NOTEBOOKS",
+    "PROFILES",
+    "REPORTS",
+    "ROOT",
+    "RUNS",
+    "SIMULATED",
+    "VARIABLE",
+    "Failure",
+    "Tail",
+    "Terminated",
+    "TimeOver",
+    "UserError",
+    "attempt",
+    "find_files",
+    "held",
+    "in_processes",
+    "in_workers",
+    "paths",
+    "read_manifest",
+    "report_epoch",
+    "report_event",
+    "report_folder",
+    "report_step",
+    "runs_folder",
+    "sha256_of",
+    "shown",
+    "sync",
+    "tagged",
+    "write_atomically",
+]

@@ -30,12 +30,10 @@ from sklearn.preprocessing import FunctionTransformer, KernelCenterer, StandardS
 from sklearn.svm import SVR
 from threadpoolctl import threadpool_limits
 
-from ..base.errors import UserError
-from ..base.files import read_manifest, write_atomically
-from ..corpora.crops import Crops
-from ..corpora.folds import Split, assert_disjoint
-from ..results.predictions import prediction_table
-from ..training.networks import backbone_of
+from ..base import UserError, read_manifest, write_atomically
+from ..corpora import Crops, Split, assert_disjoint
+from ..results import prediction_table
+from ..training import backbone_of
 from .features import FEATURES
 
 VERSION = 1  # change it when the same inputs would give other predictions

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from skimage import feature
 
-from ..base.errors import UserError
-from ..corpora.landmarks import OUTER_EYE_CORNERS
+from ..base import UserError
+from ..corpora import OUTER_EYE_CORNERS
 
 SIDE = 64  # pixels to which every crop is resized first, so that no dimension depends on its size
 _LEAST_EYES = 0.5  # of the face's size: in profile, the eye corners meet and would blow units up

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..base.files import find_files
-from ..simulator.writers import is_simulated
+from ..base import UserError, find_files
+from ..simulator import is_simulated
 from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus, hashed_subject, refuse
 
 VARIABLE = "VAAFFECT_AFEW_VA"  # the environment variable that points to the licensed copy

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..base.processes import in_processes
+from ..base import UserError, in_processes
 from .afew_va import load_afew_va
 from .corpus import CORPUS_NAMES, DIMENSIONS, PROBLEM_COLUMNS, Corpus, looks_like, refuse
 from .crops import face_box

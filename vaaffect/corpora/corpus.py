@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
+from ..base import UserError
 
 DIMENSIONS = ("valence", "arousal")  # the order everywhere
 FRAME_COLUMNS = [

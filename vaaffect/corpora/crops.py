@@ -17,10 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..base.files import held, read_manifest, sha256_of, write_atomically
-from ..base.paths import CROPS
-from ..base.processes import in_processes
+from ..base import CROPS, UserError, held, in_processes, read_manifest, sha256_of, write_atomically
 from .corpus import PROBLEM_COLUMNS, Corpus
 from .pictures import name_of, read_pictures, tasks
 

@@ -12,14 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..base.errors import UserError
-from ..base.paths import LANDMARKS, SIMULATED
-from ..base.progress import report_step
-from ..simulator import recordings, writers
-from ..simulator.laboratory import LabWorld
-from ..simulator.recordings import write_semaine
-from ..simulator.worlds import WildWorld
-from ..simulator.writers import write_afew_va
+from ..base import LANDMARKS, SIMULATED, UserError, report_step
+from ..simulator import LabWorld, WildWorld, recordings, write_afew_va, write_semaine, writers
 from . import afew_va, semaine
 from .corpus import CORPUS_NAMES, Corpus
 from .crops import Crops, build_crops

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from ..base.errors import UserError
+from ..base import UserError
 
 PARTS = ("train", "val", "test")
 KINDS = ("subject", "clip", "frame")  # what a split may keep whole; only the first one is honest

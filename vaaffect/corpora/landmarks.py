@@ -17,10 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..base.files import read_manifest, write_atomically
-from ..base.paths import LANDMARKS
-from ..base.processes import in_processes
+from ..base import LANDMARKS, UserError, in_processes, read_manifest, write_atomically
 from .corpus import PROBLEM_COLUMNS, Corpus
 from .pictures import name_of, read_pictures, tasks
 

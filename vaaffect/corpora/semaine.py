@@ -13,9 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..base.files import find_files
-from ..simulator.writers import is_simulated
+from ..base import UserError, find_files
+from ..simulator import is_simulated
 from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, RATER_COLUMNS, Corpus, hashed_subject, refuse
 from .pictures import VIDEO_ENDINGS, Video, probe_video
 

@@ -17,12 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS
-from ..results.bootstrap import clip_weights, interval
-from ..simulator.circumplex import EMOTIONS, action_units
-from ..simulator.face import render, sample_scene
-from ..simulator.worlds import sample_subject
+from ..base import UserError
+from ..corpora import DIMENSIONS
+from ..results import clip_weights, interval
+from ..simulator import EMOTIONS, action_units, render, sample_scene, sample_subject
 from .predictor import Predictor
 
 # Section 5.2, in [-1, 1] (there: AFEW-VA's [-10, 10]): valence, arousal. Neutral should be

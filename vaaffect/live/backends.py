@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import UserError
-from ..training.batches import to_input
-from ..training.epoch import predict
-from ..training.step import default_device
+from ..base import UserError
+from ..training import default_device, predict, to_input
 
 BACKENDS = ("torch", "openvino")
 

@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..base.errors import UserError
-from ..corpora.crops import MARGIN, crop_face
-from ..simulator.circumplex import EMOTIONS, action_units
-from ..simulator.face import Scene, render, sample_identity
-from ..training.run_folder import load_model, read_config, refuse_clips
+from ..base import UserError
+from ..corpora import MARGIN, crop_face
+from ..simulator import EMOTIONS, Scene, action_units, render, sample_identity
+from ..training import load_model, read_config, refuse_clips
 from .backends import FromBytes, compile_openvino, openvino, openvino_model
 
 TOLERANCE = 1e-4  # of labels in [-1, 1]; other orders of the sums in float32 give 1e-6 to 1e-5

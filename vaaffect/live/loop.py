@@ -16,8 +16,8 @@ from typing import TextIO
 
 import numpy as np
 
-from ..base.errors import UserError
-from ..corpora.tracking import FacesTracker
+from ..base import UserError
+from ..corpora import FacesTracker
 from .overlay import STILLS, ClipWriter, Trails, annotate, check_clip_name, save_still
 from .predictor import Predictor, Reading, Smoother
 from .sources import CameraLostError, CameraSource, Frame, Source, Stills

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base.errors import UserError
-from ..simulator.circumplex import EMOTIONS
+from ..base import UserError
+from ..simulator import EMOTIONS
 from .predictor import Reading
 
 # Okabe & Ito (2008), readable on skin and on grey; a face's colour follows its number.

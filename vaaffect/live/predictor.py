@@ -12,13 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..base.errors import UserError
-from ..base.paths import RUNS, runs_folder
-from ..corpora.crops import crop_face, face_box
-from ..corpora.pictures import as_rgb
-from ..corpora.tracking import Faces, FacesTracker, KnownFaces
-from ..training.networks import backbone_of
-from ..training.run_folder import is_finished, load_model, read_config, read_done, refuse_clips
+from ..base import RUNS, UserError, runs_folder
+from ..corpora import Faces, FacesTracker, KnownFaces, as_rgb, crop_face, face_box
+from ..training import backbone_of, is_finished, load_model, read_config, read_done, refuse_clips
 from .backends import Network, build_network
 
 Tracker = FacesTracker | KnownFaces

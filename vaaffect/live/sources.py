@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base.errors import UserError
-from ..corpora.pictures import VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
+from ..base import UserError
+from ..corpora import VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 PATIENCE = 5.0  # seconds without a picture after which a camera counts as lost

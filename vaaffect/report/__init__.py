@@ -1,0 +1,24 @@
+"""Tidy tables -> what people read: tables, figures, sentences, pages, cards, PDF.
+
+Comes in: results, and the report folder that a study has written. Goes out: `tables/`, `figures/`,
+the report and the pages. No result is computed here. (`pages` and `pdf` are for the runner.)
+"""
+
+from . import cards, diagrams, error_plots, literature, plots, sentences, tables
+from .page_tables import blocks, claims_table, thesis_table, without
+from .record import read_record
+
+__all__ = [
+    "blocks",
+    "cards",
+    "claims_table",
+    "diagrams",
+    "error_plots",
+    "literature",
+    "plots",
+    "read_record",
+    "sentences",
+    "tables",
+    "thesis_table",
+    "without",
+]

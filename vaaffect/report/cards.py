@@ -4,9 +4,9 @@ Headings follow Mitchell et al., *Model cards for model reporting* (2019), and G
 *Datasheets for datasets* (2021).
 """
 
-from ..base.files import write_atomically
-from ..classical.baselines import CONSTANT, DISPLAY
-from ..corpora.corpus import DIMENSIONS
+from ..base import write_atomically
+from ..classical import CONSTANT, DISPLAY
+from ..corpora import DIMENSIONS
 from . import sentences
 from .record import Record, listed
 from .tables import to_markdown

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 
-from ..corpora.crops import face_box
+from ..corpora import face_box
 from .plots import COLOURS, plane
 
 BOX = "#E69F00"  # the box and the points in it, as in notebook 02

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 
-from ..corpora.corpus import DIMENSIONS
+from ..corpora import DIMENSIONS
 from .plots import GREY, model_colour, plane
 from .tables import model_name
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..corpora.corpus import DIMENSIONS
+from ..corpora import DIMENSIONS
 from .tables import UNDEFINED, format_number, mean_and_interval, row_name
 
 THESIS = "thesis (Ulloa Rodríguez 2019)"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from ..results.claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from ..results import NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record, in_words
 from .sentences import claims
 from .tables import UNDEFINED, format_number

@@ -18,8 +18,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from ..base import paths
-from ..base.errors import UserError
+from ..base import UserError, paths
 from .embedding import picture_tag, words_of_saved
 from .formulas import Formulas
 

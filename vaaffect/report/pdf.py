@@ -6,8 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ..base.errors import UserError
-from ..base.paths import shown
+from ..base import UserError, shown
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 120  # seconds; a page takes two or three

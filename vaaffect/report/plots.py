@@ -13,9 +13,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..base.paths import report_folder
-from ..corpora.corpus import CORPUS_NAMES, DIMENSIONS
-from ..simulator.circumplex import EMOTIONS
+from ..base import report_folder
+from ..corpora import CORPUS_NAMES, DIMENSIONS
+from ..simulator import EMOTIONS
 from .tables import format_number, model_name, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}

@@ -6,12 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from ..base import UserError, report_folder
 from ..base import provenance as manifest
-from ..base.errors import UserError
-from ..base.paths import report_folder
-from ..corpora.corpus import DIMENSIONS
-from ..training.networks import NETWORK_NAMES
-from ..training.recipe import Recipe
+from ..corpora import DIMENSIONS
+from ..training import NETWORK_NAMES, Recipe
 from . import tables
 
 

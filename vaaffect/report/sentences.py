@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..corpora.corpus import DIMENSIONS
-from ..results.claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from ..results.subgroups import FEWEST
+from ..corpora import DIMENSIONS
+from ..results import FEWEST, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record, both, listed
 from .tables import format_number
 

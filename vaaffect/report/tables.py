@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ..base.paths import report_folder
-from ..classical.baselines import DISPLAY
-from ..corpora.corpus import DIMENSIONS
-from ..results.predictions import FROM_SCRATCH
-from ..results.raters import RATER
-from ..training.networks import NETWORK_NAMES
+from ..base import report_folder
+from ..classical import DISPLAY
+from ..corpora import DIMENSIONS
+from ..results import FROM_SCRATCH, RATER
+from ..training import NETWORK_NAMES
 
 LONG = 40  # letters of a cell that may be broken into lines
 UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant

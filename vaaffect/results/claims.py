@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from ..corpora.corpus import DIMENSIONS
+from ..corpora import DIMENSIONS
 from .error_analysis import neutral_bias
 from .evaluation import Difference, paired_difference
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS
+from ..base import UserError
+from ..corpora import DIMENSIONS
 from .bootstrap import SubjectSampler, interval
 from .metrics import from_arrays
 from .predictions import GROUP, VALUES, check_predictions

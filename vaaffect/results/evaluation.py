@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS
+from ..base import UserError
+from ..corpora import DIMENSIONS
 from . import metrics
 from .bootstrap import SubjectDraws, SubjectSampler, interval
 from .predictions import GROUP, check_predictions

@@ -7,8 +7,8 @@ fitted on the inner validation part of a fold and applied to the test part of th
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS
+from ..base import UserError
+from ..corpora import DIMENSIONS
 from .predictions import GROUP
 
 _CLIP = [*GROUP, "fold", "subject", "clip"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.crops import Crops
+from ..base import UserError
+from ..corpora import Crops
 
 FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
 # What identifies a model whose folds belong together.

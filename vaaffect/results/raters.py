@@ -10,10 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS, Corpus
-from ..corpora.folds import Split
-from ..corpora.semaine import read_sessions
+from ..base import UserError
+from ..corpora import DIMENSIONS, Corpus, Split, read_sessions
 from .predictions import PREDICTION_COLUMNS
 
 RATER = "rater"  # how tables of predictions call a rater

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS
-from ..simulator.truth import wild_truth
-from ..simulator.worlds import WildWorld
+from ..base import UserError
+from ..corpora import DIMENSIONS
+from ..simulator import WildWorld, wild_truth
 from .bootstrap import clip_weights, interval
 from .metrics import FROM_MOMENTS, from_moments, moments
 from .predictions import GROUP, check_predictions

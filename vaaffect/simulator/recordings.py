@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from ..base.files import write_atomically
+from ..base import write_atomically
 from .face import build_set, render
 from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
 from .writers import FrameProgress, WrittenClip, describe, whole_folder, write_corpus

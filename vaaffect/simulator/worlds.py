@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..base.errors import UserError
+from ..base import UserError
 from .appearance import Identity, Scene, sample_identity, sample_scene
 from .circumplex import ACTION_UNITS, action_units
 

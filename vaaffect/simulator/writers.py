@@ -17,9 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base.errors import UserError
-from ..base.files import write_atomically
-from ..base.processes import in_processes
+from ..base import UserError, in_processes, write_atomically
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 

@@ -1,0 +1,15 @@
+"""A profile -> executed notebooks and a report.
+
+Comes in: a YAML profile, checked against the notebooks. Goes out: a report folder.
+"""
+
+from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
+from .run import run_study
+
+__all__ = [
+    "load_profile",
+    "notebook_number",
+    "notebook_sources",
+    "read_parameters",
+    "run_study",
+]

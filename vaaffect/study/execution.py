@@ -16,8 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from ..base import paths
-from ..base.files import write_atomically
+from ..base import paths, write_atomically
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy

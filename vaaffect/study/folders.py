@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base import paths, provenance
-from ..base.errors import UserError
-from ..base.paths import shown
+from ..base import UserError, paths, provenance, shown
 
 MADE = ("notebooks", "html", "tables", "figures")  # what a study makes in a report folder
 PAGES = ("report.html", "report.pdf", "model_card.md", "data_card.md")  # and beside these

@@ -28,8 +28,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from ..base.errors import UserError
-from ..base.paths import NOTEBOOKS, PROFILES
+from ..base import NOTEBOOKS, PROFILES, UserError
 
 GIVEN_BY_RUNNER = ("PROFILE", "OUT")  # set by the study itself, never by a profile
 TOP_LEVEL = ("title", "expected_seconds", "all", "notebooks")

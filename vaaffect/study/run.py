@@ -18,12 +18,9 @@ from typing import Any, TextIO
 
 import nbformat
 
-from ..base import paths, provenance
-from ..base.errors import TimeOver, UserError
-from ..base.paths import shown
-from ..base.progress import VARIABLE, Tail
+from ..base import VARIABLE, Tail, TimeOver, UserError, paths, provenance, shown
 from ..report import pages, pdf
-from ..training.many import How
+from ..training import How
 from . import execution
 from .display import Display, clock
 from .folders import MADE, PAGES, checked_report_folder, locked, study_runs_folder

@@ -1,0 +1,58 @@
+"""Crops and a recipe -> run folders with predictions.
+
+Comes in: `Crops`, a `Split`, a `Recipe`, weights to start from. Goes out: a folder per training
+with its configuration, history and predictions; many at a time in
+processes, SLURM jobs or torchrun.
+"""
+
+from . import losses, pretext
+from .ablation import Component, chosen, farther_ends, mean_ccc, read_components, together, verdicts
+from .batches import resident, to_input
+from .epoch import build_optimizer, epoch_losses, predict, train_epoch
+from .loop import run_config, train
+from .many import How, Training, train_all
+from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
+from .pretext import targets
+from .recipe import Recipe, recipe_for, recipes_for
+from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
+from .step import autocast_dtype, default_device, keep_freed_memory
+
+__all__ = [
+    "NETWORK_NAMES",
+    "Component",
+    "How",
+    "Recipe",
+    "Training",
+    "autocast_dtype",
+    "backbone_of",
+    "build_model",
+    "build_optimizer",
+    "chosen",
+    "count_parameters",
+    "default_device",
+    "epoch_losses",
+    "farther_ends",
+    "is_finished",
+    "keep_freed_memory",
+    "load_model",
+    "losses",
+    "mean_ccc",
+    "predict",
+    "pretext",
+    "read_components",
+    "read_config",
+    "read_done",
+    "read_history",
+    "recipe_for",
+    "recipes_for",
+    "refuse_clips",
+    "resident",
+    "run_config",
+    "targets",
+    "to_input",
+    "together",
+    "train",
+    "train_all",
+    "train_epoch",
+    "verdicts",
+]

@@ -13,15 +13,9 @@ from itertools import combinations
 
 import pandas as pd
 
-from ..base.errors import UserError
-from ..corpora.corpus import DIMENSIONS
-from ..results import metrics
-from ..results.postprocessing import (
-    apply_corrections,
-    corrected_across_people,
-    corrections,
-    smoothed,
-)
+from ..base import UserError
+from ..corpora import DIMENSIONS
+from ..results import apply_corrections, corrected_across_people, corrections, metrics, smoothed
 from .recipe import Recipe
 
 _NOT_OF_PIECES = ("name", "epochs", "weights")  # the same for all, or it is another comparison

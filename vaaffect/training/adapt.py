@@ -8,7 +8,7 @@ network must be used with what it was trained with, which is why `run_folder.loa
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import UserError
+from ..base import UserError
 from .recipe import Recipe
 
 # Of ImageNet's pictures in [0, 1], as torchvision's weights expect them.

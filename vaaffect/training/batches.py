@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..corpora.crops import Crops
-from ..corpora.landmarks import MIRRORED
+from ..corpora import MIRRORED, Crops
 from .recipe import Recipe
 
 SHARE_FOR_CROPS = 0.5  # of a GPU's free memory; larger sets of crops stay on disk

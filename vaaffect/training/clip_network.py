@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import UserError
-from ..corpora.crops import Crops
+from ..base import UserError
+from ..corpora import Crops
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 WIDTH, HIDDEN, LAYERS = 512, 128, 2  # of the fully connected layer, of the recurrent ones, of them

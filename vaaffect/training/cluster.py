@@ -17,9 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import UserError
-from ..base.processes import Failure, attempt
-from ..base.progress import Tail
+from ..base import Failure, Tail, UserError, attempt
 
 LOOK_EVERY = 1.0  # seconds between two looks at the results
 ASK_EVERY = 15.0  # seconds between two questions to the queue, which all users share

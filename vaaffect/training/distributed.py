@@ -18,8 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..base.errors import UserError
-from ..base.progress import VARIABLE
+from ..base import VARIABLE, UserError
 
 PATIENCE = timedelta(hours=6)  # the others wait while the first one tests and writes
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import UserError
+from ..base import UserError
 from . import distributed
 from .batches import Batch, gather
 from .clip_network import Windows, rows_of

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import UserError
-from ..base.files import held, read_manifest, sha256_of, write_atomically
-from ..corpora.crops import Crops
+from ..base import UserError, held, read_manifest, sha256_of, write_atomically
+from ..corpora import Crops
 from .step import autocast_dtype, raw_predictions
 
 VERSION = 1  # change it when the same backbone and crops would give other features

@@ -18,13 +18,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import UserError
-from ..base.files import held
-from ..base.paths import FEATURES
-from ..base.progress import report_epoch
-from ..corpora.crops import Crops
-from ..corpora.folds import Split, assert_disjoint
-from ..results.predictions import prediction_table
+from ..base import FEATURES, UserError, held, report_epoch
+from ..corpora import Crops, Split, assert_disjoint
+from ..results import prediction_table
 from . import distributed
 from .adapt import adapt
 from .averaging import Average

@@ -17,14 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.errors import UserError
-from ..base.processes import Failure, in_workers
-from ..base.progress import VARIABLE, report_event, tagged
+from ..base import VARIABLE, Failure, UserError, in_workers, report_event, tagged
 from . import cluster
 
 if TYPE_CHECKING:
-    from ..corpora.crops import Crops
-    from ..corpora.folds import Split
+    from ..corpora import Crops, Split
     from .networks import Start
     from .recipe import Recipe
 

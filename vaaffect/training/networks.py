@@ -15,8 +15,7 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from ..base.errors import UserError
-from ..base.files import sha256_of
+from ..base import UserError, sha256_of
 from .clip_network import ClipNetwork
 
 OURS = ("resnet10", "vgg_tiny_bn")  # members of the two families small enough for tests

@@ -6,12 +6,9 @@ study of this profile looks for.
 
 from pathlib import Path
 
-from ..base import paths
-from ..base.errors import UserError
-from ..base.files import held
-from ..corpora import data
-from ..corpora.folds import subject_folds
-from ..study.profiles import load_profile, notebook_number, notebook_sources, read_parameters
+from ..base import UserError, held, paths
+from ..corpora import data, subject_folds
+from ..study import load_profile, notebook_number, notebook_sources, read_parameters
 from . import distributed, pretext
 from .loop import recipe_for
 from .many import Training

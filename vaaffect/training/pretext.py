@@ -18,11 +18,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..base.errors import UserError
-from ..base.files import held, read_manifest, sha256_of, write_atomically
-from ..base.progress import report_epoch
-from ..corpora.crops import Crops
-from ..corpora.data import pretext_crops
+from ..base import UserError, held, read_manifest, report_epoch, sha256_of, write_atomically
+from ..corpora import Crops, pretext_crops
 from .adapt import adapt
 from .batches import on_device
 from .epoch import build_optimizer, train_epoch

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from ..base.errors import UserError
-from ..results.predictions import FROM_SCRATCH
+from ..base import UserError
+from ..results import FROM_SCRATCH
 from .losses import LOSSES
 from .networks import CLIP, backbone_of
 

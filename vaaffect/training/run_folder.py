@@ -20,8 +20,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..base.errors import UserError
-from ..base.files import sha256_of, sync, write_atomically
+from ..base import UserError, sha256_of, sync, write_atomically
 from . import distributed
 from .adapt import adapt
 from .networks import backbone_of, build_model

@@ -5,7 +5,9 @@ can be interactive (papermill, exported pages, GitHub) they are a static picture
 """
 
 from .camera_widget import CameraWidget, FacePredictor, Reading, camera
+from .descending import Surface, descend, draw_path, draw_surface
 from .descent_widget import Descent, descent
+from .exercises import check, numbers
 from .plane_widget import Plane, plane, read_with_predictor, read_with_run
 from .traces_widget import Traces, traces
 
@@ -15,9 +17,15 @@ __all__ = [
     "FacePredictor",
     "Plane",
     "Reading",
+    "Surface",
     "Traces",
     "camera",
+    "check",
+    "descend",
     "descent",
+    "draw_path",
+    "draw_surface",
+    "numbers",
     "plane",
     "read_with_predictor",
     "read_with_run",

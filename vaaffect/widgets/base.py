@@ -21,9 +21,9 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
-from ..base.errors import UserError
+from ..base import UserError
 from ..report import plots
-from ..simulator.circumplex import EMOTIONS
+from ..simulator import EMOTIONS
 
 Answer = tuple[dict[str, Any], list[bytes]]  # content, binary buffers
 

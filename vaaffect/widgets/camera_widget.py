@@ -17,11 +17,9 @@ import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..base.errors import UserError
+from ..base import UserError
 from ..report import plots
-from ..simulator.appearance import Scene, sample_identity
-from ..simulator.circumplex import EMOTIONS, action_units
-from ..simulator.face import render
+from ..simulator import EMOTIONS, Scene, action_units, render, sample_identity
 from .base import ONE_AT_A_TIME, Answer, Interactive, decode_jpeg, script, static_figure
 
 POSES = ("neutral", "happy", "angry")  # of the thesis's check, section 5.2

@@ -8,7 +8,7 @@ import traitlets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..base.errors import UserError
+from ..base import UserError
 from ..report import plots
 from .base import (
     ONE_AT_A_TIME,

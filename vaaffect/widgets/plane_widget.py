@@ -12,12 +12,10 @@ import pandas as pd
 import traitlets
 from matplotlib.figure import Figure
 
-from ..base.errors import UserError
-from ..corpora.crops import crop_face
+from ..base import UserError
+from ..corpora import crop_face
 from ..report import plots
-from ..simulator.appearance import Identity, Scene, sample_identity
-from ..simulator.circumplex import action_units
-from ..simulator.face import build_set, render
+from ..simulator import Identity, Scene, action_units, build_set, render, sample_identity
 from .base import (
     ONE_AT_A_TIME,
     Answer,
@@ -274,8 +272,7 @@ def read_with_run(run: Path) -> Reader:
     """
     import torch
 
-    from ..training.loop import predict
-    from ..training.run_folder import load_model
+    from ..training import load_model, predict
 
     model = load_model(run)
     size = json.loads((run / "config.json").read_text())["image_size"]

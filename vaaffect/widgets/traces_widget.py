@@ -11,8 +11,8 @@ import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..base.errors import UserError
-from ..corpora.semaine import RaterTrace, rate
+from ..base import UserError
+from ..corpora import RaterTrace, rate
 from ..report import plots
 from ..results import metrics
 from .base import Answer, Interactive, number_of, script, static_figure

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_evaluation import elsewhere, predictions
+from made_up import elsewhere, predictions
 
 from vaaffect.base.errors import UserError
 from vaaffect.results.evaluation import differences, evaluate, per_clip

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
-from test_simulator import contents
+from made_up import contents
 
 from vaaffect.__main__ import main
 from vaaffect.base.errors import UserError

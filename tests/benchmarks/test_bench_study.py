@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from benchmarks.whole_study import OURS, QUICK, SCRIPT, bench_study, compared
 
+from benchmarks.whole_study import OURS, QUICK, SCRIPT, bench_study, compared
 from vaaffect.base.errors import UserError
 
 

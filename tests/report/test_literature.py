@@ -1,5 +1,4 @@
 import pytest
-from test_tables_and_plots import transfer  # noqa: F401, a fixture
 
 from vaaffect.report.literature import (
     METRICS,
@@ -28,7 +27,7 @@ def test_the_figures_of_table_3_cannot_be_on_one_scale():
 
 
 @pytest.mark.parametrize("number", TITLES)
-def test_measured_and_published_rows_stand_in_blocks_of_their_own(number, transfer):  # noqa: F811
+def test_measured_and_published_rows_stand_in_blocks_of_their_own(number, transfer):
     table = measured_and_published(number, transfer, "A", "B")
     blocks = table["block"].tolist()
     assert blocks == sorted(blocks)  # measured here, then published

@@ -1,7 +1,6 @@
 """The simulator: action units, drawn faces, worlds, and the corpus they leave on disk."""
 
 import errno
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_up import contents
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.landmarks import REGIONS, dlib_landmarks, relative_error
@@ -19,15 +19,6 @@ from vaaffect.simulator.worlds import WildWorld, clip_plan, frame_count, subject
 from vaaffect.simulator.writers import read_marker, write_afew_va
 
 TINY = WildWorld(clips=3, subjects=2, frames=(2, 3), seed=5)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder with the hash of its bytes."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from test_evaluation import elsewhere, predictions
+from made_up import predictions
 
 from vaaffect.report import error_plots, plots, tables
 from vaaffect.results.error_analysis import by_density, by_subject, over_plane
@@ -189,18 +189,6 @@ def test_families_keep_their_colour():
     assert plots.model_colour("vgg11_bn") == plots.model_colour("vgg_tiny_bn")
     assert plots.model_colour("resnet18") == plots.model_colour("resnet152")
     assert len({plots.model_colour(m) for m in ("vgg11_bn", "resnet18", "constant")}) == 3
-
-
-@pytest.fixture(scope="module")
-def transfer() -> pd.DataFrame:
-    """Trained on A and on B, tested on both; a model and the constant."""
-    parts = []
-    for train, other in (("A", "B"), ("B", "A")):
-        parts.append(predictions().assign(train_corpus=train, test_corpus=train))
-        parts.append(elsewhere().assign(train_corpus=train, test_corpus=other))
-    table = pd.concat(parts)
-    constant = table.assign(model="constant", valence_pred=0.1, arousal_pred=0.2)
-    return fold_summary(evaluate(pd.concat([table, constant]), 1, resamples=50))
 
 
 def test_the_transfer_table_sets_native_and_visitor_side_by_side(transfer):

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
+
 from benchmarks import peers, training
 from benchmarks.ceilings import (
     BYTES_PER_WEIGHT,
@@ -38,8 +40,6 @@ from benchmarks.training import (
     summary,
     with_limits,
 )
-from torch import nn
-
 from vaaffect.__main__ import main
 from vaaffect.base.errors import UserError
 

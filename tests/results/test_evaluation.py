@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks.small import bench_bootstrap
+from made_up import elsewhere, predictions
 from scipy import stats
 
 from vaaffect.base.errors import UserError
@@ -17,23 +18,6 @@ from vaaffect.results.evaluation import (
     paired_difference,
     per_clip,
 )
-from vaaffect.results.predictions import PREDICTION_COLUMNS
-
-
-def predictions(seed: int = 0, subjects: int = 20, folds: int = 4) -> pd.DataFrame:
-    """Predictions of known quality: half of the label plus noise, by subject and clip."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for subject in range(subjects):
-        habit = 0.1 * rng.normal(size=2)
-        for clip in range(3):
-            mood = rng.uniform(-0.8, 0.8, 2)
-            for frame in range(5):
-                true = np.clip(mood + 0.05 * rng.normal(size=2), -1, 1)
-                pred = np.clip(0.5 * true + habit + 0.1 * rng.normal(size=2), -1, 1)
-                group = ("m", "r", "A", "A", "subject", 0, subject % folds)
-                rows.append((*group, f"s{subject}", f"{subject}-{clip}", frame, *true, *pred))
-    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
 def value(results: pd.DataFrame, fold: str, dimension: str, metric: str) -> pd.Series:
@@ -103,17 +87,6 @@ def test_summary_shows_the_spread_between_folds():
     assert row["sd"] == pytest.approx(np.std(folds, ddof=1))
     assert (row["folds"], row["seed"], row["seeds"]) == (4, 0, 1)
     assert np.isnan(row["seed_sd"])
-
-
-def elsewhere(folds: int = 4) -> pd.DataFrame:
-    """Every fold's network predicts every frame of another corpus, with an error of its own."""
-    table = predictions(folds=1)
-    parts = []
-    for fold in range(folds):
-        noise = np.random.default_rng(fold).normal(0, 0.02, (len(table), 2))
-        pred = (table[["valence_pred", "arousal_pred"]] + noise).clip(-1, 1)
-        parts.append(table.assign(fold=fold, test_corpus="B").assign(**pred))
-    return pd.concat(parts, ignore_index=True)
 
 
 def test_averaging_folds_on_the_same_people_does_not_narrow_the_interval():
