@@ -8,6 +8,7 @@ from vaaffect.base.errors import UserError
 from vaaffect.corpora import data
 from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.report import error_plots, tables
+from vaaffect.report.sentences import gaps_in_words
 from vaaffect.results import subgroups
 from vaaffect.results.predictions import PREDICTION_COLUMNS
 from vaaffect.simulator.truth import angle_to_camera, typology_angle, wild_truth
@@ -183,7 +184,7 @@ def test_of_few_people_there_is_a_value_and_no_interval(truth, group_of):
     assert found.loc["light"]["low"].notna().all()
     gaps = subgroups.between_groups(table, group_of, resamples=50).query("trait == 'skin tone'")
     assert gaps["difference"].notna().all() and not gaps["decided"].any()
-    assert subgroups.gaps_in_words(gaps).startswith("No two groups have 5 people")
+    assert gaps_in_words(gaps).startswith("No two groups have 5 people")
 
 
 def test_a_frame_without_a_group_is_refused(truth, group_of):

@@ -3,7 +3,8 @@
 Nothing of the field is in here: no face, no label, no network.
 """
 
-from . import paths
+from . import cache, paths
+from .cache import code_digest, digest, kept
 from .errors import Terminated, TimeOver, UserError
 from .files import find_files, held, read_manifest, sha256_of, sync, write_atomically
 from .paths import (
@@ -40,10 +41,14 @@ __all__ = [
     "TimeOver",
     "UserError",
     "attempt",
+    "cache",
+    "code_digest",
+    "digest",
     "find_files",
     "held",
     "in_processes",
     "in_workers",
+    "kept",
     "paths",
     "read_manifest",
     "report_epoch",

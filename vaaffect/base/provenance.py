@@ -1,6 +1,5 @@
 """What a study records about itself: code, versions, device, hashes. Never a path or a name."""
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import paths
+from .cache import digest
 from .files import sha256_of, write_atomically
 
 LIBRARY = Path(__file__).resolve().parents[1]
@@ -99,12 +99,6 @@ def _processor() -> str:
         lines = []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
-
-
-def digest(*parts: Any) -> str:
-    """SHA-256 of anything that JSON can write."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_hashes(folder: Path, pattern: str = "*") -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import nbformat
 
-from ..base import VARIABLE, Tail, TimeOver, UserError, paths, provenance, shown
+from ..base import VARIABLE, Tail, TimeOver, UserError, digest, paths, provenance, shown
 from ..report import pages, pdf
 from ..training import How
 from . import execution
@@ -181,7 +181,7 @@ class _Study:
 
     def expected_seconds(self) -> dict[str, float]:
         """Per step: what the last study with these parameters took, else what the profile says."""
-        same = self.previous.get("parameters_hash") == provenance.digest(self.given)
+        same = self.previous.get("parameters_hash") == digest(self.given)
         measured = self.previous.get("seconds", {}) if same else {}
         known = {**self.profile.expected_seconds, **measured}
         fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
@@ -204,7 +204,7 @@ class _Study:
             "started": provenance.utc_now(),
             "finished": None,
             **provenance.environment(),
-            "parameters_hash": provenance.digest(self.given),
+            "parameters_hash": digest(self.given),
             "data": {},
             **self.manifest,
             "tables": {},

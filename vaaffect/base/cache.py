@@ -1,0 +1,156 @@
+"""The one cache: folders of files that can be made again, each named by what it was made from.
+
+Simulated corpora, landmarks, crops, features, weights of pretext tasks, baselines: whoever wants
+one says how to build it, and gets the folder, whole. A folder is finished when it has a manifest,
+which is written last. Nothing is thrown away here; what is no longer wanted can be deleted.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .files import held, sha256_of, write_atomically
+
+MANIFEST = "manifest.json"
+
+
+def kept(
+    folder: Path, build: Callable[[Path], Mapping[str, Any] | None], watch: str = "*"
+) -> dict[str, Any]:
+    """Make a folder of files unless it is there; returns what its manifest says.
+
+    Two processes may ask for the same folder at once: the second one waits for the first. A build
+    that is killed leaves no manifest, so the next one begins in that folder, with what is left.
+
+    Opening is cheap: a file whose size and time of change are those in the manifest counts as it
+    was written. Any other one is hashed, and only bytes that differ are a damage.
+
+    Args:
+        folder: named after everything that determines its content (see `digest`).
+        build: fills the folder and returns facts for the manifest (JSON). What it raises is raised.
+        watch: which files are hashed after the build and compared when the folder is opened, a
+            pattern; "" for none.
+
+    Returns:
+        The facts, and `files`: {name: [SHA-256, bytes, time of change in ns]}.
+
+    Raises:
+        UserError: a file is missing or is not the one that was written; or the folder cannot be
+            written.
+    """
+    try:
+        manifest = opened(folder)
+        if manifest is None:
+            with held(folder):
+                manifest = opened(folder)  # another process may have been faster
+                if manifest is None:
+                    facts = dict(build(folder) or {})
+                    made = [p for p in sorted(folder.rglob(watch)) if p.is_file()] if watch else []
+                    files = {path.relative_to(folder).as_posix(): _stamp(path) for path in made}
+                    manifest = facts | {"files": files}
+                    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1))
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot be written ({error.strerror or error}); free some "
+            "space or make the folder writable, then run again."
+        ) from error
+    return manifest
+
+
+def opened(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a finished folder whose files are sound; None where there is none.
+
+    Raises:
+        UserError: as of `kept`.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        files = dict(manifest["files"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, "it cannot be read") from error
+    if changed := check_files(folder, files):
+        with suppress(OSError):  # a folder that may only be read is hashed each time
+            write_atomically(path, json.dumps(manifest | {"files": files | changed}, indent=1))
+    return manifest
+
+
+def check_files(folder: Path, files: Mapping[str, list]) -> dict[str, list]:
+    """Compare files with their stamps; returns new stamps of sound files with another time.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    changed = {}
+    for name, (sha256, size, time) in files.items():
+        try:
+            state = (folder / name).stat()
+        except FileNotFoundError as error:
+            raise _damaged(folder / name, "it is missing") from error
+        if (state.st_size, state.st_mtime_ns) != (size, time):
+            changed[name] = _stamp(folder / name)
+            if changed[name][0] != sha256:
+                raise _damaged(folder / name, "its hash is not the one it was written with")
+    return changed
+
+
+def _stamp(path: Path) -> list:
+    """[SHA-256, bytes, time of change in ns]; the time first, so that a later change shows."""
+    state = path.stat()
+    return [sha256_of(path), state.st_size, state.st_mtime_ns]
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path}: is damaged ({why}); delete the folder {path.parent} and run again, it will be "
+        "rebuilt."
+    )
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of anything that JSON can write."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_digest(*places: Path, but: Iterable[str] = ()) -> str:
+    """SHA-256 of what some source files do: other comments, docstrings or line breaks are the same.
+
+    It stands where a version number would have to be raised by hand.
+
+    Args:
+        places: Python files, or folders of them (rooms; `Path(__file__)` for a module itself).
+        but: names of files in those folders that do not count.
+    """
+    return _code_digest(places, frozenset(but))
+
+
+@cache
+def _code_digest(places: tuple[Path, ...], but: frozenset[str]) -> str:
+    files = [p for place in places for p in (sorted(place.glob("*.py")) or [place])]
+    return digest([_meaning(path) for path in files if path.name not in but])
+
+
+def _meaning(path: Path) -> list:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
+    return [path.name, _dump(tree)]
+
+
+def _dump(node: Any) -> Any:
+    """A syntax tree as nested lists; fields that are empty, which versions of Python add, not."""
+    if isinstance(node, ast.AST):
+        fields = [(name, _dump(value)) for name, value in ast.iter_fields(node) if value]
+        constant = [repr(node.value)] if isinstance(node, ast.Constant) else []
+        return [type(node).__name__, *constant, *fields]
+    return [_dump(item) for item in node] if isinstance(node, list) else repr(node)
