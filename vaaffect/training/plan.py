@@ -1,0 +1,288 @@
+"""One plan: from a notebook's (or a profile's) parameters to corpora, folds, recipes and trainings.
+
+Notebooks 03 to 07, `python -m vaaffect train`, the runner and the report all make it from the same
+parameters, so what one of them has trained is what the others look for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..base import UserError, runs_folder
+from ..corpora import Crops, Split, data, subject_folds
+from ..results import FROM_SCRATCH
+from . import pretext
+from .ablation import Component, read_components
+from .adapt import adapt
+from .many import train_all
+from .networks import NETWORK_NAMES, build_model
+from .recipe import Recipe, recipe_for
+from .spec import Training
+
+SCRATCH = {"none": slice(0), "first": slice(1), "last": slice(-1, None), "all": slice(None)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains, and on what. Each field is the parameter of the same name in capitals.
+
+    Crops are made, or opened, when they are first asked for.
+
+    Attributes:
+        profile: names the folder of the runs.
+        data: "simulated" or "real".
+        wild, lab: fields of the two simulated worlds.
+        size: side of the crops in pixels.
+        models: names of networks.
+        folds: how many, by subject.
+        epochs: of recipes that `per_model` does not say otherwise.
+        recipe: fields of `Recipe` for every network; per_model: what differs, by network.
+        pretext, pretext_epochs: the world of the pretext task, and passes over it.
+        scratch: which of the models are trained from random weights too, a key of SCRATCH.
+        baselines: methods beside the models; those that are networks are trained as well.
+        fold_seed: deals subjects out to folds.
+        weight_seeds: of initial weights, batch order and augmentation, a training for each; the
+            first is that of the pretext task and of the other methods too.
+    """
+
+    profile: str
+    data: str = "simulated"
+    wild: Mapping[str, Any] = field(default_factory=dict)
+    lab: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 224
+    models: Sequence[str] = ()
+    folds: int = 5
+    epochs: int = 1
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    per_model: Mapping[str, Mapping] = field(default_factory=dict)
+    pretext: Mapping[str, Any] = field(default_factory=dict)
+    pretext_epochs: int = 1
+    scratch: str = "none"
+    baselines: Sequence[str] = ()
+    fold_seed: int = 0
+    weight_seeds: Sequence[int] = (0,)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> "Plan":
+        """The plan of a notebook, from its `globals()`, or of a profile's parameters."""
+        names = {f.name: f.name.upper() for f in fields(cls)}
+        return cls(**{name: parameters[key] for name, key in names.items() if key in parameters})
+
+    def __post_init__(self) -> None:
+        if self.scratch not in SCRATCH:
+            known = ", ".join(f'"{name}"' for name in SCRATCH)
+            raise UserError(f"SCRATCH is {self.scratch!r}; use one of {known}.")
+
+    @property
+    def runs(self) -> Path:
+        """The folder of run folders."""
+        return runs_folder(self.profile)
+
+    @cached_property
+    def wild_crops(self) -> Crops:
+        """Crops of the corpus in the wild."""
+        return data.wild_crops(self.data, dict(self.wild), self.size)
+
+    @cached_property
+    def lab_crops(self) -> Crops:
+        """Crops of the corpus of the laboratory."""
+        return data.lab_crops(self.data, dict(self.lab), self.size)
+
+    @cached_property
+    def wild_folds(self) -> list[Split]:
+        """Folds by subject of the corpus in the wild."""
+        return subject_folds(self.wild_crops.frames, self.folds, seed=self.fold_seed)
+
+    @cached_property
+    def lab_folds(self) -> list[Split]:
+        """Folds by subject of the corpus of the laboratory."""
+        return subject_folds(self.lab_crops.frames, self.folds, seed=self.fold_seed)
+
+    @property
+    def networks(self) -> list[str]:
+        """The models, then the networks among the baselines."""
+        return [*self.models, *(name for name in self.baselines if name in NETWORK_NAMES)]
+
+    @property
+    def classical(self) -> list[str]:
+        """The baselines that are no networks."""
+        return [name for name in self.baselines if name not in NETWORK_NAMES]
+
+    def recipe_of(self, model: str) -> Recipe:
+        """How a network is trained.
+
+        Raises:
+            UserError: a key that no recipe has, or a recipe that does not fit the network.
+        """
+        return recipe_for(model, {**self.recipe, "epochs": self.epochs}, dict(self.per_model))
+
+    @cached_property
+    def finetuned(self) -> list[tuple[str, Recipe]]:
+        """Each network with its recipe."""
+        return [(model, self.recipe_of(model)) for model in self.networks]
+
+    @cached_property
+    def from_scratch(self) -> list[tuple[str, Recipe]]:
+        """Twins of some models that start from random weights, otherwise alike."""
+        return [
+            (model, replace(recipe, name=f"{recipe.name} {FROM_SCRATCH}", weights="none"))
+            for model, recipe in self.finetuned[: len(self.models)][SCRATCH[self.scratch]]
+            if recipe.weights != "none"
+        ]
+
+    @cached_property
+    def starts(self) -> dict[tuple[str, str], pretext.PretextStart]:
+        """By (network, recipe's name), the weights to start from where a pretext task gives them;
+        they are learned when the first training needs them."""
+        return pretext.starts(
+            self.finetuned, dict(self.pretext), self.pretext_epochs, self.runs,
+            size=self.size, seed=self.weight_seeds[0],
+        )  # fmt: skip
+
+    def trainings(self, on: str = "wild", scratch: bool = True) -> list[Training]:
+        """Every network on every fold of a corpus, which then predicts the other corpus too.
+
+        Args:
+            on: "wild" or "lab".
+            scratch: with the twins that start from random weights.
+        """
+        pairs = [*self.finetuned, *(self.from_scratch if scratch else [])]
+        folds = self.wild_folds if on == "wild" else self.lab_folds
+        return [
+            self.training(model, recipe, split, on, weight_seed)
+            for weight_seed in self.weight_seeds
+            for split in folds
+            for model, recipe in pairs
+        ]
+
+    def training(
+        self,
+        model: str,
+        recipe: Recipe | None = None,
+        split: Split | None = None,
+        on: str = "wild",
+        weight_seed: int | None = None,
+    ) -> Training:
+        """One of the trainings; by default the network's own recipe, the first fold and seed.
+
+        The networks of the first fold of the wild are kept, for the live system.
+        """
+        recipe = self.recipe_of(model) if recipe is None else recipe
+        crops, other = self.wild_crops, self.lab_crops
+        folds = self.wild_folds if on == "wild" else self.lab_folds
+        if on == "lab":
+            crops, other = other, crops
+        split = folds[0] if split is None else split
+        return Training(
+            model, recipe, crops, split,
+            weight_seed=self.weight_seeds[0] if weight_seed is None else weight_seed,
+            other_corpora=(other,),
+            start=self.starts.get((model, recipe.name)),
+            keep_model=on == "wild" and split.fold == 0,
+        )  # fmt: skip
+
+    def train(self, trainings: Sequence[Training]) -> list[Path]:
+        """Do these trainings, wherever the environment says; returns their run folders."""
+        return train_all(trainings, self.runs)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Components of a recipe, each tried alone on one network.
+
+    Attributes:
+        plan: gives corpus, folds and seeds, and how the weights to start from are learned.
+        model: the network.
+        base: the recipe that components are added to.
+        components: what is tried.
+    """
+
+    plan: Plan
+    model: str
+    base: Recipe
+    components: Sequence[Component]
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> "Ablation":
+        """As `Plan.from_parameters`; ABLATION_MODEL, ABLATION_EPOCHS, THESIS and COMPONENTS."""
+        plan, model = Plan.from_parameters(parameters), parameters["ABLATION_MODEL"]
+        weights = recipe_for(model, dict(plan.recipe), dict(plan.per_model)).weights
+        base = {**parameters["THESIS"], "weights": weights, "epochs": parameters["ABLATION_EPOCHS"]}
+        return cls(plan, model, recipe_for(model, base, {}), read_components(parameters["COMPONENTS"]))
+
+    @cached_property
+    def starts(self) -> dict[tuple[str, str], pretext.PretextStart]:
+        """By (network, normalisation): weights are used with the normalisation they learned with."""
+        plan = self.plan
+        first = recipe_for(self.model, dict(plan.recipe), dict(plan.per_model))
+        scales = [
+            (self.model, replace(first, name=scale, normalisation=scale))
+            for scale in ("unit", "imagenet")
+        ]
+        return pretext.starts(
+            scales, dict(plan.pretext), plan.pretext_epochs, plan.runs,
+            size=plan.size, seed=plan.weight_seeds[0],
+        )  # fmt: skip
+
+    def training(self, component: Component, split: Split) -> Training:
+        """The training of a component on a fold."""
+        recipe = component.recipe_from(self.base)
+        return Training(
+            self.model, recipe, self.plan.wild_crops, split,
+            weight_seed=self.plan.weight_seeds[0] + component.seed,
+            start=self.starts.get((self.model, recipe.normalisation)),
+        )  # fmt: skip
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that cannot be trained, before anything is drawn or trained.
+
+    Args:
+        parameters: all of a study's notebooks together.
+
+    Raises:
+        UserError: an unknown network, a recipe that does not fit its network, pictures of a size
+            that a network cannot take, a component that no recipe has, or a model that is to be
+            trained on leaking folds and is not in the study.
+    """
+    plan = Plan.from_parameters(parameters)
+    pairs = [*plan.finetuned, *plan.from_scratch]
+    if "ABLATION_MODEL" in parameters:
+        ablation = Ablation.from_parameters(parameters)
+        pairs += [(ablation.model, c.recipe_from(ablation.base)) for c in ablation.components]
+    for model, recipe in pairs:
+        weights = "imagenet" if recipe.weights == "imagenet" else None
+        with torch.device("meta"):  # the shapes of a network, without its numbers
+            adapt(build_model(model, weights, plan.size, load=False), recipe, model)
+    known = [*plan.models, *plan.baselines]
+    unknown = [name for name in parameters.get("LEAK_MODELS", ()) if name not in known]
+    if unknown:
+        raise UserError(
+            f"LEAK_MODELS names {unknown[0]}, which this study does not train; it has "
+            f"{', '.join(known)}."
+        )
+
+
+def fold_training(
+    parameters: Mapping[str, Any], model: str, fold: int, on: str, weight_seed: int | None = None
+) -> Training:
+    """The training of one network on one fold, as a study with these parameters does it.
+
+    Raises:
+        UserError: no such network or fold.
+    """
+    plan = Plan.from_parameters(parameters)
+    if model not in plan.networks:
+        raise UserError(
+            f"profile {plan.profile} has no network {model!r}; it has {', '.join(plan.networks)}."
+        )
+    if not 0 <= fold < plan.folds:
+        raise UserError(
+            f"profile {plan.profile} has no fold {fold}; it has 0 to {plan.folds - 1}."
+        )
+    folds = plan.wild_folds if on == "wild" else plan.lab_folds
+    return plan.training(model, split=folds[fold], on=on, weight_seed=weight_seed)
