@@ -22,6 +22,7 @@ from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
 from vaaffect.training.loop import train
 from vaaffect.training.recipe import Recipe
+from vaaffect.training.spec import Training
 
 # A shell's background job ignores Ctrl-C, and so would the processes whose Ctrl-C is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,7 +69,7 @@ def run(tiny_crops, tmp_path_factory) -> Path:
     recipe = Recipe("quick", epochs=4, batch_size=8, lr=0.002, optimizer="adamw")
     split = subject_folds(tiny_crops.frames, 3)[0]
     folder = tmp_path_factory.mktemp("runs")
-    return train("resnet10", recipe, tiny_crops, split, folder, keep_model=True)
+    return train(Training("resnet10", recipe, tiny_crops, split, keep_model=True), folder)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.corpus import Corpus
 from vaaffect.corpora.crops import Crops, face_box
-from vaaffect.training.batches import augment
-from vaaffect.training.loop import Recipe, default_device, to_input
+from vaaffect.training.batches import augment, to_input
+from vaaffect.training.recipe import Recipe
+from vaaffect.training.step import default_device
 
 ROUNDS = 3
 # How the loaders are called.

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from vaaffect.base.errors import UserError
 from vaaffect.training.batches import to_input
 from vaaffect.training.epoch import build_optimizer, predict, set_rate, train_epoch
+from vaaffect.training.memory import keep_freed_memory
 from vaaffect.training.networks import build_model
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.step import (
@@ -34,7 +35,6 @@ from vaaffect.training.step import (
     autocast_dtype,
     default_device,
     fastest_step,
-    keep_freed_memory,
 )
 
 NEEDED = ("lightning", "timm")  # the extra `bench` of pyproject.toml

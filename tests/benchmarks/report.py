@@ -18,7 +18,7 @@ from vaaffect.base.files import write_atomically
 from vaaffect.base.paths import ROOT
 from vaaffect.report.plots import use_style
 from vaaffect.report.tables import model_name, to_markdown
-from vaaffect.training.loop import autocast_dtype
+from vaaffect.training.step import autocast_dtype
 
 # Okabe & Ito (2008): ours, the peers, the limit.
 _OURS, _PEER, _LIMIT = "#0072B2", "#999999", "#D55E00"

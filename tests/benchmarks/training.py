@@ -21,8 +21,9 @@ from vaaffect.results.metrics import ccc
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
 from vaaffect.training.epoch import build_optimizer, train_epoch
+from vaaffect.training.memory import give_back_memory, keep_freed_memory
 from vaaffect.training.networks import build_model
-from vaaffect.training.step import default_device, fastest_step, give_back_memory, keep_freed_memory
+from vaaffect.training.step import default_device, fastest_step
 
 from . import loaders, peers
 from .ceilings import Ceilings, Work, count_work, measure_ceilings

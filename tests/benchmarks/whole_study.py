@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.base.files import write_atomically
 from vaaffect.corpora.afew_va import load_afew_va
@@ -34,7 +35,6 @@ from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import prediction_table, read_predictions
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
-from vaaffect.training import loop as training
 from vaaffect.training.batches import on_device
 from vaaffect.training.networks import build_model
 from vaaffect.training.step import fastest_step
@@ -130,7 +130,7 @@ def with_library(job: Job, corpus_folder: Path, work: Path) -> dict:
     recipe = training.Recipe("bench", epochs=job.epochs, batch_size=job.batch_size, lr=job.lr)
     splits = subject_folds(corpus.frames, FOLDS, seed=SEED)
     runs = [
-        training.train(job.model, recipe, crops, split, work / "runs", seed=SEED)
+        training.train(training.Training(job.model, recipe, crops, split, SEED), work / "runs")
         for split in splits
     ]
     trained = time.perf_counter()

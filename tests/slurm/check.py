@@ -26,8 +26,9 @@ from vaaffect.corpora.folds import subject_folds
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.simulator.writers import write_afew_va
 from vaaffect.training import cluster
-from vaaffect.training.loop import Recipe
-from vaaffect.training.many import How, Training, train_all
+from vaaffect.training.many import How, train_all
+from vaaffect.training.recipe import Recipe
+from vaaffect.training.spec import Training
 
 HOW = How(cluster="slurm", options=("cpus=1", "parallel=2", "minutes=20"))
 STARTED = time.monotonic()
@@ -48,7 +49,7 @@ def main(shared: Path) -> None:
     splits = subject_folds(crops.frames, folds=2, val_share=0.34)
     recipe = Recipe("tiny", epochs=3, batch_size=4, lr=0.002, flip=True)
     good = [
-        Training(name, recipe, crops, split, elsewhere=(crops,), keep_model=split.fold == 0)
+        Training(name, recipe, crops, split, other_corpora=(crops,), keep_model=split.fold == 0)
         for split in splits
         for name in ("vgg_tiny_bn", "resnet10")
     ]
@@ -112,7 +113,7 @@ def main(shared: Path) -> None:
     here = train_all([long, *good], shared / "here", How())
     for there, mine in zip(again, here, strict=True):
         assert there.name == mine.name
-        assert json.loads((there / "done.json").read_text())["threads"] == 1
+        assert json.loads((there / "done.json").read_text())["machine"]["threads"] == 1
         tables = [pd.read_parquet(run / "predictions.parquet") for run in (there, mine)]
         pd.testing.assert_frame_equal(*tables)
     say(f"all {len(here)} predictions equal those of this process, to the last bit")

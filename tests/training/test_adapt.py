@@ -17,9 +17,11 @@ from vaaffect.training.adapt import adapt
 from vaaffect.training.batches import to_input
 from vaaffect.training.epoch import predict
 from vaaffect.training.frozen_features import cached_features
-from vaaffect.training.loop import Recipe, train
+from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model, put_head
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import load_model, read_config
+from vaaffect.training.spec import Training
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("imagenet-scale", epochs=2, batch_size=8, lr=0.01, normalisation="imagenet")
@@ -46,7 +48,7 @@ def test_imagenet_normalisation_is_torchvisions(tiny_crops):
 
 def test_a_trained_network_is_used_with_its_own_normalisation_everywhere(tiny_crops, tmp_path):
     split = subject_folds(tiny_crops.frames, 2, val_share=0.34)[0]
-    run = train("resnet10", RECIPE, tiny_crops, split, tmp_path, keep_model=True)
+    run = train(Training("resnet10", RECIPE, tiny_crops, split, keep_model=True), tmp_path)
     config = read_config(run)
     assert config["recipe"]["normalisation"] == "imagenet"
     images = torch.from_numpy(tiny_crops.images)
@@ -88,7 +90,7 @@ def test_dropout_is_set_where_there_is_some_and_refused_elsewhere(tiny_crops, tm
     split = subject_folds(tiny_crops.frames, 2, val_share=0.34)[0]
     bad = dataclasses.replace(RECIPE, dropout=0.3)
     with pytest.raises(UserError, match="resnet10 has no dropout layer"):
-        train("resnet10", bad, tiny_crops, split, tmp_path)
+        train(Training("resnet10", bad, tiny_crops, split), tmp_path)
     with pytest.raises(UserError, match="dropout is 1; use a share from 0 to below 1"):
         Recipe(dropout=1)
     with pytest.raises(UserError, match='trains the "head", and dropout layers come before it'):

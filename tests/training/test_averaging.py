@@ -12,8 +12,11 @@ from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.training.averaging import SWA_FROM, Average
 from vaaffect.training.batches import to_input
-from vaaffect.training.loop import Recipe, autocast_dtype, train
+from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
+from vaaffect.training.recipe import Recipe
+from vaaffect.training.spec import Training
+from vaaffect.training.step import autocast_dtype
 
 RECIPE = Recipe("mean", epochs=6, batch_size=4, lr=0.005, flip=True)
 CPU = torch.device("cpu")
@@ -94,8 +97,9 @@ def test_an_interrupted_average_ends_like_an_undisturbed_one(
         return made[-1]
 
     monkeypatch.setattr("vaaffect.training.loop.Average", note)
-    args = ("vgg_tiny_bn", dataclasses.replace(RECIPE, averaging=averaging), tiny_crops, split)
-    whole = train(*args, tmp_path / "whole", keep_model=True)
+    recipe = dataclasses.replace(RECIPE, averaging=averaging)
+    work = Training("vgg_tiny_bn", recipe, tiny_crops, split, keep_model=True)
+    whole = train(work, tmp_path / "whole")
     trained = []
 
     def stop(progress):
@@ -105,8 +109,8 @@ def test_an_interrupted_average_ends_like_an_undisturbed_one(
 
     for _ in range(2):
         with pytest.raises(StoppedError):
-            train(*args, tmp_path / "parts", checkpoint_seconds=0, after_epoch=stop)
-    parts = train(*args, tmp_path / "parts", keep_model=True, checkpoint_seconds=0)
+            train(work, tmp_path / "parts", checkpoint_seconds=0, after_epoch=stop)
+    parts = train(work, tmp_path / "parts", checkpoint_seconds=0)
     assert trained == [1, 2, 3, 4, 5]  # the last one in the third attempt
     for name in ("predictions", "validation"):
         tables = [pd.read_parquet(run / f"{name}.parquet") for run in (whole, parts)]

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.corpora.landmarks import MIRRORED
@@ -13,15 +14,15 @@ from vaaffect.live.export import export_run
 from vaaffect.live.predictor import Predictor, find_run
 from vaaffect.results.predictions import check_against, check_predictions
 from vaaffect.training import clip_network
-from vaaffect.training import loop as training
 from vaaffect.training.batches import augment, augment_points, gather, gather_in_blocks, to_input
 from vaaffect.training.clip_network import ClipNetwork, windows
 from vaaffect.training.loop import train
-from vaaffect.training.many import How, Training, train_all
+from vaaffect.training.many import How, train_all
 from vaaffect.training.networks import build_model, start_from
 from vaaffect.training.pretext import pretext_recipe, starts
 from vaaffect.training.recipe import Recipe, recipe_for
 from vaaffect.training.run_folder import load_model
+from vaaffect.training.spec import Training
 from vaaffect.training.step import autocast, take_step
 
 CPU = torch.device("cpu")
@@ -190,7 +191,8 @@ def test_held_frames_have_no_say_in_the_loss(tiny_crops):
 
 def test_a_training_on_clips_is_like_any_other(tiny_crops, split, tmp_path):
     other = dataclasses.replace(tiny_crops, label="other")
-    run = train(NAME, RECIPE, tiny_crops, split, tmp_path, elsewhere=[other], keep_model=True)
+    work = Training(NAME, RECIPE, tiny_crops, split, other_corpora=[other], keep_model=True)
+    run = train(work, tmp_path)
     table = pd.read_parquet(run / "predictions.parquet")
     check_predictions(table)
     here = table[table["test_corpus"] == tiny_crops.label]
@@ -215,13 +217,13 @@ def test_a_training_on_clips_is_like_any_other(tiny_crops, split, tmp_path):
 
 
 def test_a_training_on_clips_goes_on_where_it_was_stopped(tiny_crops, split, tmp_path):
-    whole = train(NAME, RECIPE, tiny_crops, split, tmp_path / "whole")
+    whole = train(Training(NAME, RECIPE, tiny_crops, split), tmp_path / "whole")
 
     def stop(progress):
         if progress.epoch == 2:
             raise KeyboardInterrupt
 
-    args = (NAME, RECIPE, tiny_crops, split, tmp_path / "parts")
+    args = (Training(NAME, RECIPE, tiny_crops, split), tmp_path / "parts")
     with pytest.raises(KeyboardInterrupt):
         train(*args, checkpoint_seconds=0, after_epoch=stop)
     run = train(*args)
@@ -244,25 +246,30 @@ def test_a_network_of_clips_starts_from_what_its_backbone_has_learned(tiny_crops
     own = Recipe("own", batch_size=8, weights="pretext", optimizer="adamw")
     clips = dataclasses.replace(RECIPE, weights="pretext")
     world = {"clips": 10, "subjects": 10, "frames": [2, 2], "seed": 7}
-    made = starts([(NAME, clips), ("resnet10", own)], world, 1, tmp_path, apart=[tiny_crops])
+    made = starts([(NAME, clips), ("resnet10", own)], world, 1, tmp_path, size=32)
     assert made[NAME, "clips"] == made["resnet10", "own"]
-    start = made[NAME, "clips"]
-    learned = torch.load(start.path, weights_only=True)
+    path = made[NAME, "clips"].weights([tiny_crops])
+    learned = torch.load(path, weights_only=True)
     for name in (NAME, "affwildnet_lstm_resnet10"):
         network = build_model(name, image_size=32)
-        start_from(network, start)
+        start_from(network, path)
         state = network.state_dict()
         assert all(torch.equal(state[f"backbone.{key}"], value) for key, value in learned.items())
     with pytest.raises(UserError, match="weights of another network"):
-        start_from(build_model("affwildnet_resnet18", image_size=32), start)
+        start_from(build_model("affwildnet_resnet18", image_size=32), path)
     assert pretext_recipe(clips, 1).batch_size == 6 and pretext_recipe(clips, 1).sequence == 1
 
 
 def test_pieces_that_do_not_fit_are_refused(tiny_crops, split, tmp_path):
     with pytest.raises(UserError, match=r"resnet10 reads one picture.* or take affwildnet_resn"):
         recipe_for("resnet10", {}, {"resnet10": {"sequence": 4}})
+    work = Training(NAME, RECIPE, tiny_crops, split)
+
+    def changed(**changes):
+        return dataclasses.replace(work, recipe=dataclasses.replace(RECIPE, **changes))
+
     with pytest.raises(UserError, match="reads clips; give its recipe a sequence of 2 frames"):
-        train(NAME, dataclasses.replace(RECIPE, sequence=1), tiny_crops, split, tmp_path)
+        train(changed(sequence=1), tmp_path)
     with pytest.raises(UserError, match="learns as a whole"):
         recipe_for(NAME, {"trained": "head", "sequence": 3}, {})
     with pytest.raises(UserError, match="sequence >= 1"):
@@ -270,8 +277,8 @@ def test_pieces_that_do_not_fit_are_refused(tiny_crops, split, tmp_path):
     longest = tiny_crops.frames.iloc[split.train].groupby("clip").size()
     said = f"no clip of .* has 80 annotated frames .*{longest.idxmax()}, has 4.* at most 4"
     with pytest.raises(UserError, match=said):
-        train(NAME, dataclasses.replace(RECIPE, sequence=80), tiny_crops, split, tmp_path)
+        train(changed(sequence=80), tmp_path)
     with pytest.raises(UserError, match="windows of 3 frames are fewer than one batch of 500"):
-        train(NAME, dataclasses.replace(RECIPE, batch_size=500), tiny_crops, split, tmp_path)
+        train(changed(batch_size=500), tmp_path)
     with pytest.raises(UserError, match="did you mean affwildnet_resnet"):
         build_model("affwildnet_resnet51")

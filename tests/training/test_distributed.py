@@ -15,24 +15,24 @@ import torch
 from vaaffect.base import paths
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.training import loop as training
 from vaaffect.training import one_fold
 from vaaffect.training import step as training_step
-from vaaffect.training.loop import Recipe
-from vaaffect.training.many import Training
+from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
+from vaaffect.training.recipe import Recipe
+from vaaffect.training.spec import Training
 
 SCRIPT = """
 import pickle, sys
 from pathlib import Path
 import torch
-from vaaffect import distributed, fast, training
+from vaaffect.training import distributed, step, train
 # bfloat16 would drown what is compared.
-fast.autocast_dtype = training.autocast_dtype = lambda device: torch.float32
+step.autocast_dtype = lambda device: torch.float32
 torch.set_num_threads(1)
 with distributed.processes():
     for work in pickle.loads(Path(sys.argv[1]).read_bytes()):
-        run = work.run(Path(sys.argv[2]))
+        run = train(work, Path(sys.argv[2]))
         assert (run / "done.json").exists()  # everyone waits until the first one has written
 """
 
@@ -70,19 +70,18 @@ def test_two_processes_train_like_one(tiny_crops, tmp_path, monkeypatch):
         Training("resnet10", one_step, tiny_crops, split, keep_model=True),
     ]
     together = by_processes(2, work, tmp_path)
-    for module in (training_step, training):
-        monkeypatch.setattr(module, "autocast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(training_step, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    pairs = [(one.run(tmp_path / "alone"), one) for one in work]
+    pairs = [(train(one, tmp_path / "alone"), one) for one in work]
     torch.set_num_threads(before)
     for alone, one in pairs:
         run = together / alone.name  # how many processes train is no part of the name
         ours, theirs = (pd.read_csv(folder / "history.csv") for folder in (alone, run))
         assert len(ours) == one.recipe.epochs and ours["train_mse"].is_unique
         assert np.allclose(theirs["train_mse"], ours["train_mse"], rtol=1e-5, atol=0)
-        done = json.loads((run / "done.json").read_text())
-        assert (done["processes"], done["threads"]) == (2, 1)
+        machine = json.loads((run / "done.json").read_text())["machine"]
+        assert (machine["processes"], machine["threads"]) == (2, 1)
         # The weights moved, and to the same place; running statistics too. Names are unchanged.
         torch.manual_seed(0)
         first = build_model(one.model, None, 32).state_dict()

@@ -6,14 +6,16 @@ import pandas as pd
 import pytest
 import torch
 
+from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.results.predictions import check_predictions
 from vaaffect.training import frozen_features, step
-from vaaffect.training import loop as training
-from vaaffect.training.loop import Recipe, train
+from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model, head_of, put_head
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import load_model
+from vaaffect.training.spec import Training
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("head", epochs=20, batch_size=8, lr=0.01, trained="head")
@@ -30,7 +32,7 @@ def computed(monkeypatch):
     calls = []
     compute = frozen_features._compute
     monkeypatch.setattr(
-        frozen_features, "_compute", lambda *args: (calls.append(args[1].key), compute(*args))
+        frozen_features, "_compute", lambda *args: calls.append(args[1].key) or compute(*args)
     )
     return calls
 
@@ -40,8 +42,9 @@ def test_only_the_head_learns_and_the_stored_model_predicts(
     name, tiny_crops, split, tmp_path, computed
 ):
     other = replace(tiny_crops, label="other", images=tiny_crops.images[::-1].copy(), key="other")
-    kwargs = {"keep_model": True, "features": tmp_path / "features", "elsewhere": [other]}
-    run = train(name, RECIPE, tiny_crops, split, tmp_path / "runs", **kwargs)
+    folders = {"runs": tmp_path / "runs", "features": tmp_path / "features"}
+    work = Training(name, RECIPE, tiny_crops, split, other_corpora=[other], keep_model=True)
+    run = train(work, **folders)
     table = pd.read_parquet(run / "predictions.parquet")
     check_predictions(table)
     assert len(table) == len(split.test) + len(other.frames)
@@ -64,9 +67,9 @@ def test_only_the_head_learns_and_the_stored_model_predicts(
         assert history["train_mse"].iloc[-1] < 0.9 * history["train_mse"].iloc[0]
     # Once per crops and weights: not for another recipe, but for other weights.
     assert computed == [tiny_crops.key, "other"]
-    train(name, replace(RECIPE, lr=0.02), tiny_crops, split, tmp_path / "runs", **kwargs)
+    train(replace(work, recipe=replace(RECIPE, lr=0.02)), **folders)
     assert len(computed) == 2
-    train(name, RECIPE, tiny_crops, split, tmp_path / "runs", seed=1, **kwargs)
+    train(replace(work, weight_seed=1), **folders)
     assert len(computed) == 4
 
 
@@ -87,22 +90,22 @@ def test_features_are_what_the_last_layer_reads(tiny_crops, tmp_path):
 
 
 def test_damaged_features_are_named(tiny_crops, split, tmp_path):
-    args = ("resnet10", RECIPE, tiny_crops, split)
-    train(*args, tmp_path / "a", features=tmp_path / "features")
+    work = Training("resnet10", RECIPE, tiny_crops, split)
+    train(work, tmp_path / "a", features=tmp_path / "features")
     [path] = (tmp_path / "features").glob("*/features.npy")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"features\.npy: is damaged .* delete the folder"):
-        train(*args, tmp_path / "b", features=tmp_path / "features")
+        train(work, tmp_path / "b", features=tmp_path / "features")
     # An unfinished folder is nobody's.
     (path.parent / "manifest.json").unlink()
-    train(*args, tmp_path / "b", features=tmp_path / "features")
+    train(work, tmp_path / "b", features=tmp_path / "features")
     assert json.loads((path.parent / "manifest.json").read_text())["crops"] == tiny_crops.key
 
 
 def test_the_head_resumes_too(tiny_crops, split, tmp_path):
-    args = ("vgg_tiny_bn", RECIPE, tiny_crops, split)
+    work = Training("vgg_tiny_bn", RECIPE, tiny_crops, split)
     tables = []
     for name, last in [("whole", None), ("parts", 7)]:
 
@@ -113,7 +116,7 @@ def test_the_head_resumes_too(tiny_crops, split, tmp_path):
         kwargs = {"checkpoint_seconds": 0, "features": tmp_path / "features"}
         if last:
             with pytest.raises(KeyboardInterrupt):
-                train(*args, tmp_path / name, after_epoch=stop, **kwargs)
-        run = train(*args, tmp_path / name, **kwargs)
+                train(work, tmp_path / name, after_epoch=stop, **kwargs)
+        run = train(work, tmp_path / name, **kwargs)
         tables.append(pd.read_parquet(run / "predictions.parquet"))
     pd.testing.assert_frame_equal(*tables, check_exact=True)

@@ -19,7 +19,9 @@ import torch
 from vaaffect.corpora.crops import Crops
 from vaaffect.corpora.folds import Split, subject_folds
 from vaaffect.training import run_folder as run_files
-from vaaffect.training.loop import Recipe, train
+from vaaffect.training.loop import train
+from vaaffect.training.recipe import Recipe
+from vaaffect.training.spec import Training
 
 SEED = 20
 RECIPE = Recipe("kill", epochs=16, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
@@ -32,7 +34,8 @@ def train_here(crops: Crops, split: Split, folder: Path, how: str = "") -> None:
         torch.save = partial(half_then_die, torch.save)
     if how == "before the rename":
         run_files.sync = partial(die_at_checkpoint, run_files.sync)
-    train("vgg_tiny_bn", RECIPE, crops, split, folder, keep_model=True, checkpoint_seconds=0)
+    training = Training("vgg_tiny_bn", RECIPE, crops, split, keep_model=True)
+    train(training, folder, checkpoint_seconds=0)
 
 
 def half_then_die(save, state, path: Path) -> None:

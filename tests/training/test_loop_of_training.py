@@ -7,15 +7,17 @@ import pytest
 import torch
 from torch import nn
 
+from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.classical.baselines import constant_predictor
 from vaaffect.corpora.folds import leaking_folds, subject_folds
 from vaaffect.results.predictions import check_predictions, read_predictions
-from vaaffect.training import loop as training
 from vaaffect.training.batches import augment
-from vaaffect.training.loop import Recipe, train
+from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import is_finished, load_checkpoint, load_model, save_checkpoint
+from vaaffect.training.spec import Training
 
 RECIPE = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
 
@@ -32,12 +34,10 @@ def read(run) -> pd.DataFrame:
 def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
     epochs = []
     run = train(
-        "resnet10",
-        dataclasses.replace(RECIPE, jitter=0.1),
-        tiny_crops,
-        split,
+        Training(
+            "resnet10", dataclasses.replace(RECIPE, jitter=0.1), tiny_crops, split, keep_model=True
+        ),
         tmp_path,
-        keep_model=True,
         after_epoch=lambda progress: epochs.append(progress.epoch),
     )
     assert epochs == [1, 2, 3]
@@ -77,7 +77,7 @@ def test_another_corpus_is_predicted_whole_by_the_chosen_weights(tiny_crops, spl
         images=tiny_crops.images[::-1].copy(),
         frames=tiny_crops.frames[::-1],
     )
-    run = train("resnet10", RECIPE, tiny_crops, split, tmp_path, elsewhere=[other])
+    run = train(Training("resnet10", RECIPE, tiny_crops, split, other_corpora=[other]), tmp_path)
     table = read(run)
     check_predictions(table)
     here, there = (table[table["test_corpus"] == c.label] for c in (tiny_crops, other))
@@ -92,12 +92,12 @@ def test_another_corpus_is_predicted_whole_by_the_chosen_weights(tiny_crops, spl
     assert np.allclose(both["valence_pred"], both["valence_pred_there"], rtol=0, atol=rounding)
     small = dataclasses.replace(other, images=other.images[:, :16, :16].copy())
     with pytest.raises(UserError, match="crops of other have another size"):
-        train("resnet10", RECIPE, tiny_crops, split, tmp_path, elsewhere=[small])
+        train(Training("resnet10", RECIPE, tiny_crops, split, other_corpora=[small]), tmp_path)
 
 
 def test_the_same_seed_gives_the_same_predictions_and_another_does_not(tiny_crops, split, tmp_path):
     tables = [
-        read(train("resnet10", RECIPE, tiny_crops, split, tmp_path / name, seed=seed))
+        read(train(Training("resnet10", RECIPE, tiny_crops, split, seed), tmp_path / name))
         for name, seed in [("a", 0), ("b", 0), ("c", 1)]
     ]
     pd.testing.assert_frame_equal(tables[0], tables[1])
@@ -105,13 +105,17 @@ def test_the_same_seed_gives_the_same_predictions_and_another_does_not(tiny_crop
 
 
 def test_a_finished_run_is_not_trained_again(tiny_crops, split, tmp_path):
-    run = train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path)
+    run = train(Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path)
     before = (run / "done.json").stat().st_mtime_ns
     epochs = []
-    again = train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path, after_epoch=epochs.append)
+    again = train(
+        Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path, after_epoch=epochs.append
+    )
     assert again == run and not epochs
     assert (run / "done.json").stat().st_mtime_ns == before
-    other = train("vgg_tiny_bn", dataclasses.replace(RECIPE, lr=0.01), tiny_crops, split, tmp_path)
+    other = train(
+        Training("vgg_tiny_bn", dataclasses.replace(RECIPE, lr=0.01), tiny_crops, split), tmp_path
+    )
     assert other != run
 
 
@@ -121,7 +125,7 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("model", ["resnet10", "vgg_tiny_bn"])  # the second one has dropout
 def test_an_interrupted_training_ends_like_an_undisturbed_one(model, tiny_crops, split, tmp_path):
-    whole = read(train(model, RECIPE, tiny_crops, split, tmp_path / "whole"))
+    whole = read(train(Training(model, RECIPE, tiny_crops, split), tmp_path / "whole"))
     trained = []
 
     def stop(progress):
@@ -129,7 +133,7 @@ def test_an_interrupted_training_ends_like_an_undisturbed_one(model, tiny_crops,
         if len(trained) == 2:
             raise StoppedError
 
-    args = (model, RECIPE, tiny_crops, split, tmp_path / "parts")
+    args = (Training(model, RECIPE, tiny_crops, split), tmp_path / "parts")
     with pytest.raises(StoppedError):
         train(*args, checkpoint_seconds=0, after_epoch=stop)
     resumed = read(train(*args, checkpoint_seconds=0, after_epoch=stop))
@@ -156,10 +160,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, capsys)
 
 
 def test_damaged_results_are_refused(tiny_crops, split, tmp_path):
-    run = train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path)
+    run = train(Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path)
     (run / "predictions.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match=r"predictions\.parquet: is damaged; delete the"):
-        train("vgg_tiny_bn", RECIPE, tiny_crops, split, tmp_path)
+    with pytest.raises(UserError, match=r"predictions\.parquet: is damaged .*; delete the"):
+        train(Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path)
     assert not is_finished(tmp_path / "nowhere")
     with pytest.raises(UserError, match="holds no trained model"):
         load_model(tmp_path / "nowhere")
@@ -170,7 +174,7 @@ def test_test_rows_do_not_influence_training(tiny_crops, split, tmp_path):
     images[split.test] = 0
     blind = dataclasses.replace(tiny_crops, images=images)
     seen, unseen = (
-        train("resnet10", RECIPE, crops, split, tmp_path / name)
+        train(Training("resnet10", RECIPE, crops, split), tmp_path / name)
         for name, crops in [("seen", tiny_crops), ("unseen", blind)]
     )
     columns = ["epoch", "train_mse", "val_mse"]
@@ -184,12 +188,14 @@ def test_a_training_says_what_its_folds_keep_apart(tiny_crops, split, tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1)
     with pytest.raises(AssertionError, match=r"subject s\w+ is in \w+ and in"):
         honest = dataclasses.replace(leaking, by="subject")
-        train("resnet10", recipe, tiny_crops, honest, tmp_path)
+        train(Training("resnet10", recipe, tiny_crops, honest), tmp_path)
     assert not list(tmp_path.iterdir())
-    run = train("resnet10", recipe, tiny_crops, leaking, tmp_path)
+    run = train(Training("resnet10", recipe, tiny_crops, leaking), tmp_path)
     assert set(read(run)["split"]) == {"frame"}
     assert json.loads((run / "config.json").read_text())["by"] == "frame"
-    assert set(read(train("resnet10", recipe, tiny_crops, split, tmp_path))["split"]) == {"subject"}
+    assert set(read(train(Training("resnet10", recipe, tiny_crops, split), tmp_path))["split"]) == {
+        "subject"
+    }
 
 
 def test_a_network_can_learn_one_batch_by_heart(tiny_crops):
@@ -238,10 +244,13 @@ def test_input_is_in_minus_one_to_one_and_flips_mirror():
 
 def test_bad_trainings_are_refused(tiny_crops, split, tmp_path):
     with pytest.raises(UserError, match="fewer than one batch of 5000"):
-        train("resnet10", dataclasses.replace(RECIPE, batch_size=5000), tiny_crops, split, tmp_path)
+        train(
+            Training("resnet10", dataclasses.replace(RECIPE, batch_size=5000), tiny_crops, split),
+            tmp_path,
+        )
     with pytest.raises(UserError, match="diverged in epoch"):
         wild = dataclasses.replace(RECIPE, lr=1e6, schedule="constant")
-        train("vgg_tiny_bn", wild, tiny_crops, split, tmp_path)
+        train(Training("vgg_tiny_bn", wild, tiny_crops, split), tmp_path)
 
 
 def test_the_constant_predictor_is_the_training_mean(tiny_crops):

@@ -7,8 +7,9 @@ import torch
 from vaaffect.base.errors import UserError
 from vaaffect.results import metrics
 from vaaffect.training.batches import Batch
-from vaaffect.training.loop import Recipe, build_optimizer, epoch_losses
+from vaaffect.training.epoch import build_optimizer, epoch_losses
 from vaaffect.training.losses import ccc_loss, density_weights, loss_between, mse_loss
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.step import take_step
 
 

@@ -27,10 +27,10 @@ from vaaffect.corpora.crops import build_crops
 from vaaffect.corpora.folds import Split, subject_folds
 from vaaffect.study.display import Display, FanOut
 from vaaffect.training import cluster, many
-from vaaffect.training import loop as training
 from vaaffect.training import step as training_step
-from vaaffect.training.loop import Recipe
-from vaaffect.training.many import How, Training, train_all
+from vaaffect.training.many import How, train_all
+from vaaffect.training.recipe import Recipe
+from vaaffect.training.spec import Training
 
 RECIPE = Recipe("quick", epochs=2, batch_size=4, lr=0.005, flip=True)
 SHARE = max(1, len(os.sched_getaffinity(0)) // 2)  # cores of each of two workers
@@ -44,7 +44,7 @@ def splits(tiny_crops) -> list[Split]:
 @pytest.fixture(scope="module")
 def trainings(tiny_crops, splits) -> list[Training]:
     return [
-        Training("vgg_tiny_bn", RECIPE, tiny_crops, split, seed=seed, keep_model=split.fold == 0)
+        Training("vgg_tiny_bn", RECIPE, tiny_crops, split, seed, keep_model=split.fold == 0)
         for split in splits
         for seed in (1, 2)
     ]
@@ -76,7 +76,7 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
     for one, other in zip(tables(alone), tables(together), strict=True):
         pd.testing.assert_frame_equal(one, other)  # to the last bit
     for run, one in zip(together, trainings, strict=True):
-        assert json.loads((run / "done.json").read_text())["threads"] == SHARE
+        assert json.loads((run / "done.json").read_text())["machine"]["threads"] == SHARE
         assert (run / "model.pt").exists() == one.keep_model
 
     # The display learns from every process.
@@ -92,8 +92,7 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
 
 
 def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, monkeypatch):
-    for module in (training_step, training):
-        monkeypatch.setattr(module, "autocast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(training_step, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
     slow = dataclasses.replace(trainings[0], recipe=dataclasses.replace(RECIPE, lr=0.0001))
     found = []  # rounding grows with the learning rate
@@ -107,7 +106,7 @@ def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, mo
 
 def test_who_fails_is_named_and_the_others_are_kept(trainings, tmp_path):
     good = trainings[0]
-    wild = dataclasses.replace(good, recipe=dataclasses.replace(RECIPE, lr=1e6), seed=7)
+    wild = dataclasses.replace(good, recipe=dataclasses.replace(RECIPE, lr=1e6), weight_seed=7)
     rows = dataclasses.replace(good.split, test=np.array([10**6]))
     beyond = dataclasses.replace(good, split=rows)
     with pytest.raises(UserError) as error:
@@ -157,7 +156,7 @@ def test_a_killed_worker_is_named_and_running_again_completes(trainings, tmp_pat
 
 SCRIPT = """
 import os, time
-from vaaffect.parallel import in_workers
+from vaaffect.base import in_workers
 def start(place):
     os.write(1, b"ready\\n")  # in one piece: where Python does not buffer, print writes two
 if __name__ == "__main__":

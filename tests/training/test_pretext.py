@@ -6,25 +6,39 @@ import torch
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.training import loop as training
+from vaaffect.simulator.worlds import WildWorld
 from vaaffect.training import pretext
-from vaaffect.training.networks import Start, build_model, head_name, start_from
+from vaaffect.training.loop import train
+from vaaffect.training.networks import build_model, head_name, start_from
+from vaaffect.training.pretext import PretextStart
 from vaaffect.training.recipe import Recipe, recipes_for
+from vaaffect.training.spec import Training
 
 QUICK = Recipe("quick", epochs=4, batch_size=8, lr=0.003, optimizer="adamw", weights="pretext")
 
 
-@pytest.fixture(scope="module")
-def faces(tiny_crops):
-    """The same faces under other people's names."""
+@pytest.fixture
+def faces(tiny_crops, monkeypatch):
+    """The same faces under other subjects' names stand for drawn ones; returns what was drawn."""
     frames = tiny_crops.frames.assign(subject="x" + tiny_crops.frames["subject"].astype(str))
-    return dataclasses.replace(tiny_crops, frames=frames)
+    faces, drawn = dataclasses.replace(tiny_crops, frames=frames), []
+
+    def draw(world, size):
+        drawn.append((world, size))
+        return faces
+
+    monkeypatch.setattr(pretext, "pretext_crops", draw)
+    return drawn
 
 
 @pytest.fixture(scope="module")
-def start(faces, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pretext")
-    return pretext.pretrain("resnet10", pretext.pretext_recipe(QUICK, 12), faces, folder)
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pretext")
+
+
+@pytest.fixture
+def start(faces, folder):
+    return PretextStart("resnet10", pretext.pretext_recipe(QUICK, 12), {}, 32, 0, folder)
 
 
 def test_targets_are_standardised_and_can_be_undone(tiny_crops):
@@ -38,15 +52,48 @@ def test_targets_are_standardised_and_can_be_undone(tiny_crops):
 
 
 def test_a_network_learns_where_landmarks_lie_and_is_not_trained_twice(faces, start):
+    path = start.weights()
     (row,) = pretext.learned({("resnet10", "quick"): start}).to_dict("records")
     assert row["epochs"] == 12 and row["people"] >= 1
     assert 0 < row["error"] < 100 and 0 < row["blind_error"] < 100
-    before = start.path.stat().st_mtime_ns
-    folder = start.path.parent.parent
-    again = pretext.pretrain("resnet10", pretext.pretext_recipe(QUICK, 12), faces, folder)
-    assert again == start and start.path.stat().st_mtime_ns == before
-    other = pretext.pretrain("resnet10", pretext.pretext_recipe(QUICK, 1), faces, folder)
-    assert other.sha256 != start.sha256
+    before, drawings = path.stat().st_mtime_ns, len(faces)
+    assert start.weights() == path and path.stat().st_mtime_ns == before
+    assert len(faces) == drawings
+    other = dataclasses.replace(start, recipe=pretext.pretext_recipe(QUICK, 1))
+    assert other.weights().read_bytes() != path.read_bytes()
+
+
+def test_nothing_is_drawn_or_trained_before_a_training_starts(
+    faces, tiny_crops, tmp_path, monkeypatch
+):
+    split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
+    recipe = dataclasses.replace(QUICK, epochs=1)
+    pairs, world = [("resnet10", recipe)], {"subjects": 12}
+    made = pretext.starts(pairs, world, 1, tmp_path / "pretext", size=32, seed=4)
+    start = made["resnet10", "quick"]
+    work = Training("resnet10", recipe, tiny_crops, split, start=start)
+    assert work.name and not faces and not (tmp_path / "pretext").exists()
+    run = train(work, tmp_path / "runs")
+    assert faces == [(world, 32)]
+    # A finished run is used where the weights that it started from never came.
+    moved = dataclasses.replace(start, folder=tmp_path / "nowhere")
+    monkeypatch.setattr(pretext, "_pretrain", None)
+    assert train(dataclasses.replace(work, start=moved), tmp_path / "runs") == run
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_key_is_made_from_everything_that_determines_the_weights(start):
+    assert dataclasses.replace(start, world={"seed": WildWorld().seed}).key == start.key
+    for changes in (
+        {"model": "vgg_tiny_bn"},
+        {"recipe": pretext.pretext_recipe(QUICK, 11)},
+        {"world": {"subjects": 13}},
+        {"size": 36},
+        {"seed": 1},
+    ):
+        assert dataclasses.replace(start, **changes).key != start.key
+    with pytest.raises(UserError, match="unknown PRETEXT key 'people'; such a world has: clips"):
+        dataclasses.replace(start, world={"people": 3})
 
 
 def test_a_network_starts_from_all_weights_but_the_last_layer(start):
@@ -54,52 +101,54 @@ def test_a_network_starts_from_all_weights_but_the_last_layer(start):
     fresh = build_model("resnet10", image_size=32)
     torch.manual_seed(3)
     begun = build_model("resnet10", image_size=32)
-    start_from(begun, start)
-    stored = torch.load(start.path, weights_only=True)
+    start_from(begun, start.weights())
+    stored = torch.load(start.weights(), weights_only=True)
     for name, value in begun.state_dict().items():
         if name.startswith(head_name(begun)):
             assert torch.equal(value, fresh.state_dict()[name])
         else:
             assert torch.equal(value, stored[name])
     with pytest.raises(UserError, match="another network"):
-        start_from(build_model("vgg_tiny_bn", image_size=32), start)
+        start_from(build_model("vgg_tiny_bn", image_size=32), start.weights())
 
 
 def test_damaged_weights_are_named(start, tmp_path):
-    path = tmp_path / "weights.pt"
-    path.write_bytes(start.path.read_bytes()[:-1] + b"?")
+    quick = dataclasses.replace(start, folder=tmp_path, recipe=pretext.pretext_recipe(QUICK, 1))
+    path = quick.weights()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError, match=r"weights\.pt: is damaged"):
-        start_from(build_model("resnet10", image_size=32), Start(path, start.sha256))
+        quick.weights()
 
 
-def test_people_of_the_study_cannot_be_in_the_pretext(tiny_crops, faces, tmp_path):
-    recipe = pretext.pretext_recipe(QUICK, 1)
-    with pytest.raises(UserError, match="share people with"):
-        pretext.pretrain("resnet10", recipe, tiny_crops, tmp_path, apart=[tiny_crops])
-    few = faces.frames["subject"].isin(faces.frames["subject"].unique()[:3]).to_numpy()
-    few = dataclasses.replace(
-        faces, frames=faces.frames[few], images=faces.images[few], landmarks=faces.landmarks[few]
-    )
+def test_subjects_of_the_study_cannot_be_in_the_pretext(tiny_crops, start, tmp_path, monkeypatch):
+    quick = dataclasses.replace(start, folder=tmp_path, recipe=pretext.pretext_recipe(QUICK, 1))
+    monkeypatch.setattr(pretext, "pretext_crops", lambda world, size: tiny_crops)
+    with pytest.raises(UserError, match="share subjects with"):
+        quick.weights([tiny_crops])
+    assert not list(tmp_path.glob("*/weights.pt"))
+    quick.weights()  # of another study
+    with pytest.raises(UserError, match="share subjects with"):
+        quick.weights([tiny_crops])
+    few = tiny_crops.frames["subject"].isin(tiny_crops.frames["subject"].unique()[:3]).to_numpy()
+    few = dataclasses.replace(tiny_crops, frames=tiny_crops.frames[few])
+    monkeypatch.setattr(pretext, "pretext_crops", lambda world, size: few)
     with pytest.raises(UserError, match="at least"):
-        pretext.pretrain("resnet10", recipe, few, tmp_path)
+        dataclasses.replace(quick, seed=1).weights()
 
 
 def test_training_starts_from_the_pretext_and_says_so(tiny_crops, start, tmp_path):
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
-    train = lambda recipe, **more: training.train(  # noqa: E731
-        "resnet10", recipe, tiny_crops, split, tmp_path, **more
-    )
     twins = recipes_for(
         ["resnet10"], dataclasses.asdict(dataclasses.replace(QUICK, epochs=1)), {}, ["resnet10"]
     )
-    (_, transferred), (_, scratch) = twins
-    assert scratch.weights == "none" and scratch.name == "quick from scratch"
-    runs = train(transferred, start=start), train(scratch)
-    assert runs[0] != runs[1]
+    transferred, scratch = (Training("resnet10", r, tiny_crops, split) for _, r in twins)
+    assert scratch.recipe.weights == "none" and scratch.recipe.name == "quick from scratch"
+    learned = train(dataclasses.replace(transferred, start=start), tmp_path)
+    assert learned != train(scratch, tmp_path)
     with pytest.raises(UserError, match="give `start`"):
-        train(transferred)
+        train(transferred, tmp_path)
     with pytest.raises(UserError, match="give `start`"):
-        train(scratch, start=start)
+        train(dataclasses.replace(scratch, start=start), tmp_path)
 
 
 def test_from_scratch_needs_a_twin():

@@ -12,16 +12,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.training import batches
-from vaaffect.training import loop as training
+from vaaffect.training import batches, loop
 from vaaffect.training import step as fast
 from vaaffect.training.adapt import adapt
 from vaaffect.training.batches import Batch
-from vaaffect.training.loop import Recipe, build_optimizer, epoch_losses, train
+from vaaffect.training.epoch import build_optimizer, epoch_losses
+from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import read_done, read_history
+from vaaffect.training.spec import Training
 from vaaffect.training.step import FixedStep, raw_predictions, take_step, warm_up, worth_compiling
 
 CPU = torch.device("cpu")
@@ -265,18 +268,18 @@ def runs_out_above(monkeypatch, images, epoch=1, step=1, error=torch.OutOfMemory
         model.register_forward_pre_hook(watch)
         return model
 
-    monkeypatch.setattr(training, "build_model", build)
+    monkeypatch.setattr(loop, "build_model", build)
 
 
 def test_where_memory_runs_out_batches_are_divided(
     tiny_crops, split, tmp_path, monkeypatch, capsys
 ):
     recipe = Recipe("memory", 4, 8, lr=0.005, flip=True)
-    args = ("vgg_tiny_bn", recipe, tiny_crops, split)
-    whole = train(*args, tmp_path / "whole")
+    work = Training("vgg_tiny_bn", recipe, tiny_crops, split)
+    whole = train(work, tmp_path / "whole")
     # In the middle of the third epoch: the first two stay whole.
     runs_out_above(monkeypatch, 2, epoch=3, step=2)
-    run = train(*args, tmp_path / "divided")
+    run = train(work, tmp_path / "divided")
     said = capsys.readouterr().out
     assert "memory ran out in epoch 3" in said and "in 2 parts of at most 4 images" in said
     assert "in 4 parts of at most 2 images" in said and "batch normalisation sees one" in said
@@ -295,10 +298,8 @@ def test_a_divided_training_ends_the_same_whenever_it_was_saved(
     runs_out_above(monkeypatch, 4, epoch=3, step=2)
     tables = []
     for seconds in (0.0, 1e9):  # a checkpoint after each epoch, or none: then it begins anew
-        run = train(
-            "vgg_tiny_bn", recipe, tiny_crops, split, tmp_path / str(seconds),
-            checkpoint_seconds=seconds,
-        )  # fmt: skip
+        work = Training("vgg_tiny_bn", recipe, tiny_crops, split)
+        run = train(work, tmp_path / str(seconds), checkpoint_seconds=seconds)
         assert list(read_history(run)["parts"]) == [1, 1, 2, 2]
         tables.append(pd.read_parquet(run / "predictions.parquet"))
     pd.testing.assert_frame_equal(*tables, check_exact=True)
@@ -306,17 +307,19 @@ def test_a_divided_training_ends_the_same_whenever_it_was_saved(
 
 def test_memory_for_less_than_two_images_is_a_clear_error(tiny_crops, split, tmp_path, monkeypatch):
     runs_out_above(monkeypatch, 1)
+    work = Training("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split)
     with pytest.raises(UserError, match="memory does not suffice to train vgg_tiny_bn on even two"):
-        train("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split, tmp_path)
+        train(work, tmp_path)
 
 
 def test_other_errors_are_not_taken_for_memory(tiny_crops, split, tmp_path, monkeypatch):
+    work = Training("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split)
     runs_out_above(monkeypatch, 1, error=ValueError)
     with pytest.raises(ValueError, match="out of memory"):
-        train("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split, tmp_path)
+        train(work, tmp_path)
     runs_out_above(monkeypatch, 1, error=RuntimeError)
     with pytest.raises(RuntimeError, match="out of memory"):
-        train("vgg_tiny_bn", Recipe(epochs=1, batch_size=8), tiny_crops, split, tmp_path)
+        train(work, tmp_path)
 
 
 LIMITED = """
@@ -324,10 +327,8 @@ import resource, sys, torch
 from pathlib import Path
 import numpy as np, pandas as pd
 torch.set_num_threads(1)
-from vaaffect import fast, training
-from vaaffect.crops import Crops
-from vaaffect.runs import read_history
-from vaaffect.splits import subject_folds
+from vaaffect.corpora import Crops, subject_folds
+from vaaffect.training import Recipe, Training, loop, read_history, step
 
 class Waves(torch.nn.Module):  # much memory per image, little else; no batch normalisation
     def __init__(self, *_):
@@ -338,8 +339,8 @@ class Waves(torch.nn.Module):  # much memory per image, little else; no batch no
     def forward(self, x):
         return self.head(torch.cat([torch.sin(k * x).mean((2, 3)) for k in self.scales], 1))
 
-fast.autocast_dtype = lambda device: torch.float32
-training.build_model = Waves
+step.autocast_dtype = lambda device: torch.float32
+loop.build_model = Waves
 rng = np.random.default_rng(0)
 n, side = 96, 192
 frames = pd.DataFrame({
@@ -352,13 +353,13 @@ crops, small = (
     for of, key in ((images, "key"), (np.ascontiguousarray(images[:, :16, :16]), "small"))
 )
 split = subject_folds(frames, folds=2, val_share=0.25)[0]
-recipe = training.Recipe("limited", epochs=2, batch_size=32, lr=0.05)
+recipe = Recipe("limited", epochs=2, batch_size=32, lr=0.05)
 # What a training loads on its way must be there before: a library does not fit into what is left.
-training.train("resnet10", recipe, small, split, Path(sys.argv[1] + "-small"))
+loop.train(Training("resnet10", recipe, small, split), Path(sys.argv[1] + "-small"))
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 limit = used + int(sys.argv[2]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-run = training.train("resnet10", recipe, crops, split, Path(sys.argv[1]))
+run = loop.train(Training("resnet10", recipe, crops, split), Path(sys.argv[1]))
 print("parts", read_history(run)["parts"].iloc[0])
 """
 

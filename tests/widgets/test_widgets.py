@@ -307,14 +307,14 @@ def test_python_moves_the_point():
 
 def test_readers_of_a_predictor_and_of_a_run(small, tiny_crops, tmp_path):
     from vaaffect.corpora.folds import subject_folds
-    from vaaffect.training.loop import Recipe, train
+    from vaaffect.training import Recipe, Training, train
 
     picture, points = draw(PERSON, np.array([0.8, 0.4]), DEFAULTS)
     assert widgets.read_with_predictor(small)(picture, points)[0] > 0.3
     assert widgets.read_with_predictor(small)(np.full_like(picture, 99), points) is None
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
     recipe = Recipe(epochs=1, batch_size=4)
-    run = train("resnet10", recipe, tiny_crops, split, tmp_path, keep_model=True)
+    run = train(Training("resnet10", recipe, tiny_crops, split, keep_model=True), tmp_path)
     reading = widgets.read_with_run(run)(picture, points)
     assert reading.shape == (2,) and np.abs(reading).max() <= 1
     with pytest.raises(UserError):

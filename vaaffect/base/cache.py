@@ -52,7 +52,7 @@ def kept(
                 if manifest is None:
                     facts = dict(build(folder) or {})
                     made = [p for p in sorted(folder.rglob(watch)) if p.is_file()] if watch else []
-                    files = {path.relative_to(folder).as_posix(): _stamp(path) for path in made}
+                    files = {path.relative_to(folder).as_posix(): stamp(path) for path in made}
                     manifest = facts | {"files": files}
                     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1))
     except OSError as error:
@@ -96,13 +96,13 @@ def check_files(folder: Path, files: Mapping[str, list]) -> dict[str, list]:
         except FileNotFoundError as error:
             raise _damaged(folder / name, "it is missing") from error
         if (state.st_size, state.st_mtime_ns) != (size, time):
-            changed[name] = _stamp(folder / name)
+            changed[name] = stamp(folder / name)
             if changed[name][0] != sha256:
                 raise _damaged(folder / name, "its hash is not the one it was written with")
     return changed
 
 
-def _stamp(path: Path) -> list:
+def stamp(path: Path) -> list:
     """[SHA-256, bytes, time of change in ns]; the time first, so that a later change shows."""
     state = path.stat()
     return [sha256_of(path), state.st_size, state.st_mtime_ns]

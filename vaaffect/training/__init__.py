@@ -9,18 +9,21 @@ from . import losses, pretext
 from .ablation import Component, chosen, farther_ends, mean_ccc, read_components, together, verdicts
 from .batches import resident, to_input
 from .epoch import build_optimizer, epoch_losses, predict, train_epoch
-from .loop import run_config, train
-from .many import How, Training, train_all
+from .loop import train
+from .many import How, train_all
+from .memory import keep_freed_memory
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
-from .pretext import targets
+from .pretext import PretextStart, targets
 from .recipe import Recipe, recipe_for, recipes_for
 from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
-from .step import autocast_dtype, default_device, keep_freed_memory
+from .spec import Training
+from .step import autocast_dtype, default_device
 
 __all__ = [
     "NETWORK_NAMES",
     "Component",
     "How",
+    "PretextStart",
     "Recipe",
     "Training",
     "autocast_dtype",
@@ -47,7 +50,6 @@ __all__ = [
     "recipes_for",
     "refuse_clips",
     "resident",
-    "run_config",
     "targets",
     "to_input",
     "together",

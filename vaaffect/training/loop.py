@@ -1,12 +1,13 @@
 """Training one network on one fold: a plain loop, resumable, one folder per training.
 
-The loop over one epoch is in `epoch.py`; its step, and what makes it fast, in `step.py`; how crops
-become batches in `batches.py`; recipes and stopping rules in `recipe.py`; feature extraction in
-`frozen_features.py`; the run folder in `run_folder.py`.
+What is trained is in `spec.py`; the loop over one epoch in `epoch.py`; its step, and what makes it
+fast, in `step.py`; how crops become batches in `batches.py`; recipes and stopping rules in
+`recipe.py`; feature extraction in `frozen_features.py`; what happens where memory runs out in
+`memory.py`; the run folder in `run_folder.py`.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,61 +20,37 @@ import torch
 from torch import Tensor, nn
 
 from ..base import FEATURES, UserError, held, report_epoch
-from ..corpora import Crops, Split, assert_disjoint
+from ..corpora import Crops
 from ..results import prediction_table
 from . import distributed
 from .adapt import adapt
 from .averaging import Average
-from .batches import Batch, on_device, resident, to_input
-from .clip_network import Windows, check_length, rows_of, units
-from .epoch import build_optimizer, epoch_losses, predict, train_epoch
+from .batches import Batch, on_device
+from .clip_network import Windows, rows_of, units
+from .epoch import build_optimizer, predict, train_epoch
 from .frozen_features import cached_features
-from .networks import Start, build_model, head_of, put_head, start_from
-from .recipe import Recipe, check_fits, reason_to_stop, recipe_for, recipes_for
+from .memory import (
+    divide_batches,
+    give_back_memory,
+    is_out_of_memory,
+    keep_freed_memory,
+    parts_in,
+    read_memory,
+)
+from .networks import build_model, head_of, put_head, start_from
+from .recipe import reason_to_stop
 from .run_folder import (
     begin_run,
     finish_run,
     is_finished,
     load_checkpoint,
-    read_memory,
-    run_name,
+    machine,
     save_checkpoint,
     tidy_run,
     write_history,
-    write_memory,
 )
-from .step import (
-    COMPILING,
-    GRAPH_UP_TO,
-    autocast_dtype,
-    default_device,
-    fastest_step,
-    give_back_memory,
-    is_out_of_memory,
-    keep_freed_memory,
-    worth_compiling,
-)
-
-# Beside its own, the names that whoever writes a loop by hand needs too.
-__all__ = [
-    "Recipe",
-    "TrainingProgress",
-    "autocast_dtype",
-    "build_optimizer",
-    "default_device",
-    "epoch_losses",
-    "keep_freed_memory",
-    "predict",
-    "recipe_for",
-    "recipes_for",
-    "resident",
-    "run_config",
-    "to_input",
-    "train",
-    "train_epoch",
-]
-
-VERSION = 4  # change it when the same configuration would train differently
+from .spec import Training
+from .step import COMPILING, default_device, fastest_step, waits_for_python, worth_compiling
 
 
 @dataclass
@@ -108,58 +85,33 @@ class State:
     average: Average | None = None
 
 
-def run_config(
-    model: str,
-    recipe: Recipe,
-    crops: Crops,
-    split: Split,
-    seed: int,
-    elsewhere: Sequence[Crops],
-    start: Start | None = None,
-) -> dict:
-    """Everything that determines the result of a training."""
-    device = default_device()
-    return {
-        "version": VERSION,
-        "model": model,
-        "recipe": asdict(recipe),
-        "data": crops.label,
-        "crops": crops.key,
-        "image_size": int(crops.images.shape[1]),
-        "fold": split.fold,
-        "by": split.by,
-        "split": split.fingerprint(),
-        "elsewhere": [other.key for other in elsewhere],
-        "start": start and start.sha256,
-        "seed": seed,
-        "device": device.type,
-        "precision": str(autocast_dtype(device)).removeprefix("torch."),
-        "torch": torch.__version__,
-    }
+@dataclass
+class Inputs:
+    """What a training reads: images (or features) and labels of all rows, and which are whose."""
+
+    images: Tensor
+    va: Tensor
+    train: np.ndarray | Windows
+    val: np.ndarray | Windows
 
 
 def train(
-    model_name: str,
-    recipe: Recipe,
-    crops: Crops,
-    split: Split,
+    training: Training,
     runs: Path,
     *,
-    seed: int = 0,
-    elsewhere: Sequence[Crops] = (),
-    start: Start | None = None,
-    keep_model: bool = False,
     checkpoint_seconds: float = 60.0,
     after_epoch: Callable[[TrainingProgress], None] | None = None,
     features: Path = FEATURES,
 ) -> Path:
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
 
-    A finished run with the same configuration is returned as it is; an unfinished one goes on from
-    its last sound checkpoint. On a CPU it ends with the same predictions, bit for bit, as an
-    undisturbed one, given the same machine, the same versions of the libraries and the same number
-    of threads: the kernels used here are deterministic then. On a GPU cuDNN may choose other
-    kernels from one process to the next, so the two agree only up to rounding and what grows of it.
+    A finished run with the same identity is returned as it is, wherever it was trained; an
+    unfinished one goes on from its last sound checkpoint. On a CPU it ends with the same
+    predictions, bit for bit, as an undisturbed one, given the same machine, the same versions of
+    the libraries and the same number of threads: the kernels used here are deterministic then. On a
+    GPU cuDNN may choose other kernels from one process to the next, so the two agree only up to
+    rounding and what grows of it; so do a GPU and a CPU, and a network that torch.compile has made
+    faster, which is decided by the time that the first epoch took. done.json records all of that.
 
     Where memory runs out, each batch goes through in twice as many parts, and gradients add up (see
     `step.take_step`). The training goes on from its last checkpoint, or from the start; the epochs
@@ -167,145 +119,73 @@ def train(
     anew. history.csv, memory.json and done.json say since which epoch this holds.
 
     Args:
-        model_name: one of models.NAMES.
-        recipe: how to train.
-        crops: images and labels.
-        split: rows for training, validation and test.
+        training: what is to be learned.
         runs: folder of run folders.
-        seed: of initial weights, batch order, augmentation and dropout.
-        elsewhere: other corpora, of which every frame is predicted too, after the test.
-        start: the weights to start from, for a recipe whose weights are "pretext".
-        keep_model: whether model.pt (the chosen epoch's weights) stays after the test.
         checkpoint_seconds: write a checkpoint at the end of an epoch if the last one is this old.
         after_epoch: called at the end of each epoch.
         features: folder of cached features, for recipes that train the head alone.
 
     Returns:
-        The run folder. A process that trains holds it: another one with the same configuration
-        waits, and then finds it finished.
+        The run folder, `runs / training.name`. A process that trains holds it: another one with the
+        same training waits, and then finds it finished.
 
     Raises:
-        AssertionError: the split's parts share what its `by` says they do not.
-        UserError: fewer training rows than a batch, no clip as long as a sequence, a recipe that
-            does not fit the model, weights that cannot be had, training diverged,
-            crops of `elsewhere` of another size, damaged features, or memory that does not suffice
-            for two images at a time.
+        AssertionError, UserError: as of `Training.check`.
+        UserError: fewer training rows than a batch, weights that cannot be had, training diverged,
+            damaged features, or memory that does not suffice for two images at a time.
     """
-    assert_disjoint(split, crops.frames)
-    check_fits(model_name, recipe)
-    if recipe.sequence > 1:
-        check_length(crops, split.train, recipe.sequence)
-    for other in elsewhere:
-        if other.images.shape[1:] != crops.images.shape[1:]:
-            raise UserError(
-                f"crops of {other.label} have another size than those of {crops.label}; make both "
-                "with the same SIZE."
-            )
-    if (recipe.weights == "pretext") != (start is not None):
-        raise UserError(
-            f"recipe {recipe.name!r} has weights {recipe.weights!r}, and "
-            f"{'none' if start is None else 'weights of a pretext task'} to start from were given; "
-            'give `start` for "pretext", and for nothing else.'
-        )
-    config = run_config(model_name, recipe, crops, split, seed, elsewhere, start)
-    run = runs / run_name(config)
+    training.check()
+    run = runs / training.name
     first = distributed.is_first()  # of several processes (torchrun), which alone writes
     with held(run) if first else nullcontext():
-        if distributed.from_first(is_finished(run, keep_model)):
+        if distributed.from_first(is_finished(run, training.keep_model)):
             if first:
                 tidy_run(run)
             return run
+        weights = training.starting_weights()
         if first:
-            begin_run(run, config)
+            begin_run(run, training.identity())
         distributed.wait_for_first()
         keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
         device = default_device()
-        source = partial(_source, model_name, recipe, device, features)
+        crops, split, recipe = training.crops, training.split, training.recipe
 
         state = None
         while state is None:
-            state = _start(model_name, recipe, crops, seed, device, run, start)
-            images, va = on_device(source(state, crops), device), _labels(crops, device)
-            train_rows, val_rows = (
-                units(crops, rows, recipe.sequence, device) for rows in (split.train, split.val)
+            state = _start(training, weights, run, device)
+            inputs = Inputs(
+                _images(training, state, crops, device, features),
+                torch.from_numpy(crops.va).to(device),
+                units(crops, split.train, recipe.sequence, device),
+                units(crops, split.val, recipe.sequence, device),
             )
-            what = f"{model_name} fold {split.fold}"
             try:
-                _fit(
-                    state, recipe, images, va, train_rows, val_rows, seed, run, what,
-                    checkpoint_seconds, after_epoch,
-                )  # fmt: skip
+                _fit(state, training, inputs, run, checkpoint_seconds, after_epoch)
             except (RuntimeError, MemoryError) as error:
                 # One process alone cannot divide the batches of all.
                 if not is_out_of_memory(error) or distributed.count() > 1:
                     raise
                 epoch, why = state.progress.epoch + 1, str(error).splitlines()[0]
-                state = images = va = None
+                state = inputs = None
             if state is None:  # outside of `except`, which keeps all tensors of the failed step
                 give_back_memory()
-                _divide_batches(run, model_name, recipe, epoch, why)
+                divide_batches(run, training.model, recipe, epoch, why)
 
-        if not first:
-            distributed.wait_for_first()
-            return run
-        state.model.load_state_dict(state.best)
-
-        def table_of(c: Crops, rows: np.ndarray) -> pd.DataFrame:
-            return prediction_table(
-                predict(
-                    state.model,
-                    images if c is crops else on_device(source(state, c), device),
-                    units(c, rows, recipe.sequence, device),
-                    device,
-                ),
-                c,
-                rows,
-                model=model_name,
-                recipe=recipe.name,
-                train_corpus=crops.label,
-                fold=split.fold,
-                seed=seed,
-                split=split.by,
-            )
-
-        # The only time that the test pictures are read.
-        tested = [(crops, split.test), *((c, np.arange(len(c.frames))) for c in elsewhere)]
-        tables = [table_of(c, rows) for c, rows in tested]
-        made = {"predictions": pd.concat(tables, ignore_index=True)}
-        made["validation"] = table_of(crops, split.val)
-        if recipe.trained == "head":
-            put_head(state.network, state.model)
-        progress = state.progress
-        outcome = {
-            "best_epoch": progress.best_epoch,
-            "best_val_mse": progress.best_val,
-            "epochs": progress.epoch,
-            "stopped": reason_to_stop(recipe, progress.history),
-            "seconds": sum(row["seconds"] for row in progress.history),
-            "parts": read_memory(run),
-            "compiled": progress.compiled,
-        }
-        finish_run(run, made, outcome, state.network if keep_model else None)
+        if first:
+            _test(training, state, inputs, run, features)
         distributed.wait_for_first()
     return run
 
 
-def _start(
-    model_name: str,
-    recipe: Recipe,
-    crops: Crops,
-    seed: int,
-    device: torch.device,
-    run: Path,
-    start: Start | None,
-) -> State:
+def _start(training: Training, weights: Path | None, run: Path, device: torch.device) -> State:
     """The training as its newest checkpoint left it, or before the first epoch."""
-    torch.manual_seed(seed)
-    weights = "imagenet" if recipe.weights == "imagenet" else None
-    network = adapt(build_model(model_name, weights, crops.images.shape[1]), recipe, model_name)
-    if start is not None:
-        start_from(network, start)
+    recipe, size = training.recipe, training.crops.images.shape[1]
+    torch.manual_seed(training.weight_seed)
+    kind = "imagenet" if recipe.weights == "imagenet" else None
+    network = adapt(build_model(training.model, kind, size), recipe, training.model)
+    if weights is not None:
+        start_from(network, weights)
     network.to(device, memory_format=torch.channels_last)
     model = network
     if recipe.trained == "head":
@@ -318,44 +198,46 @@ def _start(
     if saved is None:
         return State(network, model, optimizer, _copy(model), TrainingProgress(), average)
     model.load_state_dict(saved["model"])
+    rates = [group["lr"] for group in optimizer.param_groups]
     optimizer.load_state_dict(saved["optimizer"])
+    # As this device needs them, a tensor or a number, whatever the checkpoint's device needed; each
+    # step sets their values.
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
     if average is not None:
         average.load_state(saved["average"])
     progress = TrainingProgress(**saved["progress"])
     return State(network, model, optimizer, saved["best"], progress, average)
 
 
-def _source(
-    model_name: str, recipe: Recipe, device: torch.device, cache: Path, state: State, crops: Crops
-) -> np.ndarray:
+def _images(
+    training: Training, state: State, crops: Crops, device: torch.device, features: Path
+) -> Tensor:
     """What the model reads of each frame: its picture, or its features."""
-    if recipe.trained == "all":
-        return crops.images
-    return cached_features(state.network, model_name, crops, device, cache)
+    if training.recipe.trained == "all":
+        return on_device(crops.images, device)
+    made = cached_features(state.network, training.model, crops, device, features)
+    return on_device(made, device)
 
 
 def _fit(
     state: State,
-    recipe: Recipe,
-    images: Tensor,
-    va: Tensor,
-    train_rows: np.ndarray | Windows,
-    val_rows: np.ndarray | Windows,
-    seed: int,
+    training: Training,
+    inputs: Inputs,
     run: Path,
-    what: str,
     checkpoint_seconds: float,
     after_epoch: Callable[[TrainingProgress], None] | None,
 ) -> None:
     """Train epoch after epoch until the recipe says stop; `state` follows."""
-    model, progress, device = state.model, state.progress, va.device
+    recipe, seed = training.recipe, training.weight_seed
+    model, progress, device = state.model, state.progress, inputs.va.device
     divided = read_memory(run)
-    truth = va[torch.from_numpy(rows_of(val_rows)).to(device)].cpu().numpy()
+    truth = inputs.va[torch.from_numpy(rows_of(inputs.val)).to(device)].cpu().numpy()
     step, step_is_for = None, None
     written = time.monotonic()
     while reason_to_stop(recipe, progress.history) is None:
         started = time.monotonic()
-        parts = _parts(divided, progress.epoch + 1)
+        parts = parts_in(divided, progress.epoch + 1)
         if step_is_for != (parts, progress.compiled):
             step_is_for = parts, progress.compiled
             step = fastest_step(
@@ -364,8 +246,9 @@ def _fit(
             if state.average is not None:
                 step = partial(_averaged_step, step, state.average)
         loss = train_epoch(
-            model, state.optimizer, recipe, images, va, train_rows, progress.epoch, seed, step
-        )
+            model, state.optimizer, recipe, inputs.images, inputs.va, inputs.train,
+            progress.epoch, seed, step,
+        )  # fmt: skip
         if not np.isfinite(loss):
             raise UserError(
                 f"{run}: the training diverged in epoch {progress.epoch + 1} (its loss is {loss}); "
@@ -374,42 +257,32 @@ def _fit(
         judged = model
         if state.average is not None:
             state.average.after_epoch(progress.epoch + 1)
-            state.average.renew_statistics(images, train_rows, device)
+            state.average.renew_statistics(inputs.images, inputs.train, device)
             judged = state.average.current
-        error = predict(judged, images, val_rows, device) - truth
+        error = predict(judged, inputs.images, inputs.val, device) - truth
         val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
             progress.best_epoch, progress.best_val = progress.epoch, val
             state.best = _copy(judged)
         seconds = time.monotonic() - started
-        progress.history.append(
-            {
-                "epoch": progress.epoch,
-                "train_mse": loss,
-                "val_mse": val,
-                "seconds": seconds,
-                "parts": parts,
-            }
-        )
+        row = {"epoch": progress.epoch, "train_mse": loss, "val_mse": val}
+        progress.history.append(row | {"seconds": seconds, "parts": parts})
         if distributed.is_first():
             write_history(run, progress.history)
         left = recipe.epochs - progress.epoch
         left_seconds = left * median(row["seconds"] for row in progress.history)
-        report_epoch(what, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
-        if progress.epoch == 1 and recipe.batch_size > GRAPH_UP_TO:
+        title = f"{training.model} fold {training.split.fold}"
+        report_epoch(title, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
+        if progress.epoch == 1 and not waits_for_python(recipe):
             gain, cost = COMPILING[device.type]
-            rate = len(train_rows) / seconds
-            worth = worth_compiling(left * len(train_rows), rate, gain, cost)
+            rate = len(inputs.train) / seconds
+            worth = worth_compiling(left * len(inputs.train), rate, gain, cost)
             progress.compiled = distributed.from_first(worth)
         last = reason_to_stop(recipe, progress.history) is not None
         old = time.monotonic() - written >= checkpoint_seconds
         if distributed.is_first() and old and not last:
-            weights = {"model": model.state_dict(), "best": state.best}
-            rest = {"optimizer": state.optimizer.state_dict(), "progress": asdict(progress)}
-            if state.average is not None:
-                rest["average"] = state.average.state()
-            save_checkpoint(run, weights | rest, progress.epoch)
+            save_checkpoint(run, _checkpoint(state), progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
@@ -422,38 +295,55 @@ def _averaged_step(step: Callable[[Batch], Tensor], average: Average, batch: Bat
     return error
 
 
+def _checkpoint(state: State) -> dict:
+    saved = {
+        "model": state.model.state_dict(),
+        "best": state.best,
+        "optimizer": state.optimizer.state_dict(),
+        "progress": asdict(state.progress),
+    }
+    return saved if state.average is None else saved | {"average": state.average.state()}
+
+
 def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def _labels(crops: Crops, device: torch.device) -> Tensor:
-    return torch.from_numpy(crops.va).to(device)
+def _test(training: Training, state: State, inputs: Inputs, run: Path, features: Path) -> None:
+    """Predict with the chosen weights, and finish the run: the only time test rows are read."""
+    crops, split, recipe, device = training.crops, training.split, training.recipe, inputs.va.device
+    state.model.load_state_dict(state.best)
 
-
-def _parts(divided: dict[int, int], epoch: int) -> int:
-    """In how many parts the batches of an epoch (1-based) go through."""
-    return max((parts for since, parts in divided.items() if since <= epoch), default=1)
-
-
-def _divide_batches(run: Path, model_name: str, recipe: Recipe, epoch: int, why: str) -> None:
-    """Double the number of parts from this epoch on, say so, and write it down.
-
-    Raises:
-        UserError: a part would be a single image, by which batch normalisation cannot normalise, or
-            less than a sequence.
-    """
-    divided = read_memory(run)
-    parts = 2 * _parts(divided, epoch)
-    if recipe.batch_size * recipe.sequence // parts < max(2, recipe.sequence):
-        raise UserError(
-            f"{run}: memory does not suffice to train {model_name} on even two or three images at "
-            f"a time ({why}); use a smaller SIZE, a smaller model, or a machine with more memory."
+    def table_of(some: Crops, rows: np.ndarray) -> pd.DataFrame:
+        same = some is crops
+        images = inputs.images if same else _images(training, state, some, device, features)
+        pred = predict(state.model, images, units(some, rows, recipe.sequence, device), device)
+        return prediction_table(
+            pred,
+            some,
+            rows,
+            model=training.model,
+            recipe=recipe.name,
+            train_corpus=crops.label,
+            fold=split.fold,
+            seed=training.weight_seed,
+            split=split.by,
         )
-    earlier = {since: n for since, n in divided.items() if since < epoch}
-    write_memory(run, earlier | {epoch: parts})
-    print(
-        f"{run.name}: memory ran out in epoch {epoch} ({why}). From there on each batch of "
-        f"{recipe.batch_size} goes through in {parts} parts of at most "
-        f"{-(-recipe.batch_size // parts)} images; gradients add up to those of the batch, but "
-        "batch normalisation sees one part at a time."
-    )
+
+    whole = [(other, np.arange(len(other.frames))) for other in training.other_corpora]
+    tested = [table_of(some, rows) for some, rows in [(crops, split.test), *whole]]
+    tables = {"predictions": pd.concat(tested, ignore_index=True)}
+    tables["validation"] = table_of(crops, split.val)
+    if recipe.trained == "head":
+        put_head(state.network, state.model)
+    progress = state.progress
+    seconds = sum(row["seconds"] for row in progress.history)
+    outcome = {
+        "best_epoch": progress.best_epoch,
+        "best_val_mse": progress.best_val,
+        "epochs": progress.epoch,
+        "stopped": reason_to_stop(recipe, progress.history),
+        "parts": read_memory(run),
+        "machine": machine() | {"compiled": progress.compiled, "seconds": seconds},
+    }
+    finish_run(run, tables, outcome, state.network if training.keep_model else None)

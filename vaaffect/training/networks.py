@@ -8,14 +8,13 @@ by the name it has there. All are torchvision's own, so that its ImageNet weight
 
 import difflib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 from torchvision import models as zoo
 
-from ..base import UserError, sha256_of
+from ..base import UserError
 from .clip_network import ClipNetwork
 
 OURS = ("resnet10", "vgg_tiny_bn")  # members of the two families small enough for tests
@@ -46,14 +45,6 @@ NETWORK_NAMES |= {
     CLIP_LSTM + name: f"AffWildNet's shape, LSTM, {shown}" for name, shown in NETWORK_NAMES.items()
 }
 V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
-
-
-@dataclass(frozen=True)
-class Start:
-    """A file of weights to start from, all but the last layer's, and its SHA-256."""
-
-    path: Path
-    sha256: str
 
 
 def build_model(
@@ -227,27 +218,25 @@ def _head_part(model: nn.Module) -> str:
     return next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
 
 
-def start_from(network: nn.Module, start: Start) -> None:
-    """Give a new network these weights; its last layer stays random.
+def start_from(network: nn.Module, path: Path) -> None:
+    """Give a new network the weights in a file, all but the last layer's, which stays random.
 
     Raises:
-        UserError: the weights are damaged, or those of another network.
+        UserError: the weights are those of another network.
     """
-    if not start.path.exists() or sha256_of(start.path) != start.sha256:
-        raise UserError(f"{start.path}: is damaged; delete {start.path.parent} and run again.")
-    weights = torch.load(start.path, map_location="cpu", weights_only=True)
+    weights = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
         network, head = network.backbone, set()
         part, kept = f"{_head_part(network)}.", network.state_dict()
         weights = {k: v for k, v in weights.items() if k in kept or not k.startswith(part)}
     else:
-        head = {f"{head_name(network)}.{of}" for of in ("weight", "bias")}
+        head = {f"{head_name(network)}.{name}" for name in ("weight", "bias")}
     try:
-        found = network.load_state_dict(weights, strict=False)
+        loaded = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # shapes differ
-        raise UserError(f"{start.path}: are weights for another picture size.") from error
-    if set(found.missing_keys) != head or found.unexpected_keys:
-        raise UserError(f"{start.path}: are weights of another network.")
+        raise UserError(f"{path}: are weights for another picture size.") from error
+    if set(loaded.missing_keys) != head or loaded.unexpected_keys:
+        raise UserError(f"{path}: are weights of another network.")
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -10,9 +10,11 @@ from ..base import UserError, held, paths
 from ..corpora import data, subject_folds
 from ..study import load_profile, notebook_number, notebook_sources, read_parameters
 from . import distributed, pretext
-from .loop import recipe_for
-from .many import Training
+from .loop import train
 from .networks import NETWORK_NAMES, backbone_of
+from .recipe import recipe_for
+from .run_folder import is_finished
+from .spec import Training
 
 NOTEBOOKS = {"wild": "04", "lab": "05"}  # which notebook trains on which corpus
 
@@ -33,8 +35,11 @@ def train_fold(profile: str, model: str, fold: int, on: str, seed: int | None = 
     # Of several processes one makes the data and the weights to start from; the others wait.
     with held(paths.runs_folder(profile) / "prepared"):
         training = fold_training(profile, model, fold, on, seed)
+        runs = paths.runs_folder(profile)
+        if not is_finished(runs / training.name, training.keep_model):
+            training.starting_weights()
     with distributed.processes():
-        return training.run(paths.runs_folder(profile))
+        return train(training, runs)
 
 
 def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None) -> Training:
@@ -58,7 +63,7 @@ def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None
         values["PRETEXT"],
         values["PRETEXT_EPOCHS"],
         paths.runs_folder(profile),
-        apart=(wild, lab),
+        size=values["SIZE"],
         seed=values["SEED"],
     )
     split = subject_folds(here.frames, folds, seed=values["SEED"])[fold]
@@ -67,8 +72,8 @@ def fold_training(profile: str, model: str, fold: int, on: str, seed: int | None
         recipe,
         here,
         split,
-        seed=values["SEEDS"][0] if seed is None else seed,
-        elsewhere=(there,),
+        weight_seed=values["SEEDS"][0] if seed is None else seed,
+        other_corpora=(there,),
         start=starts.get((model, recipe.name)),
         keep_model=on == "wild" and fold == 0,
     )

@@ -2,15 +2,13 @@
 
 A pretext task asks a network for something that needs no rater. Here it is where the 68 landmarks
 of a face lie in its crop, for drawn people who are in no fold of the study. What the network has
-learned of faces is kept; its last layer, and with it the answer to that question, is thrown away.
+learned of faces is kept; its last layer, and with it the prediction of landmarks, is thrown away.
 The same idea carries ImageNet's classes over to faces (Yosinski et al. 2014).
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +16,91 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..base import UserError, held, read_manifest, report_epoch, sha256_of, write_atomically
+from ..base import UserError, code_digest, digest, kept, report_epoch, write_atomically
 from ..corpora import Crops, pretext_crops
+from ..simulator import WildWorld
+from . import distributed
 from .adapt import adapt
 from .batches import on_device
 from .epoch import build_optimizer, train_epoch
-from .networks import Start, backbone_of, build_model, head_name, head_of, put_head
+from .memory import keep_freed_memory
+from .networks import backbone_of, build_model, head_name, head_of, put_head
 from .recipe import Recipe
-from .step import autocast_dtype, default_device, fastest_step, keep_freed_memory, raw_predictions
+from .run_folder import machine
+from .spec import learning_code
+from .step import default_device, fastest_step, raw_predictions
 
-VERSION = 1  # change it when the same configuration would give other weights
-HELD_OUT = 10  # one person in so many is kept out of the pretext training, to see what was learned
+HELD_OUT = 10  # one subject in so many is kept out of the pretext training, to see what was learned
+_ROOMS = Path(__file__).parents[1]
+# Modules of the corpora room that drawn faces with known landmarks do not pass through.
+_NOT_FACES = ("__init__.py", "check.py", "folds.py", "landmarks.py", "semaine.py", "tracking.py")
+
+
+@dataclass(frozen=True)
+class PretextStart:
+    """Weights to start from, known by what they are made from; made when a training needs them.
+
+    Attributes:
+        model: the network that finds landmarks, one of `networks.NETWORK_NAMES`.
+        recipe: how, as of `pretext_recipe`.
+        world: whose faces, fields of simulator.WildWorld.
+        size: side of their crops in pixels.
+        seed: of the initial weights, batch order and augmentation.
+        folder: in which sets of weights are kept.
+    """
+
+    model: str
+    recipe: Recipe
+    world: dict
+    size: int
+    seed: int
+    folder: Path
+
+    def __post_init__(self) -> None:
+        for key in self.world:
+            if key not in WildWorld.__dataclass_fields__:
+                known = ", ".join(WildWorld.__dataclass_fields__)
+                raise UserError(f"unknown PRETEXT key {key!r}; such a world has: {known}.")
+
+    @property
+    def key(self) -> str:
+        """A digest of everything that determines the weights; no face is drawn for it."""
+        faces = asdict(WildWorld(**self.world)), self.size
+        code = learning_code(), code_digest(Path(__file__)), code_digest(_ROOMS / "simulator")
+        crops = code_digest(_ROOMS / "corpora", but=_NOT_FACES)
+        return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
+
+    def weights(self, study: Sequence[Crops] = ()) -> Path:
+        """The file of weights; where it is missing, faces are drawn and a network learns.
+
+        Args:
+            study: crops of the study, whose subjects must not be among the faces.
+
+        Raises:
+            UserError: somebody is in both, too few subjects, the training diverged, damaged
+                weights; or processes of torchrun, which must find the weights ready.
+        """
+        self.manifest(study)
+        return self._home / "weights.pt"
+
+    def manifest(self, study: Sequence[Crops] = ()) -> dict:
+        """What is known of the weights, made as by `weights`: see `_pretrain`."""
+
+        def build(folder: Path) -> dict:
+            if distributed.count() > 1:
+                raise UserError(f"{folder}: is missing; train by one process first.")
+            faces = pretext_crops(self.world, self.size)
+            subjects = sorted(set(faces.frames["subject"]))
+            _refuse_shared(subjects, study)
+            return _pretrain(self, faces, folder) | {"subjects": subjects}
+
+        manifest = kept(self._home, build)
+        _refuse_shared(manifest["subjects"], study)
+        return manifest
+
+    @property
+    def _home(self) -> Path:
+        return self.folder / f"{self.model}_pretext_{self.key[:8]}"
 
 
 def starts(
@@ -37,37 +109,34 @@ def starts(
     epochs: int,
     folder: Path,
     *,
-    apart: Sequence[Crops],
+    size: int,
     seed: int = 0,
-) -> dict[tuple[str, str], Start]:
-    """What each training starts from whose recipe's weights are "pretext".
+) -> dict[tuple[str, str], PretextStart]:
+    """What each training starts from whose recipe's weights are "pretext". Nothing is trained yet.
 
     Args:
         recipes: (model, recipe) pairs. A network that reads clips starts from its backbone's
             weights; they are those of the backbone itself where it is among the pairs.
-        world: whose faces, fields of simulator.worlds.WildWorld.
+        world: whose faces, fields of simulator.WildWorld.
         epochs: of the pretext training.
         folder: in which sets of weights are kept.
-        apart: the study's crops; the pretext faces have their size.
+        size: side of the study's crops in pixels; the pretext faces have it too.
         seed: of the pretext training.
 
     Returns:
         By (model, name of the recipe); empty where no recipe asks.
 
     Raises:
-        UserError: as of `pretrain`.
+        UserError: an unknown key in `world`.
     """
-    asked = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
-    if not asked:
-        return {}
-    faces = pretext_crops(world, int(apart[0].images.shape[1]))
-    own = dict(reversed(asked))
+    pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
+    first_recipes = dict(reversed(pairs))
     started = {}
-    for model, recipe in asked:
-        seeing = backbone_of(model) or model
-        how = recipe if seeing == model else own.get(seeing, recipe)
-        started[model, recipe.name] = pretrain(
-            seeing, pretext_recipe(how, epochs), faces, folder, apart=apart, seed=seed
+    for model, recipe in pairs:
+        network = backbone_of(model) or model
+        own_recipe = recipe if network == model else first_recipes.get(network, recipe)
+        started[model, recipe.name] = PretextStart(
+            network, pretext_recipe(own_recipe, epochs), world, size, seed, folder
         )
     return started
 
@@ -82,75 +151,23 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     )  # fmt: skip
 
 
-def pretrain(
-    model_name: str,
-    recipe: Recipe,
-    faces: Crops,
-    folder: Path,
-    *,
-    apart: Sequence[Crops] = (),
-    seed: int = 0,
-) -> Start:
-    """Train a network to find landmarks, or read what an earlier call with this configuration made.
-
-    Args:
-        model_name: one of models.NAMES.
-        recipe: as of `pretext_recipe`.
-        faces: crops with landmarks, of other people than the study's.
-        folder: in which sets of weights are kept.
-        apart: the study's crops.
-        seed: of the initial weights, batch order and augmentation.
-
-    Raises:
-        UserError: somebody is in `faces` and in the study, too few people, damaged weights.
-    """
-    people = set(faces.frames["subject"])
-    for crops in apart:
-        if people & set(crops.frames["subject"]):
-            raise UserError(
-                f"the pretext faces share people with {crops.label}, so that its test folds would "
-                "have been seen; give PRETEXT another seed."
-            )
-    if len(people) < HELD_OUT:
-        raise UserError(f"a pretext task needs at least {HELD_OUT} people; PRETEXT has fewer.")
-    device = default_device()
-    config = {
-        "version": VERSION,
-        "model": model_name,
-        "recipe": asdict(recipe),
-        "faces": faces.key,
-        "image_size": int(faces.images.shape[1]),
-        "seed": seed,
-        "device": device.type,
-        "precision": str(autocast_dtype(device)).removeprefix("torch."),
-        "torch": torch.__version__,
-    }
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    made = folder / f"{model_name}_pretext_{digest}"
-    with held(made):
-        if read_manifest(made) is None:
-            _pretrain(model_name, recipe, faces, made, config, device)
-    return Start(made / "weights.pt", read_manifest(made)["sha256"]["weights.pt"])
-
-
-def learned(started: dict[tuple[str, str], Start]) -> pd.DataFrame:
-    """How well each network found the landmarks of people who were held out.
+def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
+    """How well each network finds the landmarks of held-out subjects; trains what is missing.
 
     Returns:
-        model, epochs, people (held out), error (mean distance of a found landmark from the true
-        one, in percent of the crop's side), blind_error (the same for the mean face, the answer of
-        who sees nothing).
+        model, epochs, people (held out), error (mean distance of a predicted landmark from the true
+        one, in percent of the crop's side), blind_error (the same for the mean face).
     """
     rows = []
     for (model, _), start in started.items():
-        manifest = read_manifest(start.path.parent)
-        row = {"model": model, "epochs": manifest["recipe"]["epochs"]}
+        manifest = start.manifest()
+        row = {"model": model, "epochs": start.recipe.epochs}
         rows.append(row | {k: manifest[k] for k in ("people", "error", "blind_error")})
     return pd.DataFrame(rows)
 
 
 def targets(landmarks: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the network is to answer: landmarks, each coordinate with mean 0 and spread 1.
+    """What the network is to predict: landmarks, each coordinate with mean 0 and spread 1.
 
     Args:
         landmarks: (N, 68, 2) in pixels of the crop.
@@ -165,18 +182,29 @@ def targets(landmarks: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     return ((flat - mean) / sd).astype(np.float32), mean, sd
 
 
-def _pretrain(
-    name: str, recipe: Recipe, faces: Crops, made: Path, config: dict, device: torch.device
-) -> None:
-    people = np.unique(faces.frames["subject"])
-    out = faces.frames["subject"].isin(people[::HELD_OUT]).to_numpy()
-    train, held_out = np.flatnonzero(~out), np.flatnonzero(out)
+def _refuse_shared(subjects: Sequence, study: Sequence[Crops]) -> None:
+    for crops in study:
+        if not set(crops.frames["subject"]).isdisjoint(subjects):
+            raise UserError(
+                f"the pretext faces share subjects with {crops.label}, so that its test folds "
+                "would have been seen; give PRETEXT another seed."
+            )
+
+
+def _pretrain(start: PretextStart, faces: Crops, folder: Path) -> dict:
+    """Train a network to find landmarks, and keep its weights; returns what it has learned."""
+    subjects = np.unique(faces.frames["subject"])
+    if len(subjects) < HELD_OUT:
+        raise UserError(f"a pretext task needs at least {HELD_OUT} subjects; PRETEXT has fewer.")
+    is_held_out = faces.frames["subject"].isin(subjects[::HELD_OUT]).to_numpy()
+    train, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     wanted, mean, sd = targets(faces.landmarks, train)
 
+    model, recipe, device = start.model, start.recipe, default_device()
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
-    torch.manual_seed(config["seed"])
-    network = adapt(build_model(name, None, config["image_size"]), recipe, name)
+    torch.manual_seed(start.seed)
+    network = adapt(build_model(model, None, start.size), recipe, model)
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))
     network.to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(network, recipe)
@@ -185,31 +213,27 @@ def _pretrain(
     history = []
     for epoch in range(recipe.epochs):
         started = time.monotonic()
-        loss = train_epoch(
-            network, optimizer, recipe, images, y, train, epoch, config["seed"], step
-        )
+        loss = train_epoch(network, optimizer, recipe, images, y, train, epoch, start.seed, step)
         if not np.isfinite(loss):
             raise UserError(
-                f"the pretext training of {name} diverged in epoch {epoch + 1}; use a smaller lr "
+                f"the pretext training of {model} diverged in epoch {epoch + 1}; use a smaller lr "
                 f"than {recipe.lr}."
             )
-        found = raw_predictions(network, images, held_out, device).float().cpu().numpy()
-        val = float(np.mean((found - wanted[held_out]) ** 2))
+        predicted = raw_predictions(network, images, held_out, device).float().cpu().numpy()
+        val = float(np.mean((predicted - wanted[held_out]) ** 2))
         seconds = time.monotonic() - started
         history.append({"epoch": epoch + 1, "train_mse": loss, "val_mse": val, "seconds": seconds})
-        report_epoch(f"{name} pretext", epoch + 1, recipe.epochs, loss, seconds)
+        report_epoch(f"{model} pretext", epoch + 1, recipe.epochs, loss, seconds)
 
-    side = faces.images.shape[1]
     true = faces.landmarks[held_out]
     distance = {
-        "error": np.linalg.norm((found * sd + mean).reshape(true.shape) - true, axis=2).mean(),
+        "error": np.linalg.norm((predicted * sd + mean).reshape(true.shape) - true, axis=2).mean(),
         "blind_error": np.linalg.norm(mean.reshape(1, -1, 2) - true, axis=2).mean(),
     }
     weights = {k: v for k, v in network.state_dict().items()
                if not k.startswith(f"{head_name(network)}.")}  # fmt: skip
-    torch.save(weights, made / "weights.pt")
-    write_atomically(made / "history.csv", pd.DataFrame(history).to_csv(index=False))
-    manifest = config | {k: float(100 * v / side) for k, v in distance.items()}
-    manifest["people"] = len(people[::HELD_OUT])
-    manifest["sha256"] = {n: sha256_of(made / n) for n in ("weights.pt", "history.csv")}
-    write_atomically(made / "manifest.json", json.dumps(manifest, indent=1))
+    torch.save(weights, folder / "weights.pt")
+    write_atomically(folder / "history.csv", pd.DataFrame(history).to_csv(index=False))
+    percent = {name: float(100 * value / start.size) for name, value in distance.items()}
+    made_from = {"model": model, "recipe": asdict(recipe), "world": start.world, "seed": start.seed}
+    return made_from | percent | {"people": len(subjects[::HELD_OUT]), "machine": machine()}

@@ -1,52 +1,63 @@
 """The folder of one training: what determines it, its checkpoints, its results.
 
-config.json        everything that determines the result
+config.json        everything that determines what is learned, see `spec.Training.identity`
 history.csv        a row per epoch, replaced as a whole after each, so that it can be read any time
 memory.json        where memory ran out: since which epoch batches go through in how many parts
 checkpoint_*.pt    while it runs; the name carries the file's own hash
 predictions.parquet  a row per test frame
 validation.parquet   a row per frame of the inner validation part, by the same weights
 model.pt           the chosen epoch's weights, where asked for
-done.json          written last, with the hashes of the results
+done.json          written last: how it ended, on what machine, and the hashes of the results
 
 A kill at any moment leaves each of them as it was, or whole.
 """
 
-import hashlib
 import json
+import platform
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import nn
 
-from ..base import UserError, sha256_of, sync, write_atomically
+from ..base import UserError, provenance, sha256_of, sync, write_atomically
+from ..base.cache import check_files, stamp
 from . import distributed
 from .adapt import adapt
 from .networks import backbone_of, build_model
 from .recipe import Recipe
+from .step import autocast_dtype, default_device
 
 
-def run_name(config: dict) -> str:
-    """The name of a run folder: readable, and unique for what determines the result."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    recipe = config["recipe"]["name"]
-    return f"{config['model']}_{recipe}_fold{config['fold']}_seed{config['seed']}_{digest}"
+def machine() -> dict:
+    """On what something is trained: device (type and name), precision, torch, python, threads,
+    processes. They decide how fast, and the last bits of a result; not what it is."""
+    device, names = default_device(), provenance.device()
+    return {
+        "device": f"{device.type}, {names.get('gpu') or names['cpu']}",
+        "precision": str(autocast_dtype(device)).removeprefix("torch."),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "processes": distributed.count(),
+    }
 
 
 def is_finished(run: Path, with_model: bool = False) -> bool:
-    """Whether a run folder is complete.
+    """Whether a run folder is complete. Files are hashed only where their time has changed.
 
     Raises:
         UserError: a file of a finished run is not the one that was written.
     """
     if not (run / "done.json").exists():
         return False
-    hashes = read_done(run)["sha256"]
-    for name, expected in hashes.items():
-        if not (run / name).exists() or sha256_of(run / name) != expected:
-            raise UserError(f"{run / name}: is damaged; delete the folder {run} and run again.")
-    return not with_model or "model.pt" in hashes
+    done = read_done(run)
+    if changed := check_files(run, done["files"]):  # a copy, for example
+        with suppress(OSError):  # a folder that may only be read is hashed each time
+            done["files"] |= changed
+            write_atomically(run / "done.json", json.dumps(done, indent=1))
+    return not with_model or "model.pt" in done["files"]
 
 
 def begin_run(run: Path, config: dict) -> None:
@@ -65,15 +76,15 @@ def _clear(run: Path) -> None:
 def read_done(run: Path) -> dict:
     """done.json of a finished run.
 
-    best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipe.reason_to_stop`), seconds
-    (in training), parts (see `read_memory`), compiled, threads, processes, sha256 (of the result
-    files).
+    best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipe.reason_to_stop`), parts
+    (see `memory.read_memory`), machine (see `machine`; with compiled and the seconds in training),
+    files (results with their stamps, see `base.cache`).
     """
     return json.loads((run / "done.json").read_text())
 
 
 def read_config(run: Path) -> dict:
-    """config.json of a run folder, see `loop.run_config`.
+    """config.json of a run folder, see `Training.identity`.
 
     Raises:
         UserError: there is none.
@@ -115,39 +126,23 @@ def write_history(run: Path, history: list[dict]) -> None:
     write_atomically(run / "history.csv", pd.DataFrame(history).to_csv(index=False))
 
 
-def read_memory(run: Path) -> dict[int, int]:
-    """{epoch: parts}: since that epoch, each batch goes through in so many parts."""
-    path = run / "memory.json"
-    if not path.exists():
-        return {}
-    return {int(epoch): parts for epoch, parts in json.loads(path.read_text()).items()}
-
-
-def write_memory(run: Path, parts: dict[int, int]) -> None:
-    """Write memory.json, so that a resumed training divides the same batches."""
-    write_atomically(run / "memory.json", json.dumps(parts))
-
-
 def finish_run(
     run: Path, tables: dict[str, pd.DataFrame], outcome: dict, model: nn.Module | None
 ) -> None:
-    """Write tables, the model where given, and last done.json; remove the checkpoints.
-
-    done.json also says by how many threads and processes: they decide the last bits of a result.
-    """
-    outcome = outcome | {"threads": torch.get_num_threads(), "processes": distributed.count()}
-    writing = {}
+    """Write tables, the model where given, and last done.json; remove the checkpoints."""
+    written = []
     for name, table in tables.items():
-        writing[f"{name}.parquet"] = run / f"{name}.parquet.writing"
-        table.to_parquet(writing[f"{name}.parquet"], index=False)
+        written.append(run / f"{name}.parquet.writing")
+        table.to_parquet(written[-1], index=False)
     if model is not None:
-        writing["model.pt"] = run / "model.pt.writing"
-        torch.save(model.state_dict(), writing["model.pt"])
-    hashes = {name: sha256_of(path) for name, path in writing.items()}
-    for name, path in writing.items():
+        written.append(run / "model.pt.writing")
+        torch.save(model.state_dict(), written[-1])
+    files = {}
+    for path in written:
         sync(path)
-        path.rename(run / name)
-    write_atomically(run / "done.json", json.dumps(outcome | {"sha256": hashes}, indent=1))
+        final = path.rename(path.with_suffix(""))
+        files[final.name] = stamp(final)
+    write_atomically(run / "done.json", json.dumps(outcome | {"files": files}, indent=1))
     tidy_run(run)
 
 
@@ -188,5 +183,5 @@ def refuse_clips(run: Path, config: dict) -> None:
 
 
 def read_history(run: Path) -> pd.DataFrame:
-    """A run's epochs: epoch, train_mse, val_mse, seconds, parts (see `read_memory`)."""
+    """A run's epochs: epoch, train_mse, val_mse, seconds, parts (see `memory.read_memory`)."""
     return pd.read_csv(run / "history.csv")

@@ -1,12 +1,9 @@
-"""What makes a step fast, each part under its own name; training.py says when it is used.
+"""One step, and what makes it fast, each part under its own name; `loop.py` says when it is used.
 
 The parts for CUDA (`FixedStep` with a graph, torch.compile) have not yet been run on a GPU. What
 of them does not need one is tested on a CPU.
 """
 
-import ctypes
-import gc
-import resource
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +15,7 @@ from . import distributed
 from .batches import Batch, augment, augment_points, to_input
 from .clip_network import Windows
 from .losses import loss_between, mse_loss
+from .memory import is_out_of_memory
 from .recipe import Recipe
 
 GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs to tell it what
@@ -56,51 +54,10 @@ def autocast(device: torch.device) -> torch.autocast:
     )
 
 
-def keep_freed_memory() -> None:
-    """Let freed memory stay with this process instead of going back to the kernel (glibc only).
-
-    Gradients and activations are freed and asked for again in every step on a CPU; from the kernel
-    they would come back page by page, each zeroed first, which costs VGG11 a quarter of its time.
-    Where the address space is limited (ulimit -v), nothing is kept: what one size of tensor leaves
-    behind could not be had as another.
-    """
-    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
-        return
-    if libc := _glibc():
-        mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def give_back_memory() -> None:
-    """Give freed memory back, so that it can be had again in other pieces."""
-    gc.collect()
-    if libc := _glibc():
-        libc.malloc_trim(0)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _glibc() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL("libc.so.6")
-    except OSError:
-        return None  # another C library, which has its own ways
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on a CPU.
-
-    On a CPU an exception comes only where memory is limited (ulimit -v, Windows); a Linux kernel
-    that ran out itself ends the process instead.
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # PyTorch has no class of its own for these. "Could not create a primitive" is oneDNN's, which
-    # does not say why.
-    names = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a primitive",
-             "CUDA error: out of memory", "STATUS_ALLOC_FAILED")  # fmt: skip
-    return isinstance(error, RuntimeError) and any(name in str(error) for name in names)
+def waits_for_python(recipe: Recipe) -> bool:
+    """Whether a GPU is done with a step before Python has told it what to do: then recording pays,
+    and torch.compile does not. A frame of a sequence is an image like any other."""
+    return recipe.batch_size * recipe.sequence <= GRAPH_UP_TO
 
 
 def worth_compiling(images: int, per_second: float, gain: float, seconds: float) -> bool:
@@ -234,8 +191,7 @@ def fastest_step(
     step = partial(take_step, forward, optimizer, recipe, parts=parts)
     on_gpu = next(model.parameters()).device.type == "cuda"
     alone = distributed.count() == 1  # a graph would have to record what processes exchange
-    small = recipe.batch_size * recipe.sequence <= GRAPH_UP_TO
-    if on_gpu and alone and parts == 1 and small:
+    if on_gpu and alone and parts == 1 and waits_for_python(recipe):
         return FixedStep(step, model, optimizer, record=True)
     return step
 

@@ -1,0 +1,136 @@
+"""One plan: the same trainings from a notebook's parameters, a profile's, and the command line's."""
+
+from dataclasses import replace
+
+import pytest
+
+from vaaffect.base import UserError
+from vaaffect.results import FROM_SCRATCH
+from vaaffect.training.plan import Ablation, Plan, check_parameters, fold_training
+
+PARAMETERS = {
+    "PROFILE": "p",
+    "DATA": "simulated",
+    "WILD": {"clips": 20, "subjects": 10, "frames": [2, 3], "seed": 3},
+    "LAB": {"sessions": 12, "subjects": 6, "seconds": [2, 3], "seed": 3},
+    "SIZE": 32,
+    "MODELS": ["vgg_tiny_bn", "resnet10"],
+    "FOLDS": 2,
+    "EPOCHS": 3,
+    "RECIPE": {"name": "r", "batch_size": 4, "weights": "pretext"},
+    "PER_MODEL": {"resnet10": {"epochs": 5}, "affwildnet_resnet10": {"sequence": 3}},
+    "PRETEXT": {"clips": 20, "subjects": 20, "frames": [2, 2], "seed": 5},
+    "PRETEXT_EPOCHS": 1,
+    "SCRATCH": "last",
+    "BASELINES": ["geometry-ridge", "affwildnet_resnet10"],
+    "LEAK_MODELS": ["geometry-ridge", "resnet10"],
+    "FOLD_SEED": 0,
+    "WEIGHT_SEEDS": [0, 1],
+    "RESAMPLES": 20,  # of no concern to a plan
+}
+ABLATION = {
+    "ABLATION_MODEL": "vgg_tiny_bn",
+    "ABLATION_EPOCHS": 2,
+    "THESIS": {"name": "thesis", "batch_size": 4},
+    "COMPONENTS": {"CCC loss": {"loss": "ccc"}, "another seed": {"seed": 1}},
+}
+
+
+def changed(**values) -> dict:
+    return PARAMETERS | values
+
+
+def test_recipes_come_from_the_shared_one_and_the_networks_own():
+    plan = Plan.from_parameters(PARAMETERS)
+    assert plan.networks == ["vgg_tiny_bn", "resnet10", "affwildnet_resnet10"]
+    assert plan.classical == ["geometry-ridge"]
+    recipes = dict(plan.finetuned)
+    assert [recipes[name].epochs for name in plan.networks] == [3, 5, 3]
+    assert recipes["affwildnet_resnet10"].sequence == 3
+
+
+@pytest.mark.parametrize(
+    ("scratch", "models"),
+    [("none", []), ("first", ["vgg_tiny_bn"]), ("last", ["resnet10"]),
+     ("all", ["vgg_tiny_bn", "resnet10"])],
+)  # fmt: skip
+def test_twins_from_scratch_differ_in_their_start_alone(scratch, models):
+    plan = Plan.from_parameters(changed(SCRATCH=scratch))
+    assert [model for model, _ in plan.from_scratch] == models
+    for model, recipe in plan.from_scratch:
+        assert recipe.name == f"r {FROM_SCRATCH}"
+        assert replace(recipe, name="r", weights="pretext") == plan.recipe_of(model)
+
+
+def test_there_is_no_twin_of_what_starts_from_random_weights_anyway():
+    plan = Plan.from_parameters(changed(RECIPE={"batch_size": 4, "weights": "none"}))
+    assert plan.from_scratch == [] and plan.starts == {}
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory) -> Plan:
+    """A plan whose corpora are drawn, for the tests below."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vaaffect.corpora.data.SIMULATED", folder / "simulated")
+        patch.setattr("vaaffect.corpora.data.LANDMARKS", folder / "landmarks")
+        patch.setattr("vaaffect.corpora.crops.CROPS", folder / "crops")
+        plan = Plan.from_parameters(PARAMETERS)
+        assert len(plan.wild_crops.frames) and len(plan.lab_crops.frames)
+    return plan
+
+
+def test_every_network_is_trained_on_every_fold_with_every_seed(plan):
+    trainings = plan.trainings("wild")
+    assert len(trainings) == (3 + 1) * 2 * 2
+    assert len({training.name for training in trainings}) == len(trainings)
+    assert [t.keep_model for t in trainings] == [t.split.fold == 0 for t in trainings]
+    for training in trainings:
+        assert training.crops is plan.wild_crops and training.other_corpora == (plan.lab_crops,)
+        assert (training.start is None) == training.recipe.name.endswith(FROM_SCRATCH)
+    assert len(plan.trainings("lab", scratch=False)) == 3 * 2 * 2
+    assert not any(training.keep_model for training in plan.trainings("lab"))
+
+
+def test_one_fold_is_that_of_the_study(plan, monkeypatch):
+    monkeypatch.setattr(Plan, "wild_crops", plan.wild_crops)
+    monkeypatch.setattr(Plan, "lab_crops", plan.lab_crops)
+    names = {training.name for training in plan.trainings("lab")}
+    assert fold_training(PARAMETERS, "affwildnet_resnet10", 1, "lab", 1).name in names
+    with pytest.raises(UserError, match=r"profile p has no network 'resnet18'; it has vgg_tiny_bn"):
+        fold_training(PARAMETERS, "resnet18", 0, "wild")
+    with pytest.raises(UserError, match=r"profile p has no fold 2; it has 0 to 1"):
+        fold_training(PARAMETERS, "resnet10", 2, "wild")
+
+
+def test_an_ablation_adds_components_to_the_thesis_recipe(plan, monkeypatch):
+    monkeypatch.setattr(Plan, "wild_crops", plan.wild_crops)
+    ablation = Ablation.from_parameters(PARAMETERS | ABLATION)
+    assert (ablation.base.epochs, ablation.base.weights) == (2, "pretext")
+    ccc, placebo = ablation.components
+    training = ablation.training(ccc, ablation.plan.wild_folds[1])
+    assert training.recipe.loss == "ccc" and training.weight_seed == 0 and training.start
+    assert ablation.training(placebo, ablation.plan.wild_folds[1]).weight_seed == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"SCRATCH": "some"}, "SCRATCH is 'some'; use one of"),
+        ({"MODELS": ["resnet1"]}, "unknown model 'resnet1'"),
+        ({"RECIPE": {"lrr": 1}}, "unknown recipe key 'lrr'"),
+        ({"MODELS": ["vit_b_16"], "SIZE": 36}, "multiple of 16"),
+        ({"PER_MODEL": {}}, "give its recipe a sequence"),
+        ({"PER_MODEL": PARAMETERS["PER_MODEL"] | {"resnet10": {"dropout": 0.2}}}, "no dropout"),
+        ({"LEAK_MODELS": ["resnet50"]}, "LEAK_MODELS names resnet50"),
+        (ABLATION | {"COMPONENTS": {"x": {"losss": "ccc"}}}, "changes 'losss'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is(values, message):
+    with pytest.raises(UserError, match=message):
+        check_parameters(changed(**values))
+
+
+def test_the_networks_of_the_readme_need_nothing_else():
+    check_parameters(PARAMETERS | ABLATION)
+    check_parameters(changed(MODELS=["convnext_tiny", "efficientnet_b0"], LEAK_MODELS=[]))

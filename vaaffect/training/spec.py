@@ -1,0 +1,118 @@
+"""What is to be learned: one network on one fold, and what identifies it.
+
+On which machine, by how many processes and how fast it is learned is no part of it. So a run that a
+GPU or a cluster has finished is the run that a laptop looks for (see `run_folder.machine`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base import UserError, code_digest, digest
+from ..corpora import Crops, Split, assert_disjoint
+from .clip_network import check_length
+from .recipe import Recipe, check_fits
+
+if TYPE_CHECKING:
+    from .pretext import PretextStart  # which identifies itself by `learning_code`
+
+# Modules of this room that do not decide what a given training learns: which trainings there are
+# (their fields are in the identity), where they run, in which files results are kept, and names.
+# Weights of a pretext task have a key of their own.
+NOT_LEARNING = (
+    "__init__.py", "ablation.py", "cluster.py", "many.py", "one_fold.py", "plan.py", "pretext.py",
+    "run_folder.py", "spec.py",
+)  # fmt: skip
+
+
+def learning_code() -> str:
+    """A digest of the code that trains; it stands where a version would have to be raised."""
+    return code_digest(Path(__file__).parent, but=NOT_LEARNING)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network on one fold, trained by `loop.train`.
+
+    Attributes:
+        model: one of `networks.NETWORK_NAMES`.
+        recipe: how to train.
+        crops: images and labels.
+        split: rows for training, validation and test.
+        weight_seed: of initial weights, batch order, augmentation and dropout.
+        other_corpora: crops of which every frame is predicted too, after the test.
+        start: the weights to start from, for a recipe whose weights are "pretext".
+        keep_model: whether model.pt (the chosen epoch's weights) stays after the test.
+    """
+
+    model: str
+    recipe: Recipe
+    crops: Crops
+    split: Split
+    weight_seed: int = 0
+    other_corpora: Sequence[Crops] = ()
+    start: "PretextStart | None" = None
+    keep_model: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} ({self.recipe.name}) on {self.crops.label}, fold {self.split.fold} by "
+            f"{self.split.by}, seed {self.weight_seed}"
+        )
+
+    def identity(self) -> dict:
+        """Everything that determines what is learned, and how its tables are labelled."""
+        return {
+            "model": self.model,
+            "recipe": asdict(self.recipe),
+            "data": self.crops.label,
+            "crops": self.crops.key,
+            "image_size": int(self.crops.images.shape[1]),
+            "fold": self.split.fold,
+            "by": self.split.by,
+            "split": self.split.fingerprint(),
+            "other_corpora": [crops.key for crops in self.other_corpora],
+            "start": self.start and self.start.key,
+            "seed": self.weight_seed,
+            "code": learning_code(),
+        }
+
+    @property
+    def name(self) -> str:
+        """The name of its run folder: readable, and unique for its identity."""
+        recipe = re.sub(r"[^\w.,+ -]", "-", self.recipe.name)[:60]
+        readable = f"{self.model}_{recipe}_fold{self.split.fold}_seed{self.weight_seed}"
+        return f"{readable}_{digest(self.identity())[:8]}"
+
+    def starting_weights(self) -> Path | None:
+        """The file of weights to start from, made now where it is missing (see `PretextStart`)."""
+        if self.start is None:
+            return None
+        return self.start.weights((self.crops, *self.other_corpora))
+
+    def check(self) -> None:
+        """Refuse a training that cannot be meant.
+
+        Raises:
+            AssertionError: the split's parts share what its `by` says they do not.
+            UserError: a recipe that does not fit the model, no clip as long as a sequence, other
+                corpora of another size, or a start that the recipe does not ask for.
+        """
+        assert_disjoint(self.split, self.crops.frames)
+        check_fits(self.model, self.recipe)
+        if self.recipe.sequence > 1:
+            check_length(self.crops, self.split.train, self.recipe.sequence)
+        for other in self.other_corpora:
+            if other.images.shape[1:] != self.crops.images.shape[1:]:
+                raise UserError(
+                    f"crops of {other.label} have another size than those of {self.crops.label}; "
+                    "make both with the same SIZE."
+                )
+        if (self.recipe.weights == "pretext") != (self.start is not None):
+            raise UserError(
+                f"recipe {self.recipe.name!r} has weights {self.recipe.weights!r}, and "
+                f"{'none' if self.start is None else 'weights of a pretext task'} to start from "
+                'were given; give `start` for "pretext", and for nothing else.'
+            )
