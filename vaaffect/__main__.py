@@ -173,7 +173,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train, and say where the run folder is."""
-    from .training import one_fold
+    from .study import one_fold
 
     run = one_fold.train_fold(
         arguments.profile, arguments.model, arguments.fold, arguments.on, arguments.seed

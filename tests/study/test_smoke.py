@@ -14,8 +14,8 @@ from solved import exercises, run_again
 
 from vaaffect.base.paths import ROOT, RUNS
 from vaaffect.report.pages import external_loads
+from vaaffect.study import one_fold
 from vaaffect.study.profiles import notebook_sources
-from vaaffect.training import one_fold
 
 pytestmark = pytest.mark.slow
 STEMS = [path.stem for path in notebook_sources()]

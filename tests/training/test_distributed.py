@@ -9,13 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 
 from vaaffect.base import paths
-from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.training import one_fold
 from vaaffect.training import step as training_step
 from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
@@ -103,14 +100,3 @@ def test_two_processes_train_like_one(tiny_crops, tmp_path, monkeypatch):
     ]
     columns = ["valence_pred", "arousal_pred"]
     assert np.allclose(predictions[0][columns], predictions[1][columns], atol=1e-5)
-
-
-def test_one_training_by_hand_is_the_one_of_the_study():
-    """The parameters come from the profile, over the notebook's own."""
-    values = one_fold.parameters("smoke", "04")
-    assert (values["FOLDS"], values["SIZE"], values["RECIPE"]["name"]) == (3, 32, "smoke")
-    assert one_fold.parameters("demo", "05")["RECIPE"]["name"] == "demo"
-    with pytest.raises(UserError, match="no model 'resnet152'; it has vgg_tiny_bn, resnet10"):
-        one_fold.train_fold("smoke", "resnet152", 0, "wild")
-    with pytest.raises(UserError, match="no fold 3; it has 0 to 2"):
-        one_fold.train_fold("smoke", "resnet10", 3, "lab")

@@ -1,4 +1,4 @@
-"""One plan: the same trainings from a notebook's parameters, a profile's, and the command line's."""
+"""One plan: the same trainings from the parameters of a notebook, a profile, the command line."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ PARAMETERS = {
     "PROFILE": "p",
     "DATA": "simulated",
     "WILD": {"clips": 20, "subjects": 10, "frames": [2, 3], "seed": 3},
-    "LAB": {"sessions": 12, "subjects": 6, "seconds": [2, 3], "seed": 3},
+    "LAB": {"sessions": 10, "subjects": 10, "seconds": [3, 3], "seed": 3},
     "SIZE": 32,
     "MODELS": ["vgg_tiny_bn", "resnet10"],
     "FOLDS": 2,

@@ -5,7 +5,7 @@ with its configuration, history and predictions; many at a time in
 processes, SLURM jobs or torchrun.
 """
 
-from . import losses, pretext
+from . import distributed, losses, pretext
 from .ablation import Component, chosen, farther_ends, mean_ccc, read_components, together, verdicts
 from .batches import resident, to_input
 from .epoch import build_optimizer, epoch_losses, predict, train_epoch
@@ -13,6 +13,7 @@ from .loop import train
 from .many import How, train_all
 from .memory import keep_freed_memory
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
+from .plan import Ablation, Plan, check_parameters, fold_training
 from .pretext import PretextStart, targets
 from .recipe import Recipe, recipe_for, recipes_for
 from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
@@ -21,8 +22,10 @@ from .step import autocast_dtype, default_device
 
 __all__ = [
     "NETWORK_NAMES",
+    "Ablation",
     "Component",
     "How",
+    "Plan",
     "PretextStart",
     "Recipe",
     "Training",
@@ -30,11 +33,14 @@ __all__ = [
     "backbone_of",
     "build_model",
     "build_optimizer",
+    "check_parameters",
     "chosen",
     "count_parameters",
     "default_device",
+    "distributed",
     "epoch_losses",
     "farther_ends",
+    "fold_training",
     "is_finished",
     "keep_freed_memory",
     "load_model",

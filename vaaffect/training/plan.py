@@ -15,11 +15,12 @@ import torch
 from ..base import UserError, runs_folder
 from ..corpora import Crops, Split, data, subject_folds
 from ..results import FROM_SCRATCH
-from . import pretext
 from .ablation import Component, read_components
 from .adapt import adapt
 from .many import train_all
 from .networks import NETWORK_NAMES, build_model
+from .pretext import PretextStart
+from .pretext import starts as pretext_starts
 from .recipe import Recipe, recipe_for
 from .spec import Training
 
@@ -135,10 +136,10 @@ class Plan:
         ]
 
     @cached_property
-    def starts(self) -> dict[tuple[str, str], pretext.PretextStart]:
+    def starts(self) -> dict[tuple[str, str], PretextStart]:
         """By (network, recipe's name), the weights to start from where a pretext task gives them;
         they are learned when the first training needs them."""
-        return pretext.starts(
+        return pretext_starts(
             self.finetuned, dict(self.pretext), self.pretext_epochs, self.runs,
             size=self.size, seed=self.weight_seeds[0],
         )  # fmt: skip
@@ -212,18 +213,20 @@ class Ablation:
         plan, model = Plan.from_parameters(parameters), parameters["ABLATION_MODEL"]
         weights = recipe_for(model, dict(plan.recipe), dict(plan.per_model)).weights
         base = {**parameters["THESIS"], "weights": weights, "epochs": parameters["ABLATION_EPOCHS"]}
-        return cls(plan, model, recipe_for(model, base, {}), read_components(parameters["COMPONENTS"]))
+        return cls(
+            plan, model, recipe_for(model, base, {}), read_components(parameters["COMPONENTS"])
+        )
 
     @cached_property
-    def starts(self) -> dict[tuple[str, str], pretext.PretextStart]:
-        """By (network, normalisation): weights are used with the normalisation they learned with."""
+    def starts(self) -> dict[tuple[str, str], PretextStart]:
+        """By (network, normalisation): a network is used with the one that it learned with."""
         plan = self.plan
         first = recipe_for(self.model, dict(plan.recipe), dict(plan.per_model))
         scales = [
             (self.model, replace(first, name=scale, normalisation=scale))
             for scale in ("unit", "imagenet")
         ]
-        return pretext.starts(
+        return pretext_starts(
             scales, dict(plan.pretext), plan.pretext_epochs, plan.runs,
             size=plan.size, seed=plan.weight_seeds[0],
         )  # fmt: skip
@@ -281,8 +284,6 @@ def fold_training(
             f"profile {plan.profile} has no network {model!r}; it has {', '.join(plan.networks)}."
         )
     if not 0 <= fold < plan.folds:
-        raise UserError(
-            f"profile {plan.profile} has no fold {fold}; it has 0 to {plan.folds - 1}."
-        )
+        raise UserError(f"profile {plan.profile} has no fold {fold}; it has 0 to {plan.folds - 1}.")
     folds = plan.wild_folds if on == "wild" else plan.lab_folds
     return plan.training(model, split=folds[fold], on=on, weight_seed=weight_seed)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # (their fields are in the identity), where they run, in which files results are kept, and names.
 # Weights of a pretext task have a key of their own.
 NOT_LEARNING = (
-    "__init__.py", "ablation.py", "cluster.py", "many.py", "one_fold.py", "plan.py", "pretext.py",
+    "__init__.py", "ablation.py", "cluster.py", "many.py", "plan.py", "pretext.py",
     "run_folder.py", "spec.py",
 )  # fmt: skip
 
