@@ -11,11 +11,11 @@ from vaaffect.training.plan import Ablation, Plan, check_parameters, fold_traini
 PARAMETERS = {
     "PROFILE": "p",
     "DATA": "simulated",
-    "WILD": {"clips": 20, "subjects": 10, "frames": [2, 3], "seed": 3},
-    "LAB": {"sessions": 10, "subjects": 10, "seconds": [3, 3], "seed": 3},
+    "WILD": {"clips": 24, "subjects": 12, "frames": [2, 3], "seed": 3},
+    "LAB": {"sessions": 12, "subjects": 12, "seconds": [3, 3], "seed": 3},
     "SIZE": 32,
     "MODELS": ["vgg_tiny_bn", "resnet10"],
-    "FOLDS": 2,
+    "FOLDS": 3,
     "EPOCHS": 3,
     "RECIPE": {"name": "r", "batch_size": 4, "weights": "pretext"},
     "PER_MODEL": {"resnet10": {"epochs": 5}, "affwildnet_resnet10": {"sequence": 3}},
@@ -82,13 +82,13 @@ def plan(tmp_path_factory) -> Plan:
 
 def test_every_network_is_trained_on_every_fold_with_every_seed(plan):
     trainings = plan.trainings("wild")
-    assert len(trainings) == (3 + 1) * 2 * 2
+    assert len(trainings) == (3 + 1) * 3 * 2
     assert len({training.name for training in trainings}) == len(trainings)
     assert [t.keep_model for t in trainings] == [t.split.fold == 0 for t in trainings]
     for training in trainings:
         assert training.crops is plan.wild_crops and training.other_corpora == (plan.lab_crops,)
         assert (training.start is None) == training.recipe.name.endswith(FROM_SCRATCH)
-    assert len(plan.trainings("lab", scratch=False)) == 3 * 2 * 2
+    assert len(plan.trainings("lab", scratch=False)) == 3 * 3 * 2
     assert not any(training.keep_model for training in plan.trainings("lab"))
 
 
@@ -99,8 +99,8 @@ def test_one_fold_is_that_of_the_study(plan, monkeypatch):
     assert fold_training(PARAMETERS, "affwildnet_resnet10", 1, "lab", 1).name in names
     with pytest.raises(UserError, match=r"profile p has no network 'resnet18'; it has vgg_tiny_bn"):
         fold_training(PARAMETERS, "resnet18", 0, "wild")
-    with pytest.raises(UserError, match=r"profile p has no fold 2; it has 0 to 1"):
-        fold_training(PARAMETERS, "resnet10", 2, "wild")
+    with pytest.raises(UserError, match=r"profile p has no fold 3; it has 0 to 2"):
+        fold_training(PARAMETERS, "resnet10", 3, "wild")
 
 
 def test_an_ablation_adds_components_to_the_thesis_recipe(plan, monkeypatch):
