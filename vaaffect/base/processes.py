@@ -24,7 +24,6 @@ from pathlib import Path
 
 from .errors import UserError
 
-
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU, per period
 
 
