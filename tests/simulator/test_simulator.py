@@ -300,7 +300,7 @@ def test_another_seed_gives_other_bytes(tiny, tmp_path):
     write_afew_va(tmp_path / "other", replace(TINY, seed=6, clips=1), workers=1)
     before = contents(tiny)
     for name, digest in contents(tmp_path / "other").items():
-        assert before.get(name) != digest
+        assert before.get(name) != digest or name == "manifest.json"  # which has no facts
 
 
 def test_a_whole_corpus_is_left_alone(tiny, monkeypatch):
