@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vaaffect.classical.features import geometry
-from vaaffect.corpora.landmarks import FaceTracker
+from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator.circumplex import action_units
 from vaaffect.simulator.face import landmarks_of, sample_identity, sample_scene
 
@@ -47,13 +47,14 @@ class SmallPredictor:
         self.reset()
 
     def reset(self) -> None:
-        self.track = FaceTracker()
+        self.track = FacesTracker()
 
     def __call__(self, picture: np.ndarray) -> list[Reading]:
         started = perf_counter()
-        points = self.track(picture)
-        if points is None:
+        faces = self.track(picture)
+        if not faces:
             return []
+        _, points = faces[0]
         found = perf_counter()
         va = np.clip(self.line.predict(geometry(points[None]))[0], -1, 1)
         times = {"landmarks": 1e3 * (found - started), "model": 1e3 * (perf_counter() - found)}

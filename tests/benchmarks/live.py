@@ -19,7 +19,7 @@ from torch import nn
 
 from vaaffect.base.paths import REPORTS
 from vaaffect.corpora.crops import crop_face
-from vaaffect.corpora.landmarks import dlib_models
+from vaaffect.corpora.tracking import dlib_models
 from vaaffect.live.backends import build_network, openvino_precision
 from vaaffect.live.loop import watch
 from vaaffect.live.overlay import ClipWriter, Trails, annotate

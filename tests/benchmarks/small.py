@@ -14,13 +14,8 @@ from scipy import stats
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import DIMENSIONS, Corpus
 from vaaffect.corpora.crops import build_crops
-from vaaffect.corpora.landmarks import (
-    REGIONS,
-    FaceTracker,
-    dlib_landmarks,
-    dlib_models,
-    relative_error,
-)
+from vaaffect.corpora.landmarks import REGIONS, relative_error
+from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks, dlib_models
 from vaaffect.results import metrics
 from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import PREDICTION_COLUMNS
@@ -215,7 +210,7 @@ def _tracking(clips: int, frames: int, size: tuple[int, int]) -> list[str]:
 
     seconds = _best(
         lambda: follow("dlib on every whole picture", lambda: _naive),
-        lambda: follow("FaceTracker", FaceTracker),
+        lambda: follow("FacesTracker", _tracked),
     )
     exact = [points for _, film in films for points in film]
     both = [
@@ -251,6 +246,16 @@ def _film(index: int, frames: int, size: tuple[int, int]) -> tuple[list, list]:
         pictures.append(picture)
         points.append(exact)
     return pictures, points
+
+
+def _tracked() -> Callable[[np.ndarray], np.ndarray | None]:
+    track = FacesTracker()
+
+    def largest(image: np.ndarray) -> np.ndarray | None:
+        faces = track(image)
+        return faces[0][1] if faces else None
+
+    return largest
 
 
 def _naive(image: np.ndarray) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import pickle
 import shutil
 import threading
 from dataclasses import replace
@@ -9,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.base.errors import UserError
+from vaaffect.base import UserError, cache
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
 from vaaffect.corpora.crops import build_crops, crop_face, face_box
-from vaaffect.corpora.pictures import tasks
+from vaaffect.corpora.pictures import row_groups
 
 NAMES = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
 
@@ -108,13 +109,13 @@ def test_crops_do_not_depend_on_the_number_of_workers(tiny_corpus, tiny_crops, t
     corpus = replace(
         tiny_corpus, frames=frames, landmarks=np.concatenate([tiny_corpus.landmarks] * 3)
     )
-    assert len(tasks(frames)) > 1
+    assert len(row_groups(frames)) > 1
     one = build_crops(corpus, 32, cache=tmp_path / "1", workers=1)
     two = build_crops(corpus, 32, cache=tmp_path / "2", workers=2)
     assert one.key == two.key != tiny_crops.key
     names = sorted(path.name for path in next((tmp_path / "1").iterdir()).iterdir())
     assert names == sorted(["manifest.json", *NAMES])
-    for name in names:
+    for name in NAMES:
         same = [next((tmp_path / n).iterdir()) / name for n in "12"]
         assert same[0].read_bytes() == same[1].read_bytes(), name
     assert np.array_equal(one.images, np.concatenate([tiny_crops.images] * 3))
@@ -155,6 +156,13 @@ def test_undecodable_pictures_are_listed_and_left_out(tiny_root, tiny_crops, tmp
     kept = np.delete(tiny_crops.images, 1, axis=0)
     assert np.array_equal(crops.images, kept)
     assert len(crops.frames) == len(crops.landmarks) == len(kept)
+
+
+def test_opening_crops_reads_no_pixels(tiny_corpus, tmp_path, monkeypatch):
+    crops = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    monkeypatch.setattr(cache, "sha256_of", lambda path: pytest.fail(f"{path} was hashed"))
+    again = build_crops(tiny_corpus, 16, cache=tmp_path, workers=1)
+    assert again.key == crops.key and pickle.loads(pickle.dumps(crops)).key == crops.key
 
 
 def test_a_damaged_cache_is_named_and_never_used(tiny_corpus, tmp_path):

@@ -1,7 +1,12 @@
+import shutil
+from dataclasses import replace
+
+import cv2
 import pytest
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora import afew_va, data, semaine
+from vaaffect.simulator.writers import read_marker
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +37,51 @@ def test_a_simulated_corpus_is_written_once_and_says_what_it_is(
     again = corpus("simulated", world)
     assert (root / "simulated.json").stat().st_mtime_ns == before
     assert again.fingerprint() == first.fingerprint()
+
+
+@pytest.mark.parametrize("corpus, world, name, variable", KINDS)
+def test_a_simulated_corpus_is_the_same_whoever_drew_it(corpus, world, name, variable, tmp_path):
+    """Another machine's pictures differ in a bit here and there: that is no other corpus."""
+    first = corpus("simulated", world)
+    for path in (tmp_path / "simulated").rglob("*.png"):
+        picture = cv2.imread(str(path))
+        cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    for path in (tmp_path / "simulated").rglob("*.avi"):
+        path.write_bytes(path.read_bytes() + bytes(8))
+    shutil.rmtree(tmp_path / "landmarks", ignore_errors=True)
+    again = corpus("simulated", world)
+    assert again.fingerprint() == first.fingerprint()
+    # But what was left out of it, or changed by hand, is another one.
+    for changed in (
+        replace(again, frames=again.frames.iloc[1:], landmarks=again.landmarks[1:]),
+        replace(again, landmarks=again.landmarks + 1),
+        replace(again, frames=again.frames.assign(valence=-again.frames["valence"])),
+    ):
+        assert changed.fingerprint() != first.fingerprint()
+    with pytest.raises(ValueError, match="read-only"):
+        again.landmarks += 1
+
+
+def test_a_missing_frame_makes_another_corpus(tmp_path):
+    first = data.wild_corpus("simulated", WILD)
+    next((tmp_path / "simulated").rglob("*.png")).unlink()
+    assert data.wild_corpus("simulated", WILD).fingerprint() != first.fingerprint()
+
+
+def test_a_world_has_a_key_before_it_is_drawn(tmp_path):
+    keys = {
+        data.world_key("wild", WILD),
+        data.world_key("wild", WILD | {"seed": 6}),
+        data.world_key("lab", LAB),
+    }
+    assert len(keys) == 3 and not list(tmp_path.iterdir())
+    assert data.world_key("pretext", WILD | {"frames": (1, 2)}) == data.world_key("wild", WILD)
+    data.wild_corpus("simulated", WILD)
+    (root,) = (tmp_path / "simulated").iterdir()
+    assert root.name == f"wild-{data.world_key('wild', WILD)[:8]}"
+    assert read_marker(root)["key"] == data.world_key("wild", WILD)
+    with pytest.raises(UserError, match="unknown PRETEXT key 'people'"):
+        data.world_key("pretext", {"people": 3})
 
 
 def test_another_world_is_another_corpus():

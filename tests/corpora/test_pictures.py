@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.corpora.pictures import name_of, probe_video, read_image, read_pictures, tasks
+from vaaffect.corpora.pictures import name_of, probe_video, read_image, read_pictures, row_groups
 
 FRAMES = 30
 
@@ -137,13 +137,13 @@ def test_a_video_tells_its_length_speed_and_size(film):
     assert (video.frames, video.fps, video.size) == (FRAMES, 25, (160, 160))
 
 
-def test_tasks_cover_every_row_once_and_videos_in_the_order_of_time():
+def test_pieces_cover_every_row_once_and_videos_in_the_order_of_time():
     rng = np.random.default_rng(0)
     sources = [f"{i}.png" for i in range(150)] + ["a.AVI"] * 40 + ["b.mp4"] * 7
     indices = [0] * 150 + list(range(40)) + list(range(0, 70, 10))
     frames = pd.DataFrame({"source": sources, "source_index": indices})
     frames = frames.iloc[rng.permutation(len(frames))].reset_index(drop=True)
-    pieces = tasks(frames)
+    pieces = row_groups(frames)
     assert sorted(np.concatenate(pieces)) == list(range(len(frames)))
     videos = 0
     for rows in pieces:
@@ -157,7 +157,7 @@ def test_tasks_cover_every_row_once_and_videos_in_the_order_of_time():
             assert piece["source_index"].is_monotonic_increasing
             assert len(piece) == (frames["source"] == piece["source"].iloc[0]).sum()
     assert videos == 2
-    assert tasks(frames.iloc[:0]) == []
+    assert row_groups(frames.iloc[:0]) == []
 
 
 def test_problems_name_the_frame_of_a_video():

@@ -1,12 +1,13 @@
 """The live part: the training's own steps, faces that keep their numbers, bad pictures."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from vaaffect.base.errors import UserError
+from vaaffect.corpora import Corpus, landmark_corpus, read_pictures
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.corpora.landmarks import FaceTracker
 from vaaffect.corpora.pictures import as_rgb, read_image
 from vaaffect.corpora.tracking import MEMORY, FacesTracker, KnownFaces
 from vaaffect.live import backends
@@ -70,12 +71,18 @@ def test_a_wrong_step_would_be_noticed(run, tiny_crops):
     assert straight.std(axis=0).max() > 0.02
 
 
-def test_a_single_face_has_the_landmarks_of_the_tracker_that_training_uses(tour):
-    one, several = FaceTracker(), FacesTracker()
-    for picture in tour.pictures:  # more than WHOLE_EVERY
-        ((number, points),) = several(picture)
+def test_a_single_face_has_the_landmarks_that_training_uses(tour, tour_path, tmp_path):
+    names = ["subject", "clip", "frame", "time_s", "source", "source_index", "valence", "arousal"]
+    rows = [("s", "c", t, 0.0, tour_path.name, t, 0.0, 0.0) for t in range(len(tour.pictures))]
+    frames, problems = pd.DataFrame(rows, columns=names), pd.DataFrame()
+    corpus = Corpus("afew-va", tour_path.parent, True, 1.0, frames, None, problems)
+    trained = landmark_corpus(corpus, cache=tmp_path, workers=1).landmarks
+    track = FacesTracker()
+    pictures = read_pictures(tour_path.parent, frames["source"], frames["source_index"])
+    for points, (_, picture, _) in zip(trained, pictures, strict=True):  # more than WHOLE_EVERY
+        ((number, found),) = track(picture)
         assert number == 0
-        assert np.array_equal(points, one(picture))
+        assert np.array_equal(points, found)
 
 
 def test_two_faces_keep_their_numbers_and_the_larger_comes_first():

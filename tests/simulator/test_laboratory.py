@@ -13,8 +13,8 @@ import pytest
 from made_up import contents
 
 from vaaffect.__main__ import main
-from vaaffect.base.errors import UserError
-from vaaffect.corpora.landmarks import dlib_landmarks
+from vaaffect.base import UserError, cache
+from vaaffect.corpora.tracking import dlib_landmarks
 from vaaffect.simulator import recordings, worlds
 from vaaffect.simulator.circumplex import ACTION_UNITS
 from vaaffect.simulator.face import build_set, render
@@ -29,7 +29,7 @@ from vaaffect.simulator.laboratory import (
     visit_of,
 )
 from vaaffect.simulator.recordings import trace_name, video_name, write_semaine
-from vaaffect.simulator.writers import read_marker
+from vaaffect.simulator.writers import read_marker, world_key
 
 TINY = LabWorld(sessions=3, subjects=2, seconds=(3, 4), seed=5)
 
@@ -268,7 +268,7 @@ def test_dlib_finds_the_faces():
 
 def test_layout(tiny):
     names = set(contents(tiny))
-    expected = {"simulated.json"}
+    expected = {"simulated.json", "manifest.json"}
     for i in range(TINY.sessions):
         plan = session_plan(TINY, i)
         below = {"session.xml", video_name(plan), *(trace_name(plan, t) for t in plan.traces)}
@@ -336,8 +336,8 @@ def test_videos_are_as_planned(tiny):
 
 def test_marker(tiny):
     marker = read_marker(tiny)
-    assert marker["simulated"] is True and marker["simulator_version"] == recordings.VERSION
-    assert (marker["corpus"], marker["world"]) == ("SEMAINE layout", "laboratory")
+    assert marker["simulated"] is True and marker["key"] == world_key(TINY)
+    assert marker["corpus"] == "SEMAINE layout"
     assert LabWorld(**marker["parameters"]) == TINY
     frames = sum(frame_count(TINY, i) for i in range(3))
     assert marker["counts"] == {"sessions": 3, "subjects": 2, "frames": frames}
@@ -363,7 +363,7 @@ def test_a_killed_run_goes_on(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "_write_video", die)
     with pytest.raises(KeyboardInterrupt):
         write_semaine(folder, TINY, workers=1)
-    assert read_marker(folder) is None
+    assert cache.opened(folder) is None
     assert [path.name for path in (folder / "Sessions").iterdir()] == ["1"]
     monkeypatch.setattr(recordings, "_write_video", draw)
     with pytest.raises(UserError, match="other parameters"):
@@ -399,7 +399,7 @@ def test_a_video_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch):
     assert not (tmp_path / "corpus" / "Sessions").exists()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
-    with pytest.raises(UserError, match=r"disk is full.*corpus"):
+    with pytest.raises(UserError, match=r"corpus: cannot be written \(No space left"):
         write_semaine(tmp_path / "corpus", world, workers=1)
 
 
@@ -416,5 +416,5 @@ def test_the_command_writes_it(tmp_path, monkeypatch):
     assert main([*given, "--seed", "4", "--workers", "1"]) == 0
     assert seen == [LabWorld(sessions=2, subjects=1, seed=4)]
     marker = read_marker(tmp_path / "lab")
-    assert marker["world"] == "laboratory" and marker["counts"]["sessions"] == 2
+    assert marker["counts"]["sessions"] == 2
     assert len(list((tmp_path / "lab" / "Sessions").glob("*/*_User_AV_lowQ_*.avi"))) == 2

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from made_up import contents
 
-from vaaffect.base.errors import UserError
-from vaaffect.corpora.landmarks import REGIONS, dlib_landmarks, relative_error
+from vaaffect.base import UserError, cache
+from vaaffect.corpora.afew_va import load_afew_va
+from vaaffect.corpora.landmarks import REGIONS, relative_error
+from vaaffect.corpora.tracking import dlib_landmarks
 from vaaffect.simulator import writers
 from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, action_units, prototype
 from vaaffect.simulator.face import Scene, build_set, render, sample_identity, sample_scene
+from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.worlds import WildWorld, clip_plan, frame_count, subject, subject_of
 from vaaffect.simulator.writers import read_marker, write_afew_va
 
@@ -244,7 +248,7 @@ def test_impossible_worlds_are_refused(wrong):
 
 def test_layout(tiny):
     names = set(contents(tiny))
-    expected = {"simulated.json"}
+    expected = {"simulated.json", "manifest.json"}
     for i in range(TINY.clips):
         clip = f"{i + 1:03d}"
         expected.add(f"01/{clip}/{clip}.json")
@@ -276,7 +280,7 @@ def test_fifty_clips_to_a_part():
 
 def test_marker(tiny, tmp_path):
     marker = read_marker(tiny)
-    assert marker["simulated"] is True and marker["simulator_version"] == writers.VERSION
+    assert marker["simulated"] is True and marker["key"] == writers.world_key(TINY)
     assert WildWorld(**marker["parameters"]) == TINY
     frames = sum(frame_count(TINY, i) for i in range(TINY.clips))
     assert marker["counts"] == {"clips": 3, "subjects": 2, "frames": frames}
@@ -296,7 +300,7 @@ def test_another_seed_gives_other_bytes(tiny, tmp_path):
     write_afew_va(tmp_path / "other", replace(TINY, seed=6, clips=1), workers=1)
     before = contents(tiny)
     for name, digest in contents(tmp_path / "other").items():
-        assert before.get(name) != digest
+        assert before.get(name) != digest or name == "manifest.json"  # which has no facts
 
 
 def test_a_whole_corpus_is_left_alone(tiny, monkeypatch):
@@ -319,7 +323,8 @@ def test_a_killed_run_goes_on(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(writers, "write_clip", die)
     with pytest.raises(KeyboardInterrupt):
         write_afew_va(folder, TINY, workers=1)
-    assert read_marker(folder) is None and not (folder / "01" / "002").exists()
+    assert cache.opened(folder) is None and not (folder / "01" / "002").exists()
+    assert load_afew_va(folder).simulated  # half of it, but nobody takes it for a real one
     drawn = []
     record = lambda out, world, index: drawn.append(index) or draw(out, world, index)  # noqa: E731
     monkeypatch.setattr(writers, "write_clip", record)
@@ -333,6 +338,32 @@ def test_a_killed_run_goes_on(tiny, tmp_path, monkeypatch):
     (folder / "01" / "003").rmdir()
     write_afew_va(folder, TINY, workers=1)
     assert drawn == [1, 2, 2] and contents(folder) == whole
+
+
+def draw_together(barrier, folder: Path) -> None:
+    barrier.wait()
+    write_afew_va(folder, replace(TINY, clips=8), workers=1)
+
+
+def test_two_processes_that_want_the_same_corpus_draw_it_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    folder = tmp_path / "both"
+    both = [context.Process(target=draw_together, args=(barrier, folder)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    write_afew_va(tmp_path / "alone", replace(TINY, clips=8), workers=1)
+    pieces = {name: digest for name, digest in contents(folder).items() if name != "manifest.json"}
+    alone = contents(tmp_path / "alone")
+    assert pieces == {name: alone[name] for name in alone if name != "manifest.json"}
+
+
+def test_a_world_is_known_before_it_is_drawn():
+    keys = [writers.world_key(world) for world in (TINY, replace(TINY, seed=6), LabWorld(seed=5))]
+    assert len(set(keys)) == 3 and keys[0] == writers.world_key(replace(TINY))
 
 
 def test_nothing_is_overwritten(tiny, tmp_path):
@@ -357,7 +388,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(writers, "write_clip", full)
-    with pytest.raises(UserError, match=r"disk is full.*corpus"):
+    with pytest.raises(UserError, match=r"corpus: cannot be written \(No space left .* free some"):
         write_afew_va(tmp_path / "corpus", TINY, workers=1)
 
 

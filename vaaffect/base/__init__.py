@@ -21,7 +21,7 @@ from .paths import (
     runs_folder,
     shown,
 )
-from .processes import Failure, attempt, in_processes, in_workers
+from .processes import Failure, attempt, cores, in_processes, in_workers
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, tagged
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "attempt",
     "cache",
     "code_digest",
+    "cores",
     "digest",
     "find_files",
     "held",

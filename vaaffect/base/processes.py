@@ -4,6 +4,7 @@
 ones, of which each may fail alone.
 """
 
+import math
 import multiprocessing
 import os
 import signal
@@ -19,16 +20,28 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
-
-import cv2
+from pathlib import Path
 
 from .errors import UserError
+
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU, per period
+
+
+def cores() -> int:
+    """How many processes may compute at a time: the cores that this one may use, or fewer where a
+    container's limit says so (the machine may have many more)."""
+    usable = len(os.sched_getaffinity(0))
+    try:
+        quota, period = map(int, _CPU_LIMIT.read_text().split())
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return usable
+    return max(1, min(usable, math.ceil(quota / period)))
 
 
 def in_processes(
     function: Callable, tasks: Sequence[tuple], workers: int | None = None
 ) -> Iterator[tuple[int, object]]:
-    """Call `function(*task)` for every task, in as many processes as there are cores.
+    """Call `function(*task)` for every task, in as many processes as there are `cores`.
 
     Args:
         function: a module's function, so that another process can import it.
@@ -41,7 +54,7 @@ def in_processes(
     Raises:
         UserError: a process was killed, for lack of memory for example.
     """
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    workers = min(workers or cores(), len(tasks))
     if workers <= 1:
         for number, task in enumerate(tasks):
             yield number, function(*task)
@@ -63,6 +76,8 @@ def in_processes(
 
 
 def _one_thread() -> None:
+    import cv2  # only by processes that work: not everybody who imports this room draws
+
     cv2.setNumThreads(1)  # one process per core already
 
 

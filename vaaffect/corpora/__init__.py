@@ -9,7 +9,7 @@ from . import data
 from .afew_va import load_afew_va
 from .corpus import CORPUS_NAMES, DIMENSIONS, FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
 from .crops import MARGIN, Crops, build_crops, crop_face, face_box
-from .data import pretext_crops
+from .data import pretext_crops, world_key
 from .folds import (
     Split,
     assert_disjoint,
@@ -63,4 +63,5 @@ __all__ = [
     "split_manifest",
     "split_table",
     "subject_folds",
+    "world_key",
 ]

@@ -6,14 +6,15 @@ Kossaifi et al. 2017, "AFEW-VA database for valence and arousal estimation in-th
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from ..simulator import is_simulated
-from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus, hashed_subject, refuse
+from ..simulator import marker_of
+from .corpus import FRAME_COLUMNS, Corpus, Problems, hashed_subject, refuse
 
 VARIABLE = "VAAFFECT_AFEW_VA"  # the environment variable that points to the licensed copy
 NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
@@ -22,7 +23,7 @@ ENDINGS = (".png", ".jpg", ".jpeg")  # the original has PNG; converted copies ar
 TOO_MANY = 0.01  # a larger share of labels beyond the scale is no slip: it is another scale
 
 
-def find_clips(root: Path, problems: list[tuple[str, str]] | None = None) -> list[Path]:
+def find_clips(root: Path, problems: Problems | None = None) -> list[Path]:
     """The clip files `NNN/NNN.json` at any depth below `root`, in clip order.
 
     Copies in circulation are flat, in twelve parts, or nested once more; `*_cropped` folders are
@@ -32,7 +33,7 @@ def find_clips(root: Path, problems: list[tuple[str, str]] | None = None) -> lis
     def is_clip(path: Path) -> bool:
         return re.fullmatch(r"\d{3}\.json", path.name) is not None and path.parent.name == path.stem
 
-    found = find_files(Path(root), is_clip, [] if problems is None else problems)
+    found = find_files(Path(root), is_clip, [] if problems is None else problems.rows)
     return sorted(found, key=lambda path: (path.stem, path.as_posix()))
 
 
@@ -48,42 +49,44 @@ def load_afew_va(root: Path) -> Corpus:
             hundred beyond [-10, 10], or all of them already in [-1, 1].
     """
     root = Path(root)
+    problems = Problems(root)
+    clips = find_clips(root, problems)
+    if not root.is_dir() or not (clips or problems.rows):
+        raise refuse(root, "afew-va", VARIABLE)
     rows: list[tuple] = []
     landmarks: list[np.ndarray] = []
-    problems: list[tuple[str, str]] = []
-    clips = find_clips(root, problems)
-    if not root.is_dir() or not (clips or problems):
-        raise refuse(root, "afew-va", VARIABLE)
-    first_of: dict[str, str] = {}
+    first_of: dict[str, Path] = {}
     for path in clips:
-        here = path.relative_to(root).as_posix()
-        if path.stem in first_of:
-            problems.append((here, f"clip {path.stem} was already read: {first_of[path.stem]}"))
+        first = first_of.setdefault(path.stem, path)
+        if first is not path:
+            where = first.relative_to(root).as_posix()
+            problems.add(path, f"clip {path.stem} was already read: {where}")
             continue
-        first_of[path.stem] = here
-        _read_clip(root, path, rows, landmarks, problems)
+        for row, points in _read_clip(path, problems):
+            rows.append(row)
+            landmarks.append(points)
     if not rows:
-        path, reason = problems[0]
+        path, reason = problems.rows[0]
         raise UserError(
             f"{root}: none of its {len(clips)} clips is usable; first: {path}: {reason}."
         )
     frames = pd.DataFrame(rows, columns=FRAME_COLUMNS)
-    _refuse_another_scale(root, frames, problems)
-    return Corpus(
+    _refuse_another_scale(frames, problems)
+    marker = marker_of(clips)
+    corpus = Corpus(
         name="afew-va",
         root=root,
-        simulated=is_simulated(clips),
+        simulated=marker is not None,
         native_scale=NATIVE_SCALE,
         frames=frames,
         landmarks=np.stack(landmarks),
-        problems=pd.DataFrame(problems, columns=PROBLEM_COLUMNS),
+        problems=problems.table(),
     )
+    return corpus.made_from(marker.get("key", "")) if marker else corpus
 
 
-def _refuse_another_scale(
-    root: Path, frames: pd.DataFrame, problems: list[tuple[str, str]]
-) -> None:
-    beyond = [(path, reason) for path, reason in problems if "beyond [-10, 10]" in reason]
+def _refuse_another_scale(frames: pd.DataFrame, problems: Problems) -> None:
+    root, beyond = problems.root, problems.with_reason("beyond [-10, 10]")
     if len(beyond) > TOO_MANY * (len(frames) + len(beyond)):
         path, reason = beyond[0]
         raise UserError(
@@ -98,45 +101,33 @@ def _refuse_another_scale(
         )
 
 
-def _read_clip(
-    root: Path,
-    path: Path,
-    rows: list[tuple],
-    landmarks: list[np.ndarray],
-    problems: list[tuple[str, str]],
-) -> None:
-    """Append one clip's sound frames to `rows` and `landmarks`, the others to `problems`."""
-    here = path.relative_to(root).as_posix()
+def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarray]]:
+    """One clip's sound frames as (row of FRAME_COLUMNS, landmarks); the others go to `problems`."""
     try:
         clip = json.loads(path.read_text(encoding="utf-8"))
         pictures = {p.stem: p for p in sorted(path.parent.iterdir()) if p.suffix in ENDINGS}
     except OSError as error:
-        problems.append((here, f"cannot be read ({error.strerror})"))
-        return
+        return problems.add(path, error)
     except ValueError as error:
-        problems.append((here, f"not readable as JSON ({type(error).__name__})"))
-        return
+        return problems.add(path, f"not readable as JSON ({type(error).__name__})")
     frames = clip.get("frames") if isinstance(clip, dict) else None
     if not isinstance(frames, dict):
-        problems.append((here, 'has no "frames"'))
-        return
+        return problems.add(path, 'has no "frames"')
     if not isinstance(clip.get("actor"), str) or not clip["actor"].strip():
-        problems.append((here, 'has no "actor", so it cannot be put into a fold by subject'))
-        return
+        return problems.add(path, 'has no "actor", so it cannot be put into a fold by subject')
     subject = hashed_subject(clip["actor"])
     for stem in sorted(frames, key=lambda stem: (_frame_number(stem), stem)):
         reason, label, points = _read_frame(stem, frames[stem])
         if reason is None and stem not in pictures:
             reason = f"picture {stem}.png is missing"
         if reason is not None:
-            problems.append((f"{here}#{stem}", reason))
+            problems.add(path, reason, part=stem)
             continue
         number = _frame_number(stem)
-        source = pictures[stem].relative_to(root).as_posix()
-        rows.append((subject, path.stem, number, number / ASSUMED_FPS, source, 0, *label))
-        landmarks.append(points)
+        source = pictures[stem].relative_to(problems.root).as_posix()
+        yield (subject, path.stem, number, number / ASSUMED_FPS, source, 0, *label), points
     for stem in sorted(set(pictures) - set(frames)):
-        problems.append((pictures[stem].relative_to(root).as_posix(), "picture without labels"))
+        problems.add(pictures[stem], "picture without labels")
 
 
 def _frame_number(stem: str) -> int:

@@ -1,16 +1,15 @@
 """What a folder holds: which corpus, how much of it, and everything that is wrong with it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..base import UserError, in_processes
+from ..base import UserError
 from .afew_va import load_afew_va
-from .corpus import CORPUS_NAMES, DIMENSIONS, PROBLEM_COLUMNS, Corpus, looks_like, refuse
-from .crops import face_box
-from .pictures import is_video, name_of, probe_video, read_pictures, tasks
+from .corpus import CORPUS_NAMES, DIMENSIONS, Corpus, looks_like, refuse
+from .crops import face_box, misses_picture
+from .pictures import Piece, Progress, by_pieces, is_video, picture_problems, probe_video
 from .semaine import load_semaine
 
 LOADERS = {"afew-va": load_afew_va, "semaine": load_semaine}
@@ -37,9 +36,7 @@ def load_any(root: Path) -> Corpus:
 
 
 def check_pictures(
-    corpus: Corpus,
-    workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    corpus: Corpus, workers: int | None = None, progress: Progress | None = None
 ) -> pd.DataFrame:
     """Decode every annotated picture; returns those that cannot be used, as PROBLEM_COLUMNS.
 
@@ -48,35 +45,20 @@ def check_pictures(
         workers: processes; None is one per core.
         progress: called with (pictures decoded, pictures in all).
     """
-    pieces = tasks(corpus.frames)
-    arguments = []
-    for rows in pieces:
-        part = corpus.frames.iloc[rows]
-        points = None if corpus.landmarks is None else corpus.landmarks[rows]
-        of_part = part["source"].tolist(), part["source_index"].tolist()
-        arguments.append((corpus.root, *of_part, points))
-    found, done = {}, 0
-    for number, faults in in_processes(_check_piece, arguments, workers):
-        found |= {int(pieces[number][i]): fault for i, fault in faults.items()}
-        done += len(pieces[number])
-        if progress is not None:
-            progress(done, len(corpus.frames))
-    return pd.DataFrame([found[row] for row in sorted(found)], columns=PROBLEM_COLUMNS)
+    reasons: dict[int, str] = {}
+    for piece, faults in by_pieces(corpus, _check_piece, (), workers, progress):
+        reasons |= {int(piece.rows[i]): reason for i, reason in faults.items()}
+    return picture_problems(corpus.frames, reasons)
 
 
-def _check_piece(
-    root: Path, sources: list[str], indices: list[int], landmarks: np.ndarray | None
-) -> dict[int, tuple[str, str]]:
-    """{position in the piece: (path, reason)} of the pictures that cannot be used."""
+def _check_piece(piece: Piece) -> dict[int, str]:
+    """{position in the piece: why it cannot be used}."""
     faults = {}
-    for i, image, reason in read_pictures(root, sources, indices):
-        if image is not None and landmarks is not None:
-            left, top, right, bottom = face_box(landmarks[i])
-            height, width = image.shape[:2]
-            if right <= 0 or bottom <= 0 or left >= width or top >= height:
-                reason = "the landmarks lie outside the picture"
+    for i, image, reason in piece.pictures():
+        if image is not None and piece.landmarks is not None:
+            reason = misses_picture(face_box(piece.landmarks[i]), image)
         if reason is not None:
-            faults[i] = (name_of(sources[i], indices[i]), reason)
+            faults[i] = reason
     return faults
 
 

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..base import UserError
+from ..base import UserError, digest
 
 DIMENSIONS = ("valence", "arousal")  # the order everywhere
 FRAME_COLUMNS = [
@@ -47,6 +47,8 @@ class Corpus:
             several raters; valence and arousal in [-1, 1].
         landmarks: (N, 68, 2) float32, iBUG order, in pixels of the native picture; or None.
         problems: what was left out, columns PROBLEM_COLUMNS.
+        origin: of a corpus that the simulator wrote, the hash of all that determines it, see
+            `made_from`. A copy with other parts (`dataclasses.replace`) has none any more.
     """
 
     name: str
@@ -56,6 +58,15 @@ class Corpus:
     frames: pd.DataFrame
     landmarks: np.ndarray | None
     problems: pd.DataFrame
+    origin: str = field(default="", init=False)
+
+    def made_from(self, origin: str) -> "Corpus":
+        """Note that everything in this corpus follows from `origin`, so that it is known by that,
+        and not by bytes that another machine may have drawn a little otherwise."""
+        object.__setattr__(self, "origin", origin)
+        if self.landmarks is not None:
+            self.landmarks.flags.writeable = False  # changed ones would pass for the old ones
+        return self
 
     @property
     def label(self) -> str:
@@ -70,19 +81,52 @@ class Corpus:
         return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
 
     def fingerprint(self) -> str:
-        """SHA-256 over labels, landmarks and the size of every picture file.
+        """SHA-256 that identifies the corpus, wherever its copy lies.
 
-        Two copies of the same corpus in different places have the same fingerprint. A picture that
-        was replaced by one of the same size is not noticed here; the pictures' own bytes are read,
-        and checked, when crops are built.
+        Of a simulated one it covers the world, the code of the simulator, and the rows of the
+        frames with their labels: it is the same on every machine. Of any other it covers labels,
+        landmarks and the size of every picture file; a picture that was replaced by one of the same
+        size is not noticed here. The pictures' own bytes are read when crops are built.
         """
-        digest = hashlib.sha256(self.name.encode())
-        digest.update(self.frames.to_csv(index=False).encode())
+        if self.origin:
+            rows = self.frames[["subject", "clip", "frame", "source", "source_index"]]
+            # To 4 digits. A mean of raters often lies half way between two such numbers, where the
+            # last bit of a float would decide: a little is added.
+            labels = (self.frames[[*DIMENSIONS]] + 3e-7).round(4)
+            return digest(self.name, self.origin, rows.join(labels).to_csv(index=False))
+        hashed = hashlib.sha256(self.name.encode())
+        hashed.update(self.frames.to_csv(index=False).encode())
         if self.landmarks is not None:
-            digest.update(np.ascontiguousarray(self.landmarks).tobytes())
+            hashed.update(np.ascontiguousarray(self.landmarks).tobytes())
         for source in self.frames["source"].unique():
-            digest.update(str((self.root / source).stat().st_size).encode())
-        return digest.hexdigest()
+            hashed.update(str((self.root / source).stat().st_size).encode())
+        return hashed.hexdigest()
+
+
+class Problems:
+    """What is left out of a corpus, and why, in the order in which it is noticed.
+
+    Attributes:
+        rows: (path relative to the corpus's root, reason).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.rows = root, []
+
+    def add(self, path: Path, reason: str | OSError, part: object = "") -> None:
+        """Leave out a file, or a part of it (`part`: a frame, say); returns None."""
+        if isinstance(reason, OSError):
+            reason = f"cannot be read ({reason.strerror})"
+        name = path.relative_to(self.root).as_posix()
+        self.rows.append((f"{name}#{part}" if part != "" else name, reason))
+
+    def with_reason(self, words: str) -> list[tuple[str, str]]:
+        """The rows whose reason has these words."""
+        return [row for row in self.rows if words in row[1]]
+
+    def table(self) -> pd.DataFrame:
+        """Columns PROBLEM_COLUMNS."""
+        return pd.DataFrame(self.rows, columns=PROBLEM_COLUMNS)
 
 
 def hashed_subject(name: str) -> str:

@@ -1,14 +1,10 @@
 """Face crops: each picture is decoded once, cropped by its landmarks, and kept as raw bytes.
 
-A set of crops is a folder of plain files, found by a key made from its inputs; its manifest is
-written last, so a folder without one is unfinished. Processes write into one file and training
-reads it as a memory map, so a corpus larger than memory is no problem.
+A set of crops is a folder of plain files, found by a key made from its inputs. Processes write into
+one file and training reads it as a memory map, so a corpus larger than memory is no problem.
 """
 
-import hashlib
-import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +13,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ..base import CROPS, UserError, held, in_processes, read_manifest, sha256_of, write_atomically
-from .corpus import PROBLEM_COLUMNS, Corpus
-from .pictures import name_of, read_pictures, tasks
+from ..base import CROPS, UserError, code_digest, digest, kept
+from ..base import cache as file_cache
+from .corpus import Corpus
+from .pictures import Piece, Progress, by_pieces, picture_problems
 
-VERSION = 2  # change it when the same inputs would give other crops
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
 _FARTHEST = 3  # a face box this many times the picture is a fault in the landmarks
 
@@ -38,8 +34,8 @@ class Crops:
         frames: one row per crop, the corpus's columns.
         problems: pictures that could not be used, columns PROBLEM_COLUMNS.
         key: identifies the inputs and settings that the crops were made from.
-        folder: where they are kept. A pickled set of crops is little more than this folder:
-            another process opens the same files.
+        folder: where they are kept. A pickled set of crops is this folder: another process opens
+            the same files, so crops that were changed in memory cannot be pickled.
     """
 
     label: str
@@ -59,18 +55,27 @@ class Crops:
     def __reduce__(self) -> tuple:
         if self.folder is None:
             raise UserError("crops that are not in a folder cannot go to another process.")
-        return _open_same, (self.folder, self._fingerprint())
+        if not self._is_unchanged():
+            raise UserError(
+                f"{self.folder}: its crops differ from those that were to go to another process; "
+                "crops that were changed in memory can only be trained on there: use "
+                "VAAFFECT_JOBS 1."
+            )
+        return _open_once, (self.folder,)
 
-    def _fingerprint(self) -> str:
-        """Tells whether these are the crops as they are on disk, from all but most pixels."""
-        mapped = isinstance(self.images, np.memmap) and self.images.filename is not None
-        what = f"{self.label} {self.native_scale} {self.key} {mapped} {self.images.shape}"
-        digest = hashlib.sha256(what.encode())
+    def _is_unchanged(self) -> bool:
+        """Whether these are the crops of the folder, from all but the pixels of most images."""
+        kept_crops = _open(self.folder)
         some = np.linspace(0, len(self.images) - 1, 16).astype(int)
-        digest.update(self.images[some].tobytes())
-        digest.update(np.ascontiguousarray(self.landmarks).tobytes())
-        digest.update(pd.util.hash_pandas_object(self.frames).to_numpy().tobytes())
-        return digest.hexdigest()
+        return (
+            isinstance(self.images, np.memmap)
+            and self.images.shape == kept_crops.images.shape
+            and np.array_equal(self.images[some], kept_crops.images[some])
+            and np.array_equal(self.landmarks, kept_crops.landmarks)
+            and self.frames.equals(kept_crops.frames)
+            and (self.label, self.native_scale) == (kept_crops.label, kept_crops.native_scale)
+            and self.key == kept_crops.key
+        )
 
 
 def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, int, int]:
@@ -89,6 +94,15 @@ def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, i
     left, top = np.floor(low - border).astype(int)
     right, bottom = np.ceil(high + border).astype(int) + 1
     return int(left), int(top), int(right), int(bottom)
+
+
+def misses_picture(box: tuple[int, int, int, int], image: np.ndarray) -> str | None:
+    """What to say of a face box that does not touch its picture, or None where it does."""
+    left, top, right, bottom = box
+    height, width = image.shape[:2]
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        return "the landmarks lie outside the picture"
+    return None
 
 
 def crop_face(
@@ -112,8 +126,8 @@ def crop_face(
     """
     left, top, right, bottom = face_box(landmarks, margin)
     height, width = image.shape[:2]
-    if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        raise ValueError("the landmarks lie outside the picture")
+    if reason := misses_picture((left, top, right, bottom), image):
+        raise ValueError(reason)
     if right - left > _FARTHEST * width or bottom - top > _FARTHEST * height:
         raise ValueError("the landmarks reach far beyond the picture")
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
@@ -137,7 +151,7 @@ def build_crops(
     margin: float = MARGIN,
     cache: Path = CROPS,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Crops:
     """Crop every frame of a corpus, once; later calls with the same inputs open the result.
 
@@ -154,28 +168,50 @@ def build_crops(
     """
     if corpus.landmarks is None:
         raise UserError(f"{corpus.root}: has no landmarks, so its faces cannot be cropped.")
-    settings = f"{corpus.fingerprint()} {size} {margin} {VERSION}"
-    key = hashlib.sha256(settings.encode()).hexdigest()[:16]
+    code = code_digest(Path(__file__), Path(__file__).with_name("pictures.py"))
+    key = digest(corpus.fingerprint(), size, margin, code)[:16]
     folder = cache / f"{corpus.name}-{size}-{key}"
-    try:
-        manifest = read_manifest(folder)
-        if manifest is None:
-            with held(folder):
-                manifest = read_manifest(folder)  # another process may have been faster
-                if manifest is None:
-                    manifest = _build(corpus, size, margin, folder, workers, progress)
-    except OSError as error:
+
+    def build(folder: Path) -> dict[str, object]:
+        """Fill a folder that holds nothing, or what a killed build left."""
+        try:
+            points, reasons = _crop_all(corpus, size, margin, folder, workers, progress)
+            problems = picture_problems(corpus.frames, reasons)
+            if len(reasons) == len(points):
+                raise UserError(
+                    f"{corpus.root / problems['path'][0]}: {reasons[0]}, and so for every picture "
+                    f"of {corpus.root}."
+                )
+            sound = np.setdiff1d(np.arange(len(points)), list(reasons))
+            _keep(folder / "images.npy", sound)
+            np.save(folder / "landmarks.npy", points[sound])
+            corpus.frames.iloc[sound].reset_index(drop=True).to_parquet(folder / "frames.parquet")
+            problems.to_csv(folder / "problems.csv", index=False)
+        except BaseException:
+            for path in folder.iterdir():  # large, and of no use unfinished
+                path.unlink()
+            raise  # the folder itself stays: another process may be waiting to hold it
+        return {"label": corpus.label, "native_scale": corpus.native_scale}
+
+    kept(folder, build)
+    return _open(folder)
+
+
+def _open(folder: Path) -> Crops:
+    """The crops of a folder that holds some.
+
+    Raises:
+        UserError: the folder is gone or damaged.
+    """
+    facts = file_cache.opened(folder)
+    if facts is None:
         raise UserError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or make "
-            "the folder writable, then run again."
-        ) from error
-    return _opened(folder, manifest)
-
-
-def _opened(folder: Path, manifest: dict) -> Crops:
+            f"{folder}: holds no crops; the folder must be on a disk that every process sees, and "
+            "stay until the trainings end."
+        )
     return Crops(
-        label=manifest["label"],
-        native_scale=manifest["native_scale"],
+        label=facts["label"],
+        native_scale=facts["native_scale"],
         images=np.load(
             folder / "images.npy",
             mmap_mode="c",  # copy on write: torch may share it, the file stays
@@ -188,68 +224,10 @@ def _opened(folder: Path, manifest: dict) -> Crops:
     )
 
 
-@lru_cache(maxsize=4)  # one process trains on the same crops again and again; hashing takes time
-def _open_same(folder: Path, fingerprint: str) -> Crops:
-    """Crops that another process has, from their folder.
-
-    Raises:
-        UserError: the folder is gone or damaged, or the other process had changed the crops.
-    """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise UserError(
-            f"{folder}: holds no crops; the folder must be on a disk that every process sees, and "
-            "stay until the trainings end."
-        )
-    crops = _opened(folder, manifest)
-    if crops._fingerprint() != fingerprint:
-        raise UserError(
-            f"{folder}: the crops differ from those handed to this process; crops that were "
-            "changed in memory can only be trained on there: use VAAFFECT_JOBS 1."
-        )
-    return crops
-
-
-def _build(
-    corpus: Corpus,
-    size: int,
-    margin: float,
-    folder: Path,
-    workers: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> dict:
-    """Fill a folder that holds nothing, or what a killed build left; returns its manifest."""
-    try:
-        points, reasons = _crop_all(corpus, size, margin, folder, workers, progress)
-        sources, indices = corpus.frames["source"], corpus.frames["source_index"]
-        if len(reasons) == len(points):
-            raise UserError(
-                f"{corpus.root / sources.iloc[0]}: {reasons[0]}, and so for every picture of "
-                f"{corpus.root}."
-            )
-        sound = np.setdiff1d(np.arange(len(points)), list(reasons))
-        _keep(folder / "images.npy", sound)
-        np.save(folder / "landmarks.npy", points[sound])
-        corpus.frames.iloc[sound].reset_index(drop=True).to_parquet(folder / "frames.parquet")
-        problems = [
-            (name_of(sources.iloc[i], indices.iloc[i]), why) for i, why in sorted(reasons.items())
-        ]
-        pd.DataFrame(problems, columns=PROBLEM_COLUMNS).to_csv(folder / "problems.csv", index=False)
-        files = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
-        manifest = {
-            "label": corpus.label,
-            "native_scale": corpus.native_scale,
-            "size": size,
-            "margin": margin,
-            "version": VERSION,
-            "sha256": {name: sha256_of(folder / name) for name in files},
-        }
-        write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1))
-    except BaseException:
-        for path in folder.iterdir():  # large, and of no use unfinished
-            path.unlink()
-        raise  # the folder itself stays: another process may be waiting to hold it
-    return manifest
+@lru_cache(maxsize=4)
+def _open_once(folder: Path) -> Crops:
+    """As `_open`, for a process that trains on the same crops again and again."""
+    return _open(folder)
 
 
 def _crop_all(
@@ -258,63 +236,41 @@ def _crop_all(
     margin: float,
     folder: Path,
     workers: int | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Write `images.npy`, a row for every frame; (landmarks (N, 68, 2), {failed row: reason})."""
-    total = len(corpus.frames)
     path = folder / "images.npy"
-    shape = (total, size, size, 3)
+    shape = (len(corpus.frames), size, size, 3)
     start = np.lib.format.open_memmap(path, "w+", np.uint8, shape).offset
     with path.open("r+b") as file:  # so that a disk that is too small is found out at once
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    sources, indices = corpus.frames["source"].to_numpy(), corpus.frames["source_index"].to_numpy()
-    pieces = tasks(corpus.frames)
-    of = corpus.landmarks
-    arguments = [
-        (path, start, rows, corpus.root, list(sources[rows]), indices[rows], of[rows], size, margin)
-        for rows in pieces
-    ]
-    points = np.zeros((total, 68, 2), np.float32)
+    points = np.zeros((len(corpus.frames), 68, 2), np.float32)
     reasons: dict[int, str] = {}
-    done = 0
-    for number, (landmarks, why_not) in in_processes(_crop_piece, arguments, workers):
-        points[pieces[number]] = landmarks
+    settings = (path, start, size, margin)
+    for piece, result in by_pieces(corpus, _crop_piece, settings, workers, progress):
+        points[piece.rows], why_not = result
         reasons |= why_not
-        done += len(landmarks)
-        if progress is not None:
-            progress(done, total)
     return points, reasons
 
 
 def _crop_piece(
-    path: Path,
-    start: int,
-    rows: np.ndarray,
-    root: Path,
-    sources: list[str],
-    indices: np.ndarray,
-    landmarks: np.ndarray,
-    size: int,
-    margin: float,
+    piece: Piece, path: Path, start: int, size: int, margin: float
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Write some rows of `images.npy`, which begin at byte `start`.
-
-    Returns:
-        (landmarks (n, 68, 2) in pixels of the crops, {failed row: reason}).
-    """
-    points = np.zeros((len(rows), 68, 2), np.float32)
+    """Write a piece's rows of `images.npy`, which begin at byte `start`; as of `_crop_all`."""
+    points = np.zeros((len(piece.rows), 68, 2), np.float32)
     reasons: dict[int, str] = {}
     # Not through a memory map: there a full disk would kill the process without a word.
     with path.open("r+b") as file:
-        for i, image, reason in read_pictures(root, sources, indices):
+        for i, image, reason in piece.pictures():
+            row = int(piece.rows[i])
             try:
                 if image is None:
                     raise ValueError(reason)
-                crop, points[i] = crop_face(image, landmarks[i], size, margin)
+                crop, points[i] = crop_face(image, piece.landmarks[i], size, margin)
             except ValueError as error:
-                reasons[int(rows[i])] = str(error)
+                reasons[row] = str(error)
                 continue
-            file.seek(start + int(rows[i]) * crop.nbytes)
+            file.seek(start + row * crop.nbytes)
             file.write(crop)
     return points, reasons
 

@@ -5,15 +5,15 @@ writes one with the simulator (once) and reads it with the loader of the real on
 licensed copy that an environment variable points to. There is no fallback between them.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..base import LANDMARKS, SIMULATED, UserError, report_step
-from ..simulator import LabWorld, WildWorld, recordings, write_afew_va, write_semaine, writers
+from ..simulator import LabWorld, WildWorld, write_afew_va, write_semaine
+from ..simulator import world_key as key_of_world
 from . import afew_va, semaine
 from .corpus import CORPUS_NAMES, Corpus
 from .crops import Crops, build_crops
@@ -23,37 +23,35 @@ StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in 
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _Source:
     """How one kind of corpus is read, and how it is simulated."""
 
-    name: str  # key of corpus.NAMES
-    parameter: str  # the notebooks' parameter with the fields of `world`
+    name: str  # key of CORPUS_NAMES
     variable: str  # the environment variable of the licensed copy
     load: Callable[[Path], Corpus]
     world: type
     write: Callable[..., dict]
-    version: int  # of what `write` writes
 
 
-_WILD = _Kind(
-    "afew-va",
-    "WILD",
-    afew_va.VARIABLE,
-    afew_va.load_afew_va,
-    WildWorld,
-    write_afew_va,
-    writers.VERSION,
-)
-_PRETEXT = replace(_WILD, parameter="PRETEXT")
-_LAB = _Kind(
-    "semaine",
-    "LAB",
-    semaine.VARIABLE,
-    semaine.load_semaine,
-    LabWorld,
-    write_semaine,
-    recordings.VERSION,
-)
+_AFEW_VA = _Source("afew-va", afew_va.VARIABLE, afew_va.load_afew_va, WildWorld, write_afew_va)
+_SEMAINE = _Source("semaine", semaine.VARIABLE, semaine.load_semaine, LabWorld, write_semaine)
+# By kind, which in capitals is the notebooks' parameter with the fields of the world.
+_SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
+
+
+def world_key(kind: str, world: dict) -> str:
+    """What identifies a simulated corpus, without drawing it: the same on every machine.
+
+    Another world has another key, and so has the same one drawn by other code.
+
+    Args:
+        kind: "wild", "lab" or "pretext".
+        world: fields of simulator.WildWorld, for "lab" of simulator.LabWorld.
+
+    Raises:
+        UserError: an unknown field, or an impossible world.
+    """
+    return key_of_world(_world(kind, world))
 
 
 def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
@@ -67,7 +65,7 @@ def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) ->
     Raises:
         UserError: unknown `data` or `world` key, no path to the real corpus, an unusable corpus.
     """
-    return _corpus(_WILD, data, world, progress)
+    return _corpus("wild", data, world, progress)
 
 
 def lab_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
@@ -81,7 +79,7 @@ def lab_corpus(data: str, world: dict, progress: StepProgress = report_step) -> 
     Raises:
         UserError: as `wild_corpus`; or landmarks are needed and dlib is not installed.
     """
-    return _corpus(_LAB, data, world, progress)
+    return _corpus("lab", data, world, progress)
 
 
 def wild_crops(data: str, world: dict, size: int) -> Crops:
@@ -101,7 +99,7 @@ def pretext_crops(world: dict, size: int) -> Crops:
         world: fields of simulator.worlds.WildWorld.
         size: side of the crops in pixels.
     """
-    return _crops(_corpus(_PRETEXT, "simulated", world, report_step), size)
+    return _crops(_corpus("pretext", "simulated", world, report_step), size)
 
 
 def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
@@ -117,49 +115,43 @@ def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
     ]
     hashes = {corpus.label: corpus.fingerprint() for corpus in corpora}
     if parameters.get("RECIPE", {}).get("weights") == "pretext":
-        corpus = _corpus(_PRETEXT, "simulated", parameters["PRETEXT"], progress)
+        corpus = _corpus("pretext", "simulated", parameters["PRETEXT"], progress)
         hashes["faces of the pretext task (simulated)"] = corpus.fingerprint()
     return hashes
 
 
-def _corpus(kind: _Kind, data: str, world: dict, progress: StepProgress) -> Corpus:
-    name = CORPUS_NAMES[kind.name]
+def _corpus(kind: str, data: str, world: dict, progress: StepProgress) -> Corpus:
+    source = _SOURCES[kind]
+    name = CORPUS_NAMES[source.name]
     if data == "real":
-        path = os.environ.get(kind.variable)
+        path = os.environ.get(source.variable)
         if not path:
             raise UserError(
-                f"{kind.variable} is not set; set it to the folder of your {name} copy "
+                f"{source.variable} is not set; set it to the folder of your {name} copy "
                 "(data/README.md says how to obtain it), or use DATA simulated."
             )
         root = Path(path).expanduser()
     elif data == "simulated":
-        root = _simulated(kind, world, lambda done, total: progress(f"draw {name}", done, total))
+        drawn = _world(kind, world)
+        # Another version of the simulator draws into another folder.
+        root = SIMULATED / f"{kind}-{key_of_world(drawn)[:8]}"
+        source.write(root, drawn, progress=partial(progress, f"draw {name}"))
     else:
         raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
-    corpus = kind.load(root)
-    return landmark_corpus(
-        corpus,
-        cache=LANDMARKS,
-        progress=lambda done, total: progress(f"landmarks of {name}", done, total),
-    )
+    found = partial(progress, f"landmarks of {name}")
+    return landmark_corpus(source.load(root), cache=LANDMARKS, progress=found)
 
 
-def _simulated(kind: _Kind, world: dict, progress: Callable[[int, int], None]) -> Path:
-    unknown = set(world) - set(kind.world.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(kind.world.__dataclass_fields__)
+def _world(kind: str, world: dict) -> WildWorld | LabWorld:
+    """The world with these fields."""
+    fields = _SOURCES[kind].world.__dataclass_fields__
+    if unknown := sorted(set(world) - set(fields)):
         raise UserError(
-            f"unknown {kind.parameter} key {sorted(unknown)[0]!r}; such a world has: {known}."
+            f"unknown {kind.upper()} key {unknown[0]!r}; such a world has: {', '.join(fields)}."
         )
-    chosen = kind.world(**world)
-    # Another version of the simulator draws into another folder.
-    world = json.dumps(asdict(chosen) | {"version": kind.version}, sort_keys=True)
-    digest = hashlib.sha256(world.encode()).hexdigest()[:8]
-    root = SIMULATED / f"{kind.parameter.lower()}-{digest}"
-    kind.write(root, chosen, progress=progress)
-    return root
+    return _SOURCES[kind].world(**world)
 
 
 def _crops(corpus: Corpus, size: int) -> Crops:
-    what = f"crop faces of {CORPUS_NAMES[corpus.name]}"
-    return build_crops(corpus, size, progress=lambda done, total: report_step(what, done, total))
+    progress = partial(report_step, f"crop faces of {CORPUS_NAMES[corpus.name]}")
+    return build_crops(corpus, size, progress=progress)

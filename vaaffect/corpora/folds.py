@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from ..base import UserError
 
@@ -138,6 +137,9 @@ def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: in
 def _cut(
     strata: np.ndarray, units: np.ndarray, parts: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    # Worker processes import this room too, and scikit-learn takes a second.
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     counts = np.bincount(strata)
     # A cell with fewer frames than parts cannot be spread over them; count it with the fullest.
     strata = np.where(counts[strata] < parts, counts.argmax(), strata)

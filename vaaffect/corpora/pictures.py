@@ -1,14 +1,19 @@
 """Pictures of a corpus, whether they lie on disk as image files or as frames of a video."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from ..base import in_processes
+from .corpus import PROBLEM_COLUMNS, Corpus
+
+Progress = Callable[[int, int], None]  # (frames done, frames in all)
 VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".webm")
 # A damaged video makes FFmpeg print a line per block; what is wrong is in the lists of problems.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -62,25 +67,77 @@ def probe_video(path: Path) -> Video:
     return Video(int(frames), float(fps), (int(width), int(height)))
 
 
-def tasks(frames: pd.DataFrame) -> list[np.ndarray]:
-    """Rows of a corpus in pieces that one process reads at a time.
+@dataclass(frozen=True)
+class Piece:
+    """Frames of a corpus that one process reads in one go: image files, or all of one video.
 
-    A video is one piece, because it is read from its beginning; image files go by the dozen.
-
-    Args:
-        frames: columns `source` and `source_index`.
-
-    Returns:
-        Arrays of row numbers; every row is in exactly one, videos' rows in the order of time.
+    Attributes:
+        root: the corpus's folder.
+        rows: (n,) their row numbers in the corpus; a video's in the order of time.
+        frames: these rows.
+        landmarks: (n, 68, 2) where the corpus has landmarks.
     """
+
+    root: Path
+    rows: np.ndarray
+    frames: pd.DataFrame
+    landmarks: np.ndarray | None
+
+    def pictures(self) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
+        """As of `read_pictures`; the position counts within the piece."""
+        columns = (self.frames[name].tolist() for name in ("source", "source_index"))
+        return read_pictures(self.root, *columns)
+
+
+def by_pieces(
+    corpus: Corpus,
+    work: Callable[..., Any],
+    settings: tuple = (),
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Piece, Any]]:
+    """Read a whole corpus in as many processes as there are cores (or `workers`).
+
+    Yields (piece, `work(piece, *settings)`), in the order in which they are done.
+    """
+    pieces = [
+        Piece(
+            corpus.root,
+            rows,
+            corpus.frames.iloc[rows],
+            None if corpus.landmarks is None else corpus.landmarks[rows],
+        )
+        for rows in row_groups(corpus.frames)
+    ]
+    tasks = [(piece, *settings) for piece in pieces]
+    done = 0
+    for number, result in in_processes(work, tasks, workers):
+        done += len(pieces[number].rows)
+        if progress is not None:
+            progress(done, len(corpus.frames))
+        yield pieces[number], result
+
+
+def row_groups(frames: pd.DataFrame) -> list[np.ndarray]:
+    """The rows of each piece. A video is read from its beginning; image files go by the dozen."""
     moving = frames["source"].map(is_video).to_numpy(bool)
     stills = np.flatnonzero(~moving)
-    pieces = [stills[i : i + _STILLS] for i in range(0, len(stills), _STILLS)]
+    groups = [stills[i : i + _STILLS] for i in range(0, len(stills), _STILLS)]
     rows = np.flatnonzero(moving)
     for _, of_video in frames.iloc[rows].groupby("source", sort=False).indices.items():
         chosen = rows[of_video]
-        pieces.append(chosen[np.argsort(frames["source_index"].to_numpy()[chosen], kind="stable")])
-    return pieces
+        groups.append(chosen[np.argsort(frames["source_index"].to_numpy()[chosen], kind="stable")])
+    return groups
+
+
+def picture_problems(frames: pd.DataFrame, reasons: Mapping[int, str]) -> pd.DataFrame:
+    """A table of problems, columns PROBLEM_COLUMNS, from {row of `frames`: why it is left out}."""
+    rows = sorted(reasons)
+    named = frames[["source", "source_index"]].iloc[rows].itertuples(index=False)
+    names = [name_of(source, index) for source, index in named]
+    return pd.DataFrame(
+        {"path": names, "reason": [reasons[row] for row in rows]}, columns=PROBLEM_COLUMNS
+    )
 
 
 def name_of(source: str, index: int) -> str:
@@ -91,7 +148,7 @@ def name_of(source: str, index: int) -> str:
 def read_pictures(
     root: Path, sources: Sequence[str], indices: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
-    """Decode the pictures of one piece, see `tasks`.
+    """Decode pictures.
 
     Args:
         root: what `sources` are relative to.

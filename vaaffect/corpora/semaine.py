@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from ..simulator import is_simulated
-from .corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, RATER_COLUMNS, Corpus, hashed_subject, refuse
+from ..simulator import marker_of
+from .corpus import FRAME_COLUMNS, RATER_COLUMNS, Corpus, Problems, hashed_subject, refuse
 from .pictures import VIDEO_ENDINGS, Video, probe_video
 
 VARIABLE = "VAAFFECT_SEMAINE"  # the environment variable that points to the licensed copy
@@ -90,22 +90,23 @@ def load_semaine(root: Path, every: int = EVERY) -> Corpus:
     Raises:
         UserError: no sessions, no usable frame, or ratings that are not on FEELtrace's scale.
     """
-    root = Path(root)
-    sessions, problems = read_sessions(root)
-    parts = [_frames_of(root, session, every, problems) for session in sessions]
+    sessions, problems = _read_all(Path(root))
+    parts = [_frames_of(session, every, problems) for session in sessions]
     frames = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if frames.empty:
-        path, reason = problems[0]
+        path, reason = problems.rows[0]
         raise UserError(f"{root}: no usable frame; the first fault is {path}: {reason}.")
-    return Corpus(
+    marker = marker_of(session.path for session in sessions)
+    corpus = Corpus(
         name="semaine",
-        root=root,
-        simulated=is_simulated(session.path for session in sessions),
+        root=Path(root),
+        simulated=marker is not None,
         native_scale=1.0,
         frames=frames,
         landmarks=None,
-        problems=pd.DataFrame(problems, columns=PROBLEM_COLUMNS),
+        problems=problems.table(),
     )
+    return corpus.made_from(marker.get("key", "")) if marker else corpus
 
 
 def read_sessions(root: Path) -> tuple[list[Session], list[tuple[str, str]]]:
@@ -117,23 +118,25 @@ def read_sessions(root: Path) -> tuple[list[Session], list[tuple[str, str]]]:
     Raises:
         UserError: no session.xml at all, or most traces beyond FEELtrace's scale.
     """
-    root = Path(root)
-    problems: list[tuple[str, str]] = []
-    found = find_files(root, lambda path: path.name.lower() == "session.xml", problems)
-    if not root.is_dir() or not (found or problems):
+    sessions, problems = _read_all(Path(root))
+    return sessions, problems.rows
+
+
+def _read_all(root: Path) -> tuple[list[Session], Problems]:
+    problems = Problems(root)
+    found = find_files(root, lambda path: path.name.lower() == "session.xml", problems.rows)
+    if not root.is_dir() or not (found or problems.rows):
         raise refuse(root, "semaine", VARIABLE)
     sessions: dict[str, Session] = {}
     for path in found:
-        session = _read_session(root, path, problems)
+        session = _read_session(path, problems)
         if session is None:
             continue
-        if session.number in sessions:
-            first = sessions[session.number].path.parent.relative_to(root).as_posix()
-            here = path.relative_to(root).as_posix()
-            problems.append((here, f"session {session.number} was already read: {first}"))
-            continue
-        sessions[session.number] = session
-    beyond = [(path, reason) for path, reason in problems if "FEELtrace's scale" in reason]
+        first = sessions.setdefault(session.number, session)
+        if first is not session:
+            where = first.path.parent.relative_to(root).as_posix()
+            problems.add(path, f"session {session.number} was already read: {where}")
+    beyond = problems.with_reason("FEELtrace's scale")
     sound = sum(len(traces) for s in sessions.values() for traces in s.traces.values())
     if len(beyond) > sound:
         path, reason = beyond[0]
@@ -142,68 +145,60 @@ def read_sessions(root: Path) -> tuple[list[Session], list[tuple[str, str]]]:
     return [sessions[number] for number in order], problems
 
 
-def _read_session(root: Path, path: Path, problems: list[tuple[str, str]]) -> Session | None:
+def _read_session(path: Path, problems: Problems) -> Session | None:
     """One session, or None with the reason added to `problems`."""
-    here = path.relative_to(root).as_posix()
     try:
         tree = ElementTree.fromstring(path.read_bytes())
         files = sorted(path.parent.iterdir())
     except ElementTree.ParseError as error:
-        problems.append((here, f"not readable as XML ({error})"))
-        return None
+        return problems.add(path, f"not readable as XML ({error})")
     except OSError as error:
-        problems.append((here, f"cannot be read ({error.strerror})"))
-        return None
+        return problems.add(path, error)
     character = tree.get("character", "")
     if character and character not in CHARACTERS:
-        problems.append((here, f"no conversation with a character ({character}), left out"))
-        return None
+        return problems.add(path, f"no conversation with a character ({character}), left out")
     ids = [
         element.get("id")
         for element in tree.findall(".//{*}subject")
         if element.get("role", "").lower() == "user" and element.get("id", "").strip()
     ]
     if not ids:
-        problems.append((here, "names no subject with the role User, so it has no place in a fold"))
-        return None
-    traces = _read_traces(root, files, problems)
+        return problems.add(
+            path, "names no subject with the role User, so it has no place in a fold"
+        )
+    traces = _read_traces(files, problems)
     listed = {e.get("filename", "") for e in tree.findall(".//{*}annotation")}
     present = {file.name for file in files}
     for name in sorted(name for name in listed - present if _TRACE.fullmatch(name)):
-        problems.append((f"{path.parent.relative_to(root).as_posix()}/{name}", "trace is missing"))
-    for dimension, of in traces.items():
-        if not of:
-            problems.append((here, f"has no usable {dimension} trace of the User"))
-            return None
-    chosen = _user_video(root, path.parent, files, problems)
+        problems.add(path.with_name(name), "trace is missing")
+    for dimension, sound in traces.items():
+        if not sound:
+            return problems.add(path, f"has no usable {dimension} trace of the User")
+    chosen = _user_video(files, problems)
     if chosen is None:
-        problems.append((here, "has no usable video of the User"))
-        return None
+        return problems.add(path, "has no usable video of the User")
     number = tree.get("sessionId") or path.parent.name
     return Session(number, character, hashed_subject(f"SEMAINE subject {ids[0]}"), *chosen, traces)
 
 
-def _read_traces(
-    root: Path, files: list[Path], problems: list[tuple[str, str]]
-) -> dict[str, list[RaterTrace]]:
+def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterTrace]]:
     """The sound traces of valence and arousal among a session's files."""
     traces: dict[str, list[RaterTrace]] = {"valence": [], "arousal": []}
     for path in files:
         match = _TRACE.fullmatch(path.name)
         if match is None:
             continue
-        here = path.relative_to(root).as_posix()
         try:
             time, value, skipped = read_trace(path)
         except OSError as error:
-            problems.append((here, f"cannot be read ({error.strerror})"))
+            problems.add(path, error)
             continue
         except ValueError as error:
-            problems.append((here, str(error)))
+            problems.add(path, str(error))
             continue
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
-            problems.append((here, f"{lines} not `time value`, passed over"))
+            problems.add(path, f"{lines} not `time value`, passed over")
         traces[_DIMENSIONS[match[3].upper()]].append(RaterTrace(match[1], time, value))
     return traces
 
@@ -236,9 +231,7 @@ def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return table[:, 0], table[:, 1], len(lines) - len(table)
 
 
-def _user_video(
-    root: Path, folder: Path, files: list[Path], problems: list[tuple[str, str]]
-) -> tuple[Path, Video] | None:
+def _user_video(files: list[Path], problems: Problems) -> tuple[Path, Video] | None:
     """The User's video with the most pixels: which camera a name stands for is not documented."""
     openable = []
     for path in files:
@@ -248,10 +241,8 @@ def _user_video(
         try:
             openable.append((path, probe_video(path)))
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            problems.append((path.relative_to(root).as_posix(), str(why)))
-    largest = max((v.size[0] * v.size[1] for _, v in openable), default=0)
-    return next((x for x in openable if x[1].size[0] * x[1].size[1] == largest), None)
+            problems.add(path, error.strerror if isinstance(error, OSError) else str(error))
+    return max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
 
 
 def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -269,27 +260,23 @@ def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.nd
         return mean, count, np.where(count > 1, np.sqrt(squares / (count - 1)), np.nan)
 
 
-def _frames_of(
-    root: Path, session: Session, every: int, problems: list[tuple[str, str]]
-) -> pd.DataFrame:
+def _frames_of(session: Session, every: int, problems: Problems) -> pd.DataFrame:
     """The annotated frames of one session; frames that nobody rated go to `problems`."""
     index = np.arange(0, session.video.frames, every)
     times = index / session.video.fps
-    source = session.path.relative_to(root).as_posix()
-    ends = max(t.time[-1] for of in session.traces.values() for t in of)
+    ends = max(trace.time[-1] for traces in session.traces.values() for trace in traces)
     length = session.video.frames / session.video.fps
     if ends > length + 1:
-        problems.append(
-            (source, f"the video ends after {length:.1f} s, the ratings go on to {ends:.1f} s")
-        )
-    rated = {name: rate(of, times) for name, of in session.traces.items()}
+        why = f"the video ends after {length:.1f} s, the ratings go on to {ends:.1f} s"
+        problems.add(session.path, why)
+    rated = {name: rate(traces, times) for name, traces in session.traces.items()}
     frames = pd.DataFrame(
         {
             "subject": session.subject,
             "clip": session.number,
             "frame": index,
             "time_s": times,
-            "source": source,
+            "source": session.path.relative_to(problems.root).as_posix(),
             "source_index": index,
             # A hand may pass the end of its scale a little; a label does not.
             **{name: mean.clip(-1, 1) for name, (mean, _, _) in rated.items()},
@@ -299,5 +286,5 @@ def _frames_of(
     )[FRAME_COLUMNS + RATER_COLUMNS]
     for name in session.traces:
         for number in index[~np.isfinite(frames[name])]:
-            problems.append((f"{source}#{number}", f"nobody rated {name} here"))
+            problems.add(session.path, f"nobody rated {name} here", part=number)
     return frames.dropna(subset=["valence", "arousal"])

@@ -12,7 +12,7 @@ from .recordings import write_semaine
 from .tour import draw_tour, record
 from .truth import wild_truth
 from .worlds import WildWorld, sample_subject
-from .writers import is_simulated, write_afew_va
+from .writers import marker_of, world_key, write_afew_va
 
 __all__ = [
     "ACTION_UNITS",
@@ -24,8 +24,8 @@ __all__ = [
     "action_units",
     "build_set",
     "draw_tour",
-    "is_simulated",
     "landmarks_of",
+    "marker_of",
     "record",
     "render",
     "sample_identity",
@@ -33,6 +33,7 @@ __all__ = [
     "sample_subject",
     "session_plan",
     "wild_truth",
+    "world_key",
     "write_afew_va",
     "write_semaine",
 ]

@@ -12,30 +12,14 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 255]
 OCCLUDERS = ("none", "hand", "bar", "scarf", "strand", "shoulder")
 BACKDROPS = ("plain", "room", "lights", "foliage", "window")
 
-_SKIN_TONES = np.array(
-    [
-        (246, 212, 190),
-        (238, 198, 168),
-        (228, 184, 148),
-        (203, 153, 114),
-        (170, 120, 84),
-        (128, 86, 60),
-        (94, 62, 45),
-    ],
-    dtype=float,
-)
-_HAIR_COLOURS = np.array(
-    [
-        (38, 30, 28),
-        (62, 44, 36),
-        (96, 66, 44),
-        (140, 100, 62),
-        (205, 170, 112),
-        (150, 78, 44),
-        (176, 174, 172),
-    ],
-    dtype=float,
-)
+_SKIN_TONES = np.array([
+    (246, 212, 190), (238, 198, 168), (228, 184, 148), (203, 153, 114), (170, 120, 84),
+    (128, 86, 60), (94, 62, 45),
+], dtype=float)  # fmt: skip
+_HAIR_COLOURS = np.array([
+    (38, 30, 28), (62, 44, 36), (96, 66, 44), (140, 100, 62), (205, 170, 112), (150, 78, 44),
+    (176, 174, 172),
+], dtype=float)  # fmt: skip
 _IRIS_COLOURS = np.array([(84, 54, 34), (112, 76, 42), (96, 120, 84), (92, 128, 160)], dtype=float)
 
 

@@ -12,27 +12,6 @@ from types import MappingProxyType
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-# The number is the action unit's number in FACS.
-ACTION_UNITS: tuple[str, ...] = (
-    "inner_brow_raiser",  # 1
-    "outer_brow_raiser",  # 2
-    "brow_lowerer",  # 4
-    "lid_raiser",  # 5, upper lid
-    "cheek_raiser",  # 6
-    "lid_tightener",  # 7
-    "nose_wrinkler",  # 9
-    "upper_lip_raiser",  # 10
-    "lip_corner_puller",  # 12
-    "lip_corner_depressor",  # 15
-    "lower_lip_depressor",  # 16
-    "chin_raiser",  # 17
-    "lip_stretcher",  # 20
-    "lip_tightener",  # 23 and 24, seen together
-    "lips_part",  # 25
-    "jaw_drop",  # 26
-    "lid_droop",  # 43, from drooping to closed
-)
-
 # Where each emotion lies, (valence, arousal) in [-1, 1]. The order around the circle is Russell's
 # (1980); the angles are spread a little more evenly than in his data, where anger, fear and disgust
 # crowd together, so that the face tells them apart.
@@ -50,70 +29,30 @@ EMOTIONS: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 
-_PROTOTYPES: Mapping[str, dict[str, float]] = MappingProxyType(
-    {
-        "neutral": {},
-        "happiness": {
-            "cheek_raiser": 0.9,
-            "lip_corner_puller": 1.0,
-            "lips_part": 0.9,
-            "upper_lip_raiser": 0.2,
-            "jaw_drop": 0.12,
-        },
-        "surprise": {
-            "inner_brow_raiser": 1.0,
-            "outer_brow_raiser": 1.0,
-            "lid_raiser": 0.9,
-            "lips_part": 0.6,
-            "jaw_drop": 0.95,
-        },
-        "fear": {
-            "inner_brow_raiser": 1.0,
-            "outer_brow_raiser": 0.35,
-            "brow_lowerer": 0.5,
-            "lid_raiser": 1.0,
-            "lip_stretcher": 0.95,
-            "lower_lip_depressor": 0.35,
-            "lips_part": 0.8,
-            "jaw_drop": 0.5,
-        },
-        "anger": {
-            "brow_lowerer": 1.0,
-            "lid_raiser": 0.55,
-            "lid_tightener": 0.6,
-            "lip_tightener": 1.0,
-            "lip_corner_depressor": 0.25,
-            "chin_raiser": 0.3,
-        },
-        "disgust": {
-            "brow_lowerer": 0.5,
-            "cheek_raiser": 0.3,
-            "lid_tightener": 0.7,
-            "nose_wrinkler": 1.0,
-            "upper_lip_raiser": 0.9,
-            "lip_corner_depressor": 0.6,
-            "lower_lip_depressor": 0.25,
-            "lips_part": 0.25,
-        },
-        "sadness": {
-            "inner_brow_raiser": 0.9,
-            "brow_lowerer": 0.45,
-            "lip_corner_depressor": 1.0,
-            "chin_raiser": 0.55,
-            "lid_droop": 0.35,
-        },
-        "boredom": {
-            "inner_brow_raiser": 0.1,
-            "lip_corner_depressor": 0.3,
-            "lid_droop": 0.65,
-        },
-        "calm": {
-            "lip_corner_puller": 0.45,
-            "lid_droop": 0.45,
-            "cheek_raiser": 0.1,
-        },
-    }
-)
+# How strongly each emotion, in the same order, moves each action unit, in [0, 1]; at the right the
+# unit's number in FACS. A lid droops until it is closed; 23 and 24 are seen together.
+_STRENGTHS: dict[str, tuple[float, ...]] = {
+    #                      neut  happ  surp  fear  ange  disg  sadn  bore  calm
+    "inner_brow_raiser":    (   0,    0, 1.00, 1.00,    0,    0, 0.90, 0.10,    0),  # 1
+    "outer_brow_raiser":    (   0,    0, 1.00, 0.35,    0,    0,    0,    0,    0),  # 2
+    "brow_lowerer":         (   0,    0,    0, 0.50, 1.00, 0.50, 0.45,    0,    0),  # 4
+    "lid_raiser":           (   0,    0, 0.90, 1.00, 0.55,    0,    0,    0,    0),  # 5
+    "cheek_raiser":         (   0, 0.90,    0,    0,    0, 0.30,    0,    0, 0.10),  # 6
+    "lid_tightener":        (   0,    0,    0,    0, 0.60, 0.70,    0,    0,    0),  # 7
+    "nose_wrinkler":        (   0,    0,    0,    0,    0, 1.00,    0,    0,    0),  # 9
+    "upper_lip_raiser":     (   0, 0.20,    0,    0,    0, 0.90,    0,    0,    0),  # 10
+    "lip_corner_puller":    (   0, 1.00,    0,    0,    0,    0,    0,    0, 0.45),  # 12
+    "lip_corner_depressor": (   0,    0,    0,    0, 0.25, 0.60, 1.00, 0.30,    0),  # 15
+    "lower_lip_depressor":  (   0,    0,    0, 0.35,    0, 0.25,    0,    0,    0),  # 16
+    "chin_raiser":          (   0,    0,    0,    0, 0.30,    0, 0.55,    0,    0),  # 17
+    "lip_stretcher":        (   0,    0,    0, 0.95,    0,    0,    0,    0,    0),  # 20
+    "lip_tightener":        (   0,    0,    0,    0, 1.00,    0,    0,    0,    0),  # 23, 24
+    "lips_part":            (   0, 0.90, 0.60, 0.80,    0, 0.25,    0,    0,    0),  # 25
+    "jaw_drop":             (   0, 0.12, 0.95, 0.50,    0,    0,    0,    0,    0),  # 26
+    "lid_droop":            (   0,    0,    0,    0,    0,    0, 0.35, 0.65, 0.45),  # 43
+}  # fmt: skip
+ACTION_UNITS: tuple[str, ...] = tuple(_STRENGTHS)
+_PROTOTYPES = dict(zip(EMOTIONS, np.array(list(_STRENGTHS.values()), float).T, strict=True))
 
 # Below 1: half way to an emotion, more than half of its expression is there, so that the mild
 # states that fill real recordings can still be read.
@@ -125,8 +64,7 @@ def prototype(emotion: str) -> np.ndarray:
 
     Raises KeyError for an unknown emotion. Source: Ekman & Friesen (1978), EMFACS.
     """
-    strengths = _PROTOTYPES[emotion]
-    return np.array([strengths.get(name, 0.0) for name in ACTION_UNITS])
+    return _PROTOTYPES[emotion].copy()
 
 
 def _around_the_circle() -> tuple[PchipInterpolator, PchipInterpolator]:

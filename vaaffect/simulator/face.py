@@ -82,11 +82,9 @@ def landmarks_of(
 def _patch(view: PinholeCamera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The part of the picture where the head is: low and high corners (x, y) in pixels."""
     centre = view.project(np.array([[0.0, 0.2, 0.0]]))[0]
-    low = centre - view.scale * np.array([1.75, 2.1])
-    high = centre + view.scale * np.array([1.75, 2.45])
-    low = np.clip(np.floor(low), 0, size).astype(int)
-    high = np.clip(np.ceil(high), 0, size).astype(int)
-    return low, high
+    low = np.floor(centre - view.scale * np.array([1.75, 2.1]))
+    high = np.ceil(centre + view.scale * np.array([1.75, 2.45]))
+    return np.clip(low, 0, size).astype(int), np.clip(high, 0, size).astype(int)
 
 
 def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCamera) -> None:
@@ -109,13 +107,8 @@ def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCame
         fill(picture, shirt, np.clip(cloth * 0.3 + 165 * light, 0, 245))
     for side in (-1, 1):
         if person.texture % 3 == 0:
-            lapel = [
-                [side * 0.42, -0.24],
-                [side * 0.78, 0.5],
-                [side * 0.15, 1.6],
-                [side * 0.50, 0.2],
-            ]
-            fill(picture, base + unit * np.array(lapel), cloth * 0.72)
+            lapel = [(0.42, -0.24), (0.78, 0.5), (0.15, 1.6), (0.50, 0.2)]
+            fill(picture, base + unit * np.array(lapel) * (side, 1), cloth * 0.72)
         elif person.texture % 3 == 1:
             seam = base + unit * np.array([[side * 0.46, -0.2], [side * 0.36, 0.22], [0, 0.44]])
             line(picture, curve(seam, 6), cloth * 0.62, unit * 0.10)
@@ -124,24 +117,24 @@ def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCame
             line(picture, curve(seam, 4), cloth * 0.62, unit * 0.05)
 
 
+def _mirrored(half: list[tuple[float, ...]]) -> np.ndarray:
+    """A line (n, d) from left to right; `half` leads from its right end to its middle at x = 0."""
+    right = np.array(half)
+    return np.concatenate([right * ([-1] + [1] * (right.shape[1] - 1)), right[-2::-1]])
+
+
 def _neck(page: Canvas, person: Identity) -> None:
     view, unit = page.view, page.view.scale
     base = view.project(np.array([[0.0, 1.1, -0.3]]))[0] + np.array([0, 1.05 * unit])
     wide = 0.56 * person.jaw_width
     top = view.project(np.array([[-wide, 0.7, -0.2], [wide, 0.7, -0.2]]))
-    low = base + unit * np.array(
-        [[0.50, -0.12], [0.40, 0.10], [0.0, 0.38], [-0.40, 0.10], [-0.50, -0.12]]
-    )
+    low = base + unit * _mirrored([(0.50, -0.12), (0.40, 0.10), (0.0, 0.38)])[::-1]
     side = (top[1] * 0.35 + low[0] * 0.65) + unit * np.array([-0.05, 0])
     other = (top[0] * 0.35 + low[-1] * 0.65) + unit * np.array([0.05, 0])
     shape = np.concatenate([top, side[None], curve(low, 4), other[None]])
     page.put(shape, tone(person.skin, 0.90))
     # The head throws its shadow on the neck.
-    chin = view.project(
-        np.array(
-            [[-0.75, 1.0, 0], [-0.55, 1.62, 0.3], [0, 1.95, 0.4], [0.55, 1.62, 0.3], [0.75, 1.0, 0]]
-        )
-    )
+    chin = view.project(_mirrored([(0.75, 1.0, 0), (0.55, 1.62, 0.3), (0, 1.95, 0.4)]))
     height, width = page.cover.shape
     mask = np.zeros((-(-height // 4), -(-width // 4)), np.uint8)
     fill(mask, curve(chin, 5) / 4, 90)
@@ -152,27 +145,16 @@ def _neck(page: Canvas, person: Identity) -> None:
 
 def _ears(page: Canvas, person: Identity) -> None:
     for side in (-1.0, 1.0):
-        rim = np.array(
-            [
-                (0.97, -0.05, -0.05),
-                (1.10, -0.10, -0.22),
-                (1.15, 0.06, -0.26),
-                (1.12, 0.26, -0.22),
-                (1.05, 0.44, -0.14),
-                (0.96, 0.48, -0.05),
-                (0.93, 0.20, -0.02),
-            ]
-        )
+        rim = np.array([
+            (0.97, -0.05, -0.05), (1.10, -0.10, -0.22), (1.15, 0.06, -0.26), (1.12, 0.26, -0.22),
+            (1.05, 0.44, -0.14), (0.96, 0.48, -0.05), (0.93, 0.20, -0.02),
+        ])  # fmt: skip
         rim[:, 0] *= side * person.face_width
         path = curve(page.view.project(rim), 4, closed=True)
         page.put(path, tone(person.skin, 0.90))
         inner = rim[1:5] * np.array([0.965, 1, 1]) + np.array([0, 0.05, 0.02])
-        line(
-            page.colour,
-            curve(page.view.project(inner), 4),
-            tone(person.skin, 0.62),
-            0.03 * page.view.scale,
-        )
+        path = curve(page.view.project(inner), 4)
+        line(page.colour, path, tone(person.skin, 0.62), 0.03 * page.view.scale)
 
 
 def _paint_head(

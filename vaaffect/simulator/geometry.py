@@ -15,14 +15,10 @@ from .circumplex import ACTION_UNITS
 
 # The head as a stack of horizontal cross-sections: half width, depth of the front, and depth of the
 # edge that is seen as the outline from the front (the ear above, the jaw line further down).
-_LEVEL = np.array(
-    [-1.36, -1.28, -1.1, -0.8, -0.4, 0.0, 0.28, 0.55, 0.81, 1.05, 1.27, 1.455, 1.6, 1.65]
-)
-_WIDTH = np.array(
-    [0.0, 0.42, 0.74, 0.95, 1.03, 1.02, 1.0, 0.975, 0.93, 0.835, 0.69, 0.50, 0.265, 0.0]
-)
-_FRONT = np.array([0.0, 0.42, 0.66, 0.82, 0.88, 0.86, 0.86, 0.87, 0.9, 0.9, 0.88, 0.84, 0.74, 0.7])
-_EDGE = np.array([0.0, 0, 0, 0, 0, 0, 0, 0.03, 0.09, 0.2, 0.36, 0.54, 0.67, 0.7])
+_LEVEL = [-1.36, -1.28, -1.1, -0.8, -0.4, 0, 0.28, 0.55, 0.81, 1.05, 1.27, 1.455, 1.6, 1.65]
+_WIDTH = [0, 0.42, 0.74, 0.95, 1.03, 1.02, 1, 0.975, 0.93, 0.835, 0.69, 0.50, 0.265, 0]
+_FRONT = [0, 0.42, 0.66, 0.82, 0.88, 0.86, 0.86, 0.87, 0.9, 0.9, 0.88, 0.84, 0.74, 0.7]
+_EDGE = [0, 0, 0, 0, 0, 0, 0, 0.03, 0.09, 0.2, 0.36, 0.54, 0.67, 0.7]
 JAW_LEVELS = np.array([0.02, 0.29, 0.56, 0.82, 1.06, 1.28, 1.46, 1.6, 1.65])
 _FLATNESS = 2.3  # of a cross-section: 2 is an ellipse, more is flatter in front
 
@@ -70,9 +66,8 @@ def head(identity: Identity) -> Head:
     """The head of a person; the same object for the same person, as it is needed for each frame."""
     level = np.linspace(_LEVEL[0], _LEVEL[-1], 256)
     jaw = 1 + (identity.jaw_width - 1) * 1.5 * _smoothstep(0.3, 1.2, level)
-    width = PchipInterpolator(_LEVEL, _WIDTH)(level) * identity.face_width * jaw
-    front = PchipInterpolator(_LEVEL, _FRONT)(level)
-    edge = PchipInterpolator(_LEVEL, _EDGE)(level)
+    width, front, edge = (PchipInterpolator(_LEVEL, at)(level) for at in (_WIDTH, _FRONT, _EDGE))
+    width = width * identity.face_width * jaw
     rows = np.linspace(_LEVEL[0] + 0.01, _LEVEL[-1] - 0.01, 76)
     across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 60))
     bare = Head(level, width, front, edge, np.empty(0))
@@ -178,7 +173,7 @@ def _eye(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, float]:
     upper *= 1 - 0.15 * u["nose_wrinkler"]
     squint = 0.5 * u["lid_tightener"] + 0.55 * u["cheek_raiser"] + 0.3 * u["nose_wrinkler"]
     lower = 0.058 * size * (1 + 0.25 * u["lid_raiser"] - min(squint, 0.95))
-    closing = max(droop - 0.0, 0.0)
+    closing = max(droop, 0.0)
     upper = upper * (1 - closing) - 0.75 * lower * closing**2
     opening = (upper + lower) / (0.15 * size)
     x = np.array([-half, -0.40 * half, 0.36 * half, half, 0.36 * half, -0.40 * half]) + centre
@@ -193,15 +188,8 @@ def _nose(identity: Identity, u: dict[str, float]) -> np.ndarray:
     lift = 0.06 * u["nose_wrinkler"] + 0.02 * u["upper_lip_raiser"]
     wide = identity.nose_width * (1 + 0.12 * u["nose_wrinkler"] + 0.06 * u["lip_corner_puller"])
     bridge = np.array([[0, -0.02], [0, 0.16], [0, 0.34], [0, 0.52 - 0.5 * lift]])
-    base = np.array(
-        [
-            [-0.195, 0.625 - lift],
-            [-0.10, 0.665 - 0.6 * lift],
-            [0, 0.69 - 0.3 * lift],
-            [0.10, 0.665 - 0.6 * lift],
-            [0.195, 0.625 - lift],
-        ]
-    )
+    wing, hole, tip = 0.625 - lift, 0.665 - 0.6 * lift, 0.69 - 0.3 * lift
+    base = np.array([[-0.195, wing], [-0.10, hole], [0, tip], [0.10, hole], [0.195, wing]])
     base[:, 0] *= wide
     nose = np.concatenate([bridge, base])
     nose[:, 1] *= identity.nose_length
@@ -328,14 +316,7 @@ class PinholeCamera:
 def pinhole_camera(scene: Scene, size: tuple[int, int]) -> PinholeCamera:
     """The camera of a scene for pictures of `size` (width, height)."""
     yaw, pitch, roll = np.radians([scene.yaw, scene.pitch, scene.roll])
-    cy, sy, cp, sp, cr, sr = (
-        np.cos(yaw),
-        np.sin(yaw),
-        np.cos(pitch),
-        np.sin(pitch),
-        np.cos(roll),
-        np.sin(roll),
-    )
+    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(angle), np.sin(angle)) for angle in (yaw, pitch, roll))
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
@@ -367,7 +348,6 @@ def landmarks(
     left, right = outline(view, cross_sections(identity, shape, u, JAW_LEVELS))
     chin = (left[-1:] + right[-1:]) / 2
     jaw = np.concatenate([left[:-1], chin, right[-2::-1]])
-    solid = np.concatenate(
-        [*parts.brows, parts.nose, *parts.eyes, parts.outer_lip, parts.inner_lip]
-    )
+    lips = parts.outer_lip, parts.inner_lip
+    solid = np.concatenate([*parts.brows, parts.nose, *parts.eyes, *lips])
     return np.concatenate([jaw, view.project(solid)])

@@ -21,19 +21,10 @@ _THICKNESS = {"bald": 0.0, "buzz": 0.02, "short": 0.11, "parted": 0.14, "fringe"
 _THICKNESS |= {"long": 0.15, "bun": 0.07, "curly": 0.24}
 
 # Half of the outline of the skull (x >= 0) around its middle, from the crown to below the ear.
-_SKULL = np.array(
-    [
-        (0.0, -1.0),
-        (0.36, -0.95),
-        (0.68, -0.76),
-        (0.90, -0.44),
-        (1.0, -0.05),
-        (1.0, 0.30),
-        (0.93, 0.58),
-        (0.80, 0.80),
-        (0.60, 0.92),
-    ]
-)
+_SKULL = np.array([
+    (0.0, -1.0), (0.36, -0.95), (0.68, -0.76), (0.90, -0.44), (1.0, -0.05), (1.0, 0.30),
+    (0.93, 0.58), (0.80, 0.80), (0.60, 0.92),
+])  # fmt: skip
 _SKULL_CENTRE = np.array([0.0, -0.40, -0.15])
 
 
@@ -89,9 +80,8 @@ def hair_on_top(page: Canvas, person: Identity) -> None:
         side = 1.0 if person.texture % 2 else -1.0
         both[:, 1] += 0.16 * np.clip(side * both[:, 0], -0.2, 0.55) * (np.abs(both[:, 0]) < 0.8)
     both[:, 0] *= person.face_width
-    depth = 0.86 * np.sqrt(
-        np.clip(1 - (np.abs(both[:, 0]) / (1.04 * person.face_width)) ** 2.3, 0, 1)
-    )
+    across = np.abs(both[:, 0]) / (1.04 * person.face_width)
+    depth = 0.86 * np.sqrt(np.clip(1 - across**2.3, 0, 1))
     lower = curve(view.project(np.column_stack([both, depth + 0.02])), 4)
     skull = _skull(view, person, volume)
     # The outline ends beside the ears, where the hairline ends.

@@ -11,7 +11,7 @@ import numpy as np
 
 from .appearance import Colour, Scene
 from .circumplex import ACTION_UNITS, action_units
-from .worlds import Subject, in_turn, refuse, sample_subject, sway, what_is_wrong
+from .worlds import Subject, in_turn, require, require_possible, sample_subject, sway
 
 TRACE_STEP = 0.02  # seconds between two samples of a rater
 
@@ -56,20 +56,18 @@ class LabWorld:
         # Lists come from JSON and YAML; equal worlds must compare equal.
         object.__setattr__(self, "seconds", tuple(self.seconds))
         object.__setattr__(self, "size", tuple(self.size))
-        wrong = None
-        if self.sessions < 1:
-            wrong = f"sessions must be at least 1, not {self.sessions}"
-        elif self.subjects < 1:
-            wrong = f"subjects must be at least 1, not {self.subjects}"
-        elif len(self.seconds) != 2 or not 3 <= self.seconds[0] <= self.seconds[1] <= 3600:
-            wrong = f"seconds must be (least, greatest) with 3 <= least <= greatest: {self.seconds}"
-        elif 0 < self.fps * self.seconds[0] < 2:
-            wrong = f"fps must give every session two frames at least, not {self.fps}"
-        elif any(side % 2 for side in self.size):
-            wrong = f"size must be even, as videos are: {self.size}"
-        elif self.raters < 2:
-            wrong = f"raters must be at least 2, not {self.raters}"
-        refuse(wrong or what_is_wrong(self.difficulty, self.size, self.fps, self.seed))
+        low, high = self.seconds if len(self.seconds) == 2 else (0, 0)
+        require(self.sessions >= 1, f"sessions must be at least 1, not {self.sessions}")
+        require(
+            3 <= low <= high <= 3600,
+            f"seconds must be (least, greatest) with 3 <= least <= greatest: {self.seconds}",
+        )
+        require_possible(self)
+        two = self.fps * low >= 2
+        require(two, f"fps must give every session two frames at least, not {self.fps}")
+        even = all(side % 2 == 0 for side in self.size)
+        require(even, f"size must be even, as videos are: {self.size}")
+        require(self.raters >= 2, f"raters must be at least 2, not {self.raters}")
 
 
 @dataclass(frozen=True)

@@ -155,12 +155,8 @@ def brow(page: Canvas, person: Identity, points: np.ndarray, outer_first: bool) 
     path = curve(page.view.project(points), 5)
     t = np.linspace(0, 1, len(path))
     t = t if outer_first else t[::-1]
-    widths = (
-        unit
-        * 0.105
-        * person.brow_thickness**0.6
-        * np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
-    )
+    shape = np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
+    widths = unit * 0.105 * person.brow_thickness**0.6 * shape
     hair = 0.75 * np.asarray(person.hair) + 0.25 * np.asarray(person.skin) * 0.5
     hair = hair if sum(person.hair) < 420 else hair * 0.72
     fill(page.colour, taper(path, widths), hair)
@@ -180,29 +176,24 @@ def nose(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]
         tilt = side * 0.35 + np.arctan2(view.rotation[1, 0], view.rotation[0, 0])
         radii = (unit * 0.058 * person.nose_width, unit * 0.026)
         fill(page.colour, ellipse(hole, radii, tilt), tone(person.skin, 0.33))
-        over = np.array(
-            [
-                wing + np.array([-side * 0.015, -0.115, -0.02]),
-                wing + np.array([side * 0.030, -0.07, -0.02]),
-                wing + np.array([side * 0.026, -0.01, 0.0]),
-                wing + np.array([-side * 0.03, 0.035, 0.02]),
-            ]
-        )
+        over = [
+            (-0.015, -0.115, -0.02),
+            (0.030, -0.07, -0.02),
+            (0.026, -0.01, 0),
+            (-0.03, 0.035, 0.02),
+        ]
+        over = wing + np.array(over) * (side, 1, 1)
         page.fold(over, 0.42 + 0.2 * mood["nose_wrinkler"], 0.035)
     under = base + np.array([0, 0.012, 0])
     page.fold(under[1:4], 0.34, 0.06)
     for side in (-1, 1):
-        tip = np.array(
-            [[side * 0.10, 0.40, 0.0], [side * 0.125, 0.5, 0.0], [side * 0.11, 0.57, 0.0]]
-        )
-        tip[:, 2] = base[2, 2]
-        page.fold(tip, 0.12, 0.06)
+        tip = np.array([[side * 0.10, 0.40], [side * 0.125, 0.5], [side * 0.11, 0.57]])
+        page.fold(np.column_stack([tip, np.full(3, base[2, 2])]), 0.12, 0.06)
     if mood["nose_wrinkler"] > 0.05:
         z = parts.nose[1, 2]
         for y, half in ((0.02, 0.10), (0.11, 0.13), (0.20, 0.14)):
-            ridge = np.array(
-                [[-half, y + 0.03, z - 0.05], [0, y - 0.02, z], [half, y + 0.03, z - 0.05]]
-            )
+            ends = y + 0.03, z - 0.05
+            ridge = np.array([[-half, *ends], [0, y - 0.02, z], [half, *ends]])
             page.fold(ridge, 0.5 * mood["nose_wrinkler"], 0.04)
 
 
@@ -222,11 +213,8 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
     middle = (outer[8:11] + inner[[5, 6, 7]]) / 2
     glow = np.clip(lips * 1.16 + 8, 0, 255)
     path = curve(middle, 5)
-    fill(
-        page.colour,
-        taper(path, np.linalg.norm(outer[9] - inner[6]) * 0.42 * spindle(len(path))),
-        glow,
-    )
+    widths = np.linalg.norm(outer[9] - inner[6]) * 0.42 * spindle(len(path))
+    fill(page.colour, taper(path, widths), glow)
     hole = np.concatenate([inside_top, inside_bottom])
     gap = float(np.linalg.norm(inner[6] - inner[2])) / unit
     if gap > 0.03:
@@ -239,12 +227,9 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
             down = down_of(view) * unit
             size = np.linalg.norm(inner[4] - inner[0])
             angle = np.arctan2(*(inner[4] - inner[0])[::-1])
-            floor = inner[6] - low
-            fill(
-                cave,
-                ellipse(floor + 0.02 * down, (size * 0.30, gap * unit * 0.42), angle),
-                (168, 74, 74),
-            )
+            tongue = inner[6] - low + 0.02 * down
+            radii = (size * 0.30, gap * unit * 0.42)
+            fill(cave, ellipse(tongue, radii, angle), (168, 74, 74))
             teeth = inside_top - low
             # A smile bares the teeth, a dropped jaw shows the dark behind them.
             depth = min(0.15, 0.03 + 0.62 * gap) * (1 - 0.45 * mood["jaw_drop"])
@@ -277,38 +262,23 @@ def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
     sneer = max(mood["upper_lip_raiser"], mood["nose_wrinkler"])
     for side, corner, wing in ((-1, corners[0], wings[0]), (1, corners[1], wings[1])):
         out = np.array([side, 0, 0])
-        cheek = np.array(
-            [
-                wing + out * 0.06 + np.array([0, -0.06, 0.02]),
-                (wing + corner) / 2 + out * (0.13 + 0.07 * smile) + np.array([0, -0.04, 0.05]),
-                corner + out * (0.13 + 0.03 * smile) + np.array([0, -0.02 + 0.1 * (1 - smile), 0]),
-            ]
-        )
+        above = wing + out * 0.06 + [0, -0.06, 0.02]
+        middle = (wing + corner) / 2 + out * (0.13 + 0.07 * smile) + [0, -0.04, 0.05]
+        below = corner + out * (0.13 + 0.03 * smile) + [0, -0.02 + 0.1 * (1 - smile), 0]
+        cheek = np.array([above, middle, below])
         page.fold(cheek, 0.04 + 0.14 * age + 0.20 * smile + 0.24 * sneer, 0.055)
         droop = mood["lip_corner_depressor"]
-        page.fold(
-            np.array([corner + out * 0.03, corner + out * 0.06 + np.array([0, 0.13, -0.03])]),
-            0.32 * droop + 0.1 * age,
-            0.05,
-        )
+        line_ = np.array([corner + out * 0.03, corner + out * 0.06 + [0, 0.13, -0.03]])
+        page.fold(line_, 0.32 * droop + 0.1 * age, 0.05)
         ring = parts.eyes[0 if side < 0 else 1]
-        below = (
-            ring[[0, 5, 4, 3]] + np.array([0, 0.075, 0.0])
-            if side < 0
-            else ring[[3, 4, 5, 0]] + np.array([0, 0.075, 0.0])
-        )
+        below = ring[[0, 5, 4, 3] if side < 0 else [3, 4, 5, 0]] + [0, 0.075, 0.0]
         bag = 0.10 + 0.14 * age + 0.26 * mood["cheek_raiser"] + 0.16 * mood["lid_tightener"]
         page.fold(below, bag, 0.05)
         end = ring[0 if side < 0 else 3]
         crow = 0.22 * mood["cheek_raiser"] + 0.12 * max(age - 0.4, 0)
         for rise in (-0.07, 0.0, 0.07):
-            page.fold(
-                np.array(
-                    [end + out * 0.06 + [0, 0.3 * rise, 0], end + out * 0.17 + [0, rise, -0.08]]
-                ),
-                crow,
-                0.025,
-            )
+            start = end + out * 0.06 + [0, 0.3 * rise, 0]
+            page.fold(np.array([start, end + out * 0.17 + [0, rise, -0.08]]), crow, 0.025)
         frown = mood["brow_lowerer"] * 0.6 + 0.25 * mood["nose_wrinkler"] + 0.08 * age
         inner = parts.brows[0][4] if side < 0 else parts.brows[1][0]
         top = inner + np.array([-side * 0.075, -0.10, 0])
@@ -328,9 +298,8 @@ def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
         low = parts.outer_lip[9, 1] + 0.16 - 0.5 * x**2
         chin = np.column_stack([x, low, np.full(5, 0.95)])
         page.fold(chin, 0.3 * mood["chin_raiser"], 0.05)
-    philtrum = np.array([[0, 0.74, 1.02], [0, 0.82, 1.02]]) + np.array(
-        [0, parts.nose[6, 1] - 0.69, 0]
-    )
+    longer = parts.nose[6, 1] - 0.69
+    philtrum = np.array([[0, 0.74 + longer, 1.02], [0, 0.82 + longer, 1.02]])
     page.fold(philtrum, 0.10, 0.06)
 
 
@@ -342,11 +311,8 @@ def glasses(page: Canvas, person: Identity, parts: Features) -> None:
     for ring in parts.eyes:
         centre = ring.mean(axis=0) * np.array([1, 0, 1]) + np.array([0, 0.04, 0.14])
         t = np.linspace(0, 2 * np.pi, 28)
-        squeeze = (
-            np.sign(np.cos(t)) * np.abs(np.cos(t)) ** 0.7,
-            np.sign(np.sin(t)) * np.abs(np.sin(t)) ** 0.7,
-        )
-        rim = centre + np.stack([0.31 * squeeze[0], 0.235 * squeeze[1], 0 * t], -1)
+        x, y = (np.sign(wave) * np.abs(wave) ** 0.7 for wave in (np.cos(t), np.sin(t)))
+        rim = centre + np.stack([0.31 * x, 0.235 * y, 0 * t], -1)
         rims.append(rim)
         line(page.colour, view.project(rim), colour, unit * 0.03)
     bridge = np.array([rims[0][0], (rims[0][0] + rims[1][14]) / 2 + [0, -0.05, 0.05], rims[1][14]])
@@ -373,16 +339,12 @@ def beard(
     lip = parts.outer_lip[:7] + np.array([0, -0.03, 0])
     base = parts.nose[[4, 6, 8]] + np.array([0, 0.05, 0])
     wide = np.array([[-0.50, y + 0.16, 0.85], [0.50, y + 0.16, 0.85]])
-    stache = np.concatenate(
-        [wide[:1], lip[:1] * [1.12, 1, 1], base, lip[6:] * [1.12, 1, 1], wide[1:]]
-    )
+    ends = lip[[0, 6]] * [1.12, 1, 1]
+    stache = np.concatenate([wide[:1], ends[:1], base, ends[1:], wide[1:]])
     hull = view.project(np.concatenate([stache, [[0.0, y + 0.2, 1.0]]]))
     fill(mask, hull / 2, 255)
-    chin = view.project(
-        np.array(
-            [[-0.42, y + 0.0, 0.9], [0.42, y + 0.0, 0.9], [0.5, y + 0.4, 0.8], [-0.5, y + 0.4, 0.8]]
-        )
-    )
+    low = y + 0.4, 0.8
+    chin = view.project(np.array([[-0.42, y, 0.9], [0.42, y, 0.9], [0.5, *low], [-0.5, *low]]))
     fill(mask, chin / 2, 255)
     mask = cv2.GaussianBlur(mask, (0, 0), unit * 0.03)
     mask = cv2.resize(mask, (mask.shape[1] * 2, mask.shape[0] * 2))[:height, :width]

@@ -1,6 +1,7 @@
 """Writes the laboratory to disk in the layout of SEMAINE: videos, session.xml, traces."""
 
 import errno
+import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -13,9 +14,7 @@ import numpy as np
 from ..base import write_atomically
 from .face import build_set, render
 from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
-from .writers import FrameProgress, WrittenClip, describe, whole_folder, write_corpus
-
-VERSION = 1  # of the laboratory: to be raised whenever the same world gives other bytes
+from .writers import FrameProgress, WrittenClip, whole_folder, write_corpus
 
 
 def write_semaine(
@@ -33,9 +32,8 @@ def write_semaine(
         WrittenClip(_session_folder(i), frame_count(world, i), subject_of(world, i))
         for i in range(world.sessions)
     ]
-    wanted = describe(world, "SEMAINE layout", "laboratory", VERSION)
     draw = partial(write_session, Path(out), world)
-    return write_corpus(out, wanted, "sessions", pieces, draw, workers, progress)
+    return write_corpus(out, world, "SEMAINE layout", "sessions", pieces, draw, workers, progress)
 
 
 def write_session(out: Path, world: LabWorld, index: int) -> int:
@@ -98,8 +96,9 @@ def _write_video(path: Path, plan: SessionPlan, world: LabWorld) -> None:
     video.release()
     if not _is_whole(path, len(plan.scenes)):
         # OpenCV tells nobody why it could not write.
-        full = shutil.disk_usage(path.parent).free < 2**20
-        raise OSError(errno.ENOSPC if full else errno.EIO, f"OpenCV could not write {path.name}")
+        if shutil.disk_usage(path.parent).free < 2**20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(errno.EIO, f"OpenCV could not write {path.name}")
 
 
 def _is_whole(path: Path, frames: int) -> bool:

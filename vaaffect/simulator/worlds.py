@@ -5,6 +5,7 @@ so clips can be planned and rendered in any order and by any process.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -57,33 +58,31 @@ class WildWorld:
         # Lists come from JSON and YAML; equal worlds must compare equal.
         object.__setattr__(self, "frames", tuple(self.frames))
         object.__setattr__(self, "size", tuple(self.size))
-        wrong = None
-        if not 1 <= self.clips <= MOST_CLIPS:
-            wrong = f"clips must be 1 to {MOST_CLIPS}, not {self.clips}"
-        elif self.subjects < 1:
-            wrong = f"subjects must be at least 1, not {self.subjects}"
-        elif len(self.frames) != 2 or not 1 <= self.frames[0] <= self.frames[1] <= 99999:
-            wrong = f"frames must be (least, greatest) with 1 <= least <= greatest: {self.frames}"
-        elif self.frame_step < 1:
-            wrong = f"frame_step must be at least 1, not {self.frame_step}"
-        refuse(wrong or what_is_wrong(self.difficulty, self.size, self.fps, self.seed))
+        low, high = self.frames if len(self.frames) == 2 else (0, 0)
+        require(1 <= self.clips <= MOST_CLIPS, f"clips must be 1 to {MOST_CLIPS}, not {self.clips}")
+        require(
+            1 <= low <= high <= 99999,
+            f"frames must be (least, greatest) with 1 <= least <= greatest: {self.frames}",
+        )
+        require(self.frame_step >= 1, f"frame_step must be at least 1, not {self.frame_step}")
+        require_possible(self)
 
 
-def what_is_wrong(difficulty: float, size: tuple, fps: float, seed: int) -> str | None:
-    """What is impossible about the numbers that every kind of world has, or None."""
-    if not 0 <= difficulty <= 1:
-        return f"difficulty must be 0 to 1, not {difficulty}"
-    if len(size) != 2 or min(size) < 64:
-        return f"size must be (width, height) of at least 64 pixels, not {size}"
-    if fps <= 0:
-        return f"fps must be positive, not {fps}"
-    return f"seed must not be negative: {seed}" if seed < 0 else None
+def require(possible: bool, otherwise: str) -> None:
+    """Raises UserError with what is wrong with a world unless it is possible."""
+    if not possible:
+        raise UserError(f"Impossible simulated world: {otherwise}.")
 
 
-def refuse(wrong: str | None) -> None:
-    """Raises UserError when something is wrong with a world."""
-    if wrong:
-        raise UserError(f"Impossible simulated world: {wrong}.")
+def require_possible(world: Any) -> None:
+    """Raises UserError unless the numbers that every kind of world has are possible."""
+    size, seed = world.size, world.seed
+    require(world.subjects >= 1, f"subjects must be at least 1, not {world.subjects}")
+    require(0 <= world.difficulty <= 1, f"difficulty must be 0 to 1, not {world.difficulty}")
+    wide = len(size) == 2 and min(size) >= 64
+    require(wide, f"size must be (width, height) of at least 64 pixels, not {size}")
+    require(world.fps > 0, f"fps must be positive, not {world.fps}")
+    require(seed >= 0, f"seed must not be negative: {seed}")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Here is what all corpora share, and the wild world in the layout of AFEW-VA; `re
 laboratory.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -17,44 +16,57 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base import UserError, in_processes, write_atomically
+from ..base import UserError, cache, code_digest, digest, in_processes, kept, write_atomically
 from .face import build_set, render
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 
-VERSION = 3  # of the simulator: to be raised whenever the same world gives other bytes
-MARKER = "simulated.json"  # written last: the corpus is whole
-PARTIAL_MARKER = "simulating.json"  # there while the corpus is being written
+MARKER = "simulated.json"  # written first: whatever lies beside it is drawn
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
+_ROOM = Path(__file__).parent
+_NOT_DRAWN = ("__init__.py", "tour.py", "truth.py")  # draw nothing that a corpus holds
 
 FrameProgress = Callable[[int, int], None]
 
 # Fast rather than small: Huffman codes only, of differences to the pixel at the left. On noisy
 # pictures this is half the time of the default at level 1, and as small.
 _PNG = [
-    cv2.IMWRITE_PNG_COMPRESSION,
-    1,
-    cv2.IMWRITE_PNG_STRATEGY,
-    cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
 ]
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
 
 
-def read_marker(root: Path) -> dict | None:
-    """What `write_corpus` noted about a corpus, or None if the corpus is not simulated.
+def world_key(world: object) -> str:
+    """Identifies the corpus that is drawn from a `WildWorld` or a `LabWorld`, without drawing it.
+
+    It follows from the world and from what the simulator's code does, on every machine alike.
+    """
+    elsewhere = ("laboratory.py", "recordings.py") if isinstance(world, WildWorld) else ()
+    code = code_digest(_ROOM, but=(*_NOT_DRAWN, *elsewhere))
+    return digest(type(world).__name__, asdict(world), code)
+
+
+def read_marker(folder: Path) -> dict | None:
+    """What the simulator noted about the corpus in this folder, or None where there is none.
 
     Raises UserError when the marker is damaged.
     """
-    return _read_json(Path(root) / MARKER)
+    path = Path(folder) / MARKER
+    try:
+        marker = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: delete its folder and simulate again.") from error
+    return marker if isinstance(marker, dict) else None
 
 
-def is_simulated(files: Iterable[Path]) -> bool:
-    """Whether any of these files lies in a simulated corpus, however that is nested or cut up.
-
-    Raises UserError when a marker is damaged.
-    """
+def marker_of(files: Iterable[Path]) -> dict | None:
+    """The marker of the simulated corpus in which these files lie, however that is nested or cut
+    up; None for files of a real one. Raises UserError when a marker is damaged."""
     folders = {folder for file in files for folder in file.absolute().parents}
-    return any(read_marker(folder) is not None for folder in folders)
+    return next(filter(None, map(read_marker, sorted(folders))), None)
 
 
 def write_afew_va(
@@ -63,10 +75,10 @@ def write_afew_va(
     """Writes a world as a corpus in AFEW-VA's layout and returns its marker.
 
     `OUT/01/001/001.json` beside `00000.png` ...: twelve parts of fifty clips, labels as integers in
-    [-10, 10], 68 landmarks in pixels. `workers` processes draw (default: one per CPU);
+    [-10, 10], 68 landmarks in pixels. `workers` processes draw (default: one per core);
     `progress(done, total)` counts frames, in this process. The same world gives the same bytes,
     whatever the number of workers. A run that was killed goes on where it was; a corpus that is
-    whole is left as it is.
+    whole is left as it is; a second process that wants the same corpus waits for the first.
 
     Raises UserError when `out` holds something else, when the disk is full, or when a process dies.
     """
@@ -74,9 +86,8 @@ def write_afew_va(
         WrittenClip(_clip_folder(i), frame_count(world, i), subject_of(world, i))
         for i in range(world.clips)
     ]
-    wanted = describe(world, "AFEW-VA layout", "wild", VERSION)
     draw = partial(write_clip, Path(out), world)
-    return write_corpus(out, wanted, "clips", pieces, draw, workers, progress)
+    return write_corpus(out, world, "AFEW-VA layout", "clips", pieces, draw, workers, progress)
 
 
 @dataclass(frozen=True)
@@ -88,88 +99,71 @@ class WrittenClip:
     subject: int
 
 
-def describe(world: object, layout: str, name: str, version: int) -> dict:
-    """The marker without counts: what makes two corpora the same."""
-    described = {
-        "simulated": True,
-        "note": "Drawn by vaaffect.simulator: these are not pictures of people.",
-        "corpus": layout,
-        "world": name,
-        "simulator_version": version,
-        "parameters": asdict(world),
-    }
-    return json.loads(json.dumps(described))
-
-
 def write_corpus(
     out: Path,
-    wanted: dict,
+    world: object,
+    layout: str,
     what: str,
     pieces: Sequence[WrittenClip],
     draw: Callable[[int], int],
     workers: int | None,
     progress: FrameProgress | None,
 ) -> dict:
-    """Draws the pieces of a corpus that are missing, marks it as whole, and returns its marker.
+    """Draws the pieces of a corpus that are missing, and returns the marker that says what it is.
 
     `draw(index)` draws piece `index` into its folder, in another process if need be, and returns
-    its number of frames. `wanted` comes from `describe`; `what` is what the marker calls the
-    pieces. Raises UserError as `write_afew_va` does.
+    its number of frames; `what` is what the marker calls the pieces. Raises UserError as
+    `write_afew_va` does.
     """
-    _refuse_to_overwrite(out, wanted)
-    missing = [i for i, piece in enumerate(pieces) if not (out / piece.folder).is_dir()]
-    marker = read_marker(out)
-    if marker is not None and not missing:
-        return marker
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / PARTIAL_MARKER, json.dumps(wanted))
-        (out / MARKER).unlink(missing_ok=True)
+    total = sum(piece.frames for piece in pieces)
+    marker = {
+        "simulated": True,
+        "note": "Drawn by vaaffect.simulator: these are not pictures of people.",
+        "corpus": layout,
+        "key": world_key(world),
+        "parameters": asdict(world),
+        "counts": {
+            what: len(pieces),
+            "subjects": len({piece.subject for piece in pieces}),
+            "frames": total,
+        },
+    }
+
+    def missing() -> list[int]:
+        return [i for i, piece in enumerate(pieces) if not (out / piece.folder).is_dir()]
+
+    def build(_: Path) -> None:
+        write_atomically(out / MARKER, json.dumps(marker))
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
-        total = sum(piece.frames for piece in pieces)
-        done = total - sum(pieces[i].frames for i in missing)
+        todo = missing()
+        done = total - sum(pieces[i].frames for i in todo)
         report = progress or (lambda done, total: None)
         report(done, total)
-        for _, drawn in in_processes(draw, [(index,) for index in missing], workers):
+        for _, drawn in in_processes(draw, [(index,) for index in todo], workers):
             done += drawn
             report(done, total)
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
-        counts = {
-            what: len(pieces),
-            "subjects": len({piece.subject for piece in pieces}),
-            "frames": sum(piece.frames for piece in pieces),
-        }
-        marker = wanted | {"counts": counts}
-        write_atomically(out / MARKER, json.dumps(marker))
-        (out / PARTIAL_MARKER).unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(
-                f"The disk is full while simulating into {out}: free some space and run again, "
-                "it goes on from there."
-            ) from error
-        raise UserError(
-            f"{out}: cannot be written ({error.strerror or error}); choose another folder or make "
-            "this one writable."
-        ) from error
-    return marker
+
+    _refuse_to_overwrite(out, marker["key"])
+    if cache.opened(out) is not None and missing():  # somebody has deleted a clip
+        (out / cache.MANIFEST).unlink(missing_ok=True)
+    kept(out, build, watch="")  # loaders name files that are missing or damaged
+    return read_marker(out)
 
 
-def _refuse_to_overwrite(out: Path, wanted: dict) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
+def _refuse_to_overwrite(out: Path, key: str) -> None:
+    """Before anything is written: `out` is new, or empty, or (a part of) the same corpus."""
+    if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to simulate into.")
-    found = read_marker(out) or _read_json(out / PARTIAL_MARKER)
-    if found is None:
-        # An interrupted first second may leave an empty folder, nothing else.
-        if any(out.iterdir()):
-            raise UserError(
-                f"{out} is not empty and holds no simulated corpus: give another folder, "
-                "or empty this one."
-            )
-        return
-    if {key: found.get(key) for key in wanted} != wanted:
+    # In this order, for another process may be about to write the marker, before all else.
+    names = [path.name for path in out.iterdir()] if out.exists() else []
+    marker = read_marker(out)
+    if marker is None and not all(name.startswith(MARKER) for name in names):
+        raise UserError(
+            f"{out} is not empty and holds no simulated corpus: give another folder, "
+            "or empty this one."
+        )
+    if marker is not None and marker.get("key") != key:
         raise UserError(
             f"{out} holds a corpus that was simulated with other parameters or by another version: "
             "delete the folder, or give another one."
@@ -222,13 +216,3 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
 
 def _clip_folder(index: int) -> Path:
     return Path(f"{index // CLIPS_PER_PART + 1:02d}") / f"{index + 1:03d}"
-
-
-def _read_json(path: Path) -> dict | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged: delete its folder and simulate again.") from error
-    return content if isinstance(content, dict) else None

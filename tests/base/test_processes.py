@@ -1,0 +1,32 @@
+"""How many cores there are to use, and what importing the room costs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vaaffect.base import cores, processes
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max 100000\n", 6), ("150000 100000\n", 2), ("50000 100000\n", 1), ("900000 100000\n", 6)],
+)
+def test_cores_are_those_that_affinity_and_container_leave(tmp_path, monkeypatch, limit, expected):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(processes, "_CPU_LIMIT", tmp_path / "cpu.max")
+    assert cores() == expected
+    (tmp_path / "cpu.max").unlink()
+    assert cores() == 6
+
+
+def test_the_room_is_light():
+    heavy = "{'cv2', 'sklearn', 'torch'} & set(sys.modules)"
+    for room in ("base", "base.processes"):
+        code = f"import sys, vaaffect.{room}; assert not {heavy}, {heavy}"
+        subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import sys, vaaffect.corpora; assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
