@@ -1,6 +1,5 @@
-"""A small real predictor for the widgets' tests: dlib finds the points, a ridge reads them."""
+"""A small real predictor for the widgets' tests: dlib finds the points, a ridge predicts."""
 
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vaaffect.classical.features import geometry
 from vaaffect.corpora.tracking import FacesTracker
+from vaaffect.live.predictor import FacePrediction
 from vaaffect.simulator.circumplex import action_units
 from vaaffect.simulator.face import landmarks_of, sample_identity, sample_scene
 
@@ -30,15 +30,6 @@ def fitted_line(people: int = 60, faces: int = 10, seed: int = 0):
     return make_pipeline(StandardScaler(), Ridge(100.0)).fit(geometry(points), va)
 
 
-@dataclass
-class Reading:
-    face: int
-    box: tuple[float, float, float, float]
-    landmarks: np.ndarray
-    va: np.ndarray
-    milliseconds: dict[str, float]
-
-
 class SmallPredictor:
     """One face at a time."""
 
@@ -49,7 +40,7 @@ class SmallPredictor:
     def reset(self) -> None:
         self.track = FacesTracker()
 
-    def __call__(self, picture: np.ndarray) -> list[Reading]:
+    def __call__(self, picture: np.ndarray) -> list[FacePrediction]:
         started = perf_counter()
         faces = self.track(picture)
         if not faces:
@@ -58,4 +49,4 @@ class SmallPredictor:
         found = perf_counter()
         va = np.clip(self.line.predict(geometry(points[None]))[0], -1, 1)
         times = {"landmarks": 1e3 * (found - started), "model": 1e3 * (perf_counter() - found)}
-        return [Reading(0, (*points.min(axis=0), *points.max(axis=0)), points, va, times)]
+        return [FacePrediction(0, (*points.min(axis=0), *points.max(axis=0)), points, va, times)]

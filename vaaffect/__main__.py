@@ -251,8 +251,8 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     """`predict`: valence and arousal of an image, a folder, a clip or a camera."""
     parser = commands.add_parser(
         "predict",
-        help="read valence and arousal from an image, a folder of images, a clip or a camera",
-        description="Find the faces, read them with a trained network, write a row per face.",
+        help="predict valence and arousal of an image, a folder of images, a clip or a camera",
+        description="Find the faces, predict with a trained network, write a row per face.",
     )
     parser.add_argument("source", metavar="SOURCE", help="image, folder, video, or camera number")
     parser.add_argument(
@@ -283,7 +283,7 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Read a source; the rows that were written are kept whatever ends it."""
+    """Predict for a source; the rows that were written are kept whatever ends it."""
     from .live.loop import watch
     from .live.predictor import Predictor, find_run
     from .live.sources import open_source
@@ -297,14 +297,14 @@ def predict(arguments: argparse.Namespace) -> int:
     with closing(source):
         run = find_run(arguments.run)
         predictor = Predictor.from_run(run, arguments.backend)
-        print(f"Reading with {run.name} ({arguments.backend}).", file=sys.stderr)
+        print(f"Predicting with {run.name} ({arguments.backend}).", file=sys.stderr)
         if arguments.out is not None:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
         with (
             (
                 arguments.out.open("w", newline="") if arguments.out else nullcontext(sys.stdout)
             ) as rows,
-            bar("reading", "picture") as progress,
+            bar("predicting", "picture") as progress,
         ):
             summary = watch(
                 source, predictor, rows, arguments.clip,
@@ -322,7 +322,7 @@ def add_export(commands: argparse._SubParsersAction) -> None:
         "export",
         help="write a trained network as ONNX or OpenVINO IR",
         description="Write the network of a run as ONNX or as OpenVINO IR, and check that it "
-        "answers as PyTorch does.",
+        "predicts as PyTorch does.",
     )
     parser.add_argument("run", metavar="RUN", help="a run folder, or a profile (demo)")
     parser.add_argument("out", type=Path, metavar="OUT", help="a name ending in .onnx or .xml")

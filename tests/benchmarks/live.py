@@ -23,7 +23,7 @@ from vaaffect.corpora.tracking import dlib_models
 from vaaffect.live.backends import build_network, openvino_precision
 from vaaffect.live.loop import watch
 from vaaffect.live.overlay import ClipWriter, Trails, annotate
-from vaaffect.live.predictor import STAGES, Predictor, Reading
+from vaaffect.live.predictor import STAGES, FacePrediction, Predictor
 from vaaffect.live.sources import Frame
 from vaaffect.report.tables import format_number, model_name, to_markdown
 from vaaffect.simulator.tour import draw_tour
@@ -145,8 +145,8 @@ def _live(
 ) -> None:
     """The loop as it is, rows to nowhere."""
 
-    def note(_: Frame, readings: list[Reading]) -> None:
-        timing.stages += [readings[0].milliseconds] if readings else []
+    def note(_: Frame, predictions: list[FacePrediction]) -> None:
+        timing.stages += [predictions[0].milliseconds] if predictions else []
 
     with Path(os.devnull).open("w") as rows:
         summary = watch(_Film(film, count), predictor, rows, clip, seen=note)
@@ -164,7 +164,7 @@ def _naive(
     for frame in _Film(film, count):
         clock = [time.perf_counter()]
         boxes = detector(frame.picture, 0)
-        readings = []
+        predictions = []
         if boxes:
             found = points_of(frame.picture, max(boxes, key=lambda box: box.area()))
             points = np.array([(p.x, p.y) for p in found.parts()], np.float32)
@@ -177,10 +177,11 @@ def _naive(
             clock.append(time.perf_counter())
             timing.stages.append(dict(zip(STAGES, 1000 * np.diff(clock), strict=True)))
             box = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
-            readings = [Reading(0, box, points, va, timing.stages[-1])]
+            predictions = [FacePrediction(0, box, points, va, timing.stages[-1])]
         timing.whole.append(1000 * (time.perf_counter() - clock[0]))
         writer.write(
-            annotate(frame.picture, readings, trails.add(frame.time_s, readings)), frame.time_s
+            annotate(frame.picture, predictions, trails.add(frame.time_s, predictions)),
+            frame.time_s,
         )
     writer.close()
     timing.pictures += count

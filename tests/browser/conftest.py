@@ -35,7 +35,7 @@ import json
 import numpy as np
 from small_predictor import SmallPredictor
 from vaaffect import widgets
-from vaaffect.features import geometry
+from vaaffect.classical.features import geometry
 if "small" not in globals():  # another page may have run this
     small = SmallPredictor()
 
@@ -46,11 +46,12 @@ class Noting:
     def reset(self):
         small.reset()
     def __call__(self, picture):
-        readings = small(picture)
+        predictions = small(picture)
         bits = [int(picture[6, 12 * i + 6].mean() > 128) for i in range(7)]
-        if readings:
-            self.noted.append([sum(b << i for i, b in enumerate(bits)), *readings[0].va.tolist()])
-        return readings
+        if predictions:
+            frame = sum(bit << i for i, bit in enumerate(bits))
+            self.noted.append([frame, *predictions[0].va.tolist()])
+        return predictions
 
 noting = Noting()
 """,
@@ -61,14 +62,14 @@ print("RESULT", json.dumps({"noted": noting.noted, "poses": camera.poses.to_dict
                             "on": camera.is_on}))
 """,
     "plane": """
-def read(picture, landmarks):
+def model(picture, landmarks):
     return small.line.predict(geometry(landmarks[None]))[0]
 
-plane = widgets.plane(read, name="line on landmarks", start=(0, 0))
+plane = widgets.plane(model, name="line on landmarks", start=(0, 0))
 plane
 """,
     "descent": """
-from vaaffect.descent import Surface
+from vaaffect.widgets import Surface
 
 steep = np.array([4.0, 0.5])
 bowl = Surface(lambda w: (steep * w**2).sum(axis=-1) / 2, lambda w: steep * w, (-1, 1, -1, 1))
@@ -77,16 +78,16 @@ descent
 """,
     "walk": 'print("WALK", json.dumps({"path": descent.path.tolist(), **descent.settings}))',
     "traces": """
-from vaaffect.semaine import Trace
+from vaaffect.corpora import RaterTrace
 
 clock = np.arange(0, 20, 0.02)
 feeling = 0.4 * np.sin(clock) + 0.2 * np.sin(2.3 * clock)
 said = {"1": feeling, "2": 0.6 * feeling + 0.1, "3": np.interp(clock - 1, clock, feeling)}
-said = [Trace(name, clock, value) for name, value in said.items()]
+said = [RaterTrace(name, clock, value) for name, value in said.items()]
 traces = widgets.traces(said, "valence", np.arange(0, 20, 0.1), "drawn (simulated)")
 traces
 """,
-    "where": 'print("WHERE", json.dumps([plane.va.tolist(), plane.reading.tolist()]))',
+    "where": 'print("WHERE", json.dumps([plane.va.tolist(), plane.prediction.tolist()]))',
 }
 
 

@@ -173,7 +173,7 @@ def page(lab, browser, outside) -> Iterator[Page]:
     page.context.close()
 
 
-def test_readings_follow_the_face_and_a_pose_is_kept(page):
+def test_predictions_follow_the_face_and_a_pose_is_kept(page):
     picture(page, "camera_off", ".va-widget")
     start_camera(page)
     assert tracks(page) == ["live"]
@@ -197,7 +197,7 @@ def test_readings_follow_the_face_and_a_pose_is_kept(page):
         assert np.corrcoef(true[:, dimension], noted[:, 1 + dimension])[0, 1] > 0.9
     (pose,) = result["poses"]
     assert pose["pose"] == "moving" and pose["seconds"] == 3 and 5 < pose["frames"] < len(noted)
-    # The readings of some run of consecutive pictures have exactly this mean.
+    # The predictions of some run of consecutive pictures have exactly this mean.
     count = pose["frames"]
     runs = np.stack([noted[i : i + count, 1:].mean(axis=0) for i in range(len(noted) - count + 1)])
     held = np.array([pose["valence"], pose["arousal"]])
@@ -212,10 +212,12 @@ def test_running_the_cell_again_and_clearing_it_end_the_camera(page):
     page.wait_for_selector(".va-widget .va-start")
     start_camera(page)
     assert tracks(page)[-1] == "live"
-    before = page.locator(".va-widget").get_attribute("data-readings")
+    before = page.locator(".va-widget").get_attribute("data-predictions")
     run_cell(page, "busy")
-    after = page.locator(".va-widget").get_attribute("data-readings")
-    assert int(after) - int(before) > 2  # readings go on while a cell runs, not just the last one
+    after = page.locator(".va-widget").get_attribute("data-predictions")
+    assert (
+        int(after) - int(before) > 2
+    )  # predictions go on while a cell runs, not just the last one
     page.evaluate("(i) => {window.jupyterapp.shell.currentWidget.content.activeCellIndex = i}",
                   CELL["camera"])  # fmt: skip
     command(page, "notebook:clear-cell-output")
@@ -232,7 +234,7 @@ def test_an_unplugged_camera_is_named(page):
     assert "live" not in tracks(page)
 
 
-def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
+def test_a_point_is_dragged_and_the_face_and_the_prediction_follow(page):
     run_cell(page, "plane")
     plane = page.locator(".va-widget:has(.va-point)")
     page.wait_for_selector(".va-widget[data-drawn]")
@@ -272,8 +274,8 @@ def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
     print("\nplane: a face in", round(float(np.median(waits))), "ms")
     picture(page, "plane_after", ".va-widget:has(.va-point)")
     assert np.abs(pixels() - face).mean() > 1
-    assert drawn()["reading"][0] - first["reading"][0] > 0.4
-    assert np.allclose(printed(page, "where", "WHERE"), [drawn()["va"], drawn()["reading"]])
+    assert drawn()["prediction"][0] - first["prediction"][0] > 0.4
+    assert np.allclose(printed(page, "where", "WHERE"), [drawn()["va"], drawn()["prediction"]])
 
     active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
     plane.locator(".va-point").focus()
@@ -289,10 +291,10 @@ def test_a_point_is_dragged_and_the_face_and_the_reading_follow(page):
     page.touchscreen.tap(disc["x"] + disc["width"] / 2, disc["y"] + disc["height"] / 4)
     wait_until(page, lambda: np.allclose(drawn()["va"], (0, 0.5), atol=0.02), 5, "a touch")
 
-    face, reading = pixels(), drawn()["reading"]
+    face, prediction = pixels(), drawn()["prediction"]
     page.get_by_label("Turn").press("End")
     wait_until(page, lambda: np.abs(pixels() - face).mean() > 1, 5, "the head turns")
-    assert drawn()["reading"] != reading
+    assert drawn()["prediction"] != prediction
     picture(page, "plane_turned", ".va-widget:has(.va-point)")
 
 

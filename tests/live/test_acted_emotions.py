@@ -1,4 +1,4 @@
-"""Acted emotions: who reads them rightly passes, who does not fails, and the verdict follows."""
+"""Acted emotions: who predicts them passes, who does not fails, and the verdict follows."""
 
 import itertools
 
@@ -21,19 +21,19 @@ def acted() -> list[acted_emotions.Pose]:
     return list(acted_emotions.draw_poses(PEOPLE))
 
 
-def answering(acted: list[acted_emotions.Pose], answer) -> Predictor:
-    """A predictor that is asked in the order of the poses, and answers answer(pose)."""
-    asked = iter(acted)
+def predicting(acted: list[acted_emotions.Pose], va) -> Predictor:
+    """A predictor that gets the poses in their order, and predicts va(pose)."""
+    coming = iter(acted)
 
     def network(crops: np.ndarray) -> np.ndarray:
-        return np.array([answer(next(asked))], np.float32)
+        return np.array([va(next(coming))], np.float32)
 
     return Predictor(network, 48)
 
 
-def check(acted: list[acted_emotions.Pose], answer) -> pd.DataFrame:
-    readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
-    return acted_emotions.check_poses(readings, "drawn", **DRAW)
+def check(acted: list[acted_emotions.Pose], va) -> pd.DataFrame:
+    predictions = acted_emotions.predict_poses(predicting(acted, va), iter(acted), exact=True)
+    return acted_emotions.check_poses(predictions, "drawn", **DRAW)
 
 
 def flicker(pose: acted_emotions.Pose) -> np.ndarray:
@@ -99,21 +99,21 @@ def test_the_ranges_are_the_thesis_s_where_faces_were_drawn(acted):
 
 def test_an_offset_from_other_people_repairs_a_constant_bias(acted):
     bias = np.array([-0.2, 0.3])
-    answer = lambda pose: pose.va + flicker(pose) + bias  # noqa: E731
+    biased = lambda pose: pose.va + flicker(pose) + bias  # noqa: E731
     others = list(acted_emotions.draw_poses(PEOPLE, ["neutral"], others=True))
     offset = acted_emotions.offset_of(
-        acted_emotions.read_poses(answering(others, answer), iter(others), exact=True)
+        acted_emotions.predict_poses(predicting(others, biased), iter(others), exact=True)
     )
     assert offset == pytest.approx(bias, abs=0.03)
-    readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
-    before = readings.copy()
+    predictions = acted_emotions.predict_poses(predicting(acted, biased), iter(acted), exact=True)
+    before = predictions.copy()
     repaired = acted_emotions.check_poses(
-        acted_emotions.without_offset(readings, offset), "drawn", **DRAW
+        acted_emotions.without_offset(predictions, offset), "drawn", **DRAW
     )
-    pd.testing.assert_frame_equal(readings, before)  # the correction is on a copy
+    pd.testing.assert_frame_equal(predictions, before)  # the correction is on a copy
     assert (repaired["verdict"] == acted_emotions.WITHIN).all()
     assert not (
-        acted_emotions.check_poses(readings, "drawn", **DRAW)["verdict"] == acted_emotions.WITHIN
+        acted_emotions.check_poses(predictions, "drawn", **DRAW)["verdict"] == acted_emotions.WITHIN
     ).any()
 
 
@@ -125,23 +125,27 @@ def test_people_who_correct_are_not_those_who_are_judged(acted):
 
 
 def test_a_lost_face_is_left_out_and_one_person_gives_no_interval(acted):
-    readings = acted_emotions.read_poses(answering(acted, lambda p: p.va), iter(acted), exact=True)
-    readings.loc[readings["person"] == 0, ["valence_pred", "arousal_pred"]] = np.nan
-    assert (acted_emotions.check_poses(readings, "drawn", **DRAW)["people"] == PEOPLE - 1).all()
+    predictions = acted_emotions.predict_poses(
+        predicting(acted, lambda p: p.va), iter(acted), exact=True
+    )
+    predictions.loc[predictions["person"] == 0, ["valence_pred", "arousal_pred"]] = np.nan
+    assert (acted_emotions.check_poses(predictions, "drawn", **DRAW)["people"] == PEOPLE - 1).all()
     with pytest.raises(UserError, match="at least two"):
-        acted_emotions.check_poses(readings[readings["person"] <= 1], "drawn", **DRAW)
+        acted_emotions.check_poses(predictions[predictions["person"] <= 1], "drawn", **DRAW)
 
 
 def test_dlib_finds_the_people(acted):
     some = acted[: len(EMOTIONS)]
-    readings = acted_emotions.read_poses(answering(some, lambda p: p.va), iter(some))
-    assert readings["valence_pred"].notna().all()
+    predictions = acted_emotions.predict_poses(predicting(some, lambda p: p.va), iter(some))
+    assert predictions["valence_pred"].notna().all()
 
 
-def test_a_blank_picture_is_a_row_without_an_answer(acted):
+def test_a_blank_picture_is_a_row_without_a_prediction(acted):
     blank = acted_emotions.Pose(
         "neutral", 0, np.zeros(2), np.full((200, 200, 3), 99, np.uint8), None
     )
     assert (
-        acted_emotions.read_poses(answering([], None), iter([blank]))["valence_pred"].isna().all()
+        acted_emotions.predict_poses(predicting([], None), iter([blank]))["valence_pred"]
+        .isna()
+        .all()
     )

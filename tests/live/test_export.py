@@ -1,4 +1,4 @@
-"""Exports answer as PyTorch does, say what they take and give, and bad ones do not stay."""
+"""Exports predict as PyTorch does, say what they take and give, and bad ones do not stay."""
 
 import importlib.util
 
@@ -17,16 +17,16 @@ needs_live = pytest.mark.skipif(
 
 @needs_live
 @pytest.mark.parametrize("name", ["net é.onnx", "net.xml"])
-def test_an_export_answers_as_the_study_does_and_describes_itself(run, tiny_crops, tmp_path, name):
+def test_an_export_predicts_as_the_study_does_and_describes_itself(run, tiny_crops, tmp_path, name):
     out = tmp_path / "new" / name
     lines = export.export_run(run, out)
     assert any("random crops" in line for line in lines)
     assert any("drawn faces" in line for line in lines)
     model = backends.openvino().Core().read_model(out)
-    (given,), (answered,) = model.inputs, model.outputs
-    assert list(given.shape) == [1, 32, 32, 3] and given.element_type.get_type_name() == "u8"
-    assert list(answered.shape) == [1, 2] and answered.element_type.get_type_name() == "f32"
-    assert "crop" in given.names and "va" in answered.names
+    (crop,), (va,) = model.inputs, model.outputs
+    assert list(crop.shape) == [1, 32, 32, 3] and crop.element_type.get_type_name() == "u8"
+    assert list(va.shape) == [1, 2] and va.element_type.get_type_name() == "f32"
+    assert "crop" in crop.names and "va" in va.names
     crops = np.array(tiny_crops.images[:10])
     network = backends.compile_openvino(model, "f32")
     ours = Predictor.from_run(run, device="cpu").network(crops)  # perhaps in bfloat16
@@ -44,7 +44,7 @@ def test_an_export_answers_as_the_study_does_and_describes_itself(run, tiny_crop
 
 
 @needs_live
-def test_an_export_that_answers_otherwise_is_refused_and_removed(run, tmp_path, monkeypatch):
+def test_an_export_that_predicts_otherwise_is_refused_and_removed(run, tmp_path, monkeypatch):
     # The check must see a network that is not the same: here, one without the scaling.
     monkeypatch.setattr(backends, "to_input", lambda x: x.permute(0, 3, 1, 2).float() / 100)
     original = export.compile_openvino
@@ -54,7 +54,7 @@ def test_an_export_that_answers_otherwise_is_refused_and_removed(run, tmp_path, 
         return original(model, precision)
 
     monkeypatch.setattr(export, "compile_openvino", unscaled)
-    with pytest.raises(UserError, match="answers differ from PyTorch's"):
+    with pytest.raises(UserError, match="predictions differ from PyTorch's"):
         export.export_run(run, tmp_path / "net.xml")
     assert not list(tmp_path.iterdir())
 

@@ -6,6 +6,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import cv2
@@ -17,7 +18,7 @@ from vaaffect.base.errors import UserError
 from vaaffect.corpora.tracking import KnownFaces
 from vaaffect.live import loop
 from vaaffect.live.overlay import ClipWriter, annotate, save_still
-from vaaffect.live.predictor import Predictor, Reading
+from vaaffect.live.predictor import FacePrediction, Predictor
 from vaaffect.live.sources import (
     CameraLostError,
     CameraSource,
@@ -64,16 +65,16 @@ def test_a_clip_gives_a_row_per_face_and_an_annotated_clip(predictor, tour, tour
     )  # fmt: skip
     rows = rows_of(out.getvalue())
     count = len(tour.pictures)
-    assert summary.pictures == summary.readings == len(rows) == len(seen) == count
-    assert list(rows[0]) == list(loop.READING_COLUMNS)
+    assert summary.pictures == summary.predictions == len(rows) == len(seen) == count
+    assert list(rows[0]) == list(loop.CSV_COLUMNS)
     assert [int(row["frame"]) for row in rows] == list(range(count))
     assert {row["face"] for row in rows} == {"0"} and {row["source"] for row in rows} == {
         "clip é.avi"
     }
     assert float(rows[5]["time_s"]) == pytest.approx(5 / tour.fps, abs=1e-3)
-    for row, (reading,) in zip(rows, seen, strict=True):
-        assert float(row["valence"]) == pytest.approx(reading.va[0], abs=1e-4)
-        assert float(row["arousal"]) == pytest.approx(reading.va[1], abs=1e-4)
+    for row, (prediction,) in zip(rows, seen, strict=True):
+        assert float(row["valence"]) == pytest.approx(prediction.va[0], abs=1e-4)
+        assert float(row["arousal"]) == pytest.approx(prediction.va[1], abs=1e-4)
         box = [float(row[name]) for name in ("x0", "y0", "x1", "y1")]
         points = tour.landmarks[int(row["frame"])]
         assert np.all(np.abs(np.array(box[:2]) - points.min(axis=0)) < 40)
@@ -95,7 +96,7 @@ def test_smoothing_is_off_unless_asked_and_then_named(predictor, tour_path):
     assert np.abs(np.diff(of[1])).mean() < np.abs(np.diff(of[0])).mean()
 
 
-def test_a_slow_reader_of_a_camera_drops_stale_pictures_and_counts_them(
+def test_a_slow_predictor_for_a_camera_drops_stale_pictures_and_counts_them(
     predictor, tour, tour_path, tmp_path
 ):
     slow = Slow(predictor, 0.3)
@@ -108,7 +109,7 @@ def test_a_slow_reader_of_a_camera_drops_stale_pictures_and_counts_them(
     assert summary.dropped > 0.5 * count
     assert summary.pictures + summary.dropped == count and len(rows) == summary.pictures
     assert spent > 0.9 * count / tour.fps, "it plays at its own speed"
-    # Never a stale picture: each is about as much newer as the reading of the last one took.
+    # Never a stale picture: each is about as much newer as the last prediction took.
     times = [float(row["time_s"]) for row in rows]
     assert np.mean(np.diff(times[:-1])) > 0.25
     assert any("dropped" in line for line in summary.lines())
@@ -123,7 +124,7 @@ def test_an_unplugged_camera_ends_the_loop_and_keeps_the_rows(predictor, tour, t
     out = io.StringIO()
     summary = loop.watch(camera, predictor, out)
     assert summary.lost and summary.ended.startswith("camera 7: delivers no more pictures")
-    assert summary.pictures >= 1 and len(rows_of(out.getvalue())) == summary.readings
+    assert summary.pictures >= 1 and len(rows_of(out.getvalue())) == summary.predictions
     assert summary.pictures + summary.dropped == len(tour.pictures)
 
 
@@ -218,11 +219,11 @@ def test_a_folder_without_images_and_real_time_of_one(tmp_path):
         open_source(str(tmp_path), real_time=True)
 
 
-def test_an_annotated_picture_shows_its_readings():
+def test_an_annotated_picture_shows_the_predictions():
     picture = np.full((200, 300, 3), 90, np.uint8)
     points = np.stack([np.linspace(100, 200, 68), np.linspace(60, 160, 68)], 1).astype(np.float32)
     faces = [
-        Reading(n, (100.0, 60.0, 200.0, 160.0), points, np.array(va, np.float32), {})
+        FacePrediction(n, (100.0, 60.0, 200.0, 160.0), points, np.array(va, np.float32), {})
         for n, va in enumerate([(0.5, 0.5), (-0.5, -0.5)])
     ]
     empty, one, two = (annotate(picture, faces[:n]) for n in range(3))
@@ -237,7 +238,9 @@ def test_an_annotated_picture_shows_its_readings():
     assert annotate(np.zeros((8, 4000, 3), np.uint8), []).shape[0] == 360
     # Twenty faces and a note have room, or the panel says how many more there are.
     annotate(
-        picture, [Reading(n, faces[0].box, points, faces[0].va, {}) for n in range(20)], note="x"
+        picture,
+        [FacePrediction(n, faces[0].box, points, faces[0].va, {}) for n in range(20)],
+        note="x",
     )
 
 
@@ -256,7 +259,7 @@ def test_the_command_writes_rows_and_says_what_it_did(run, tour_path, tmp_path):
     words = command(tour_path, "--run", run, "--out", out, "--clip", clip, "--smooth", 0.4)
     done = subprocess.run(words, cwd=paths.ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "", done.stderr
-    assert "38 pictures, 38 faces read; no face in 0." in done.stderr
+    assert "38 pictures, 38 predictions; no face in 0." in done.stderr
     assert "valence_smoothed_0.4s" in out.read_text() and clip.stat().st_size > 10_000
     same = subprocess.run(
         command(tour_path, "--run", run, "--out", tour_path),
@@ -307,3 +310,74 @@ def test_the_bench_measures_both_loops_and_judges_them_by_the_goals(tmp_path):
     slow = Timing([], [100.0] * 99, 100, 10.0)
     assert _lines("resnet152", fast, slow)[0].count("reached") == 3
     assert _lines("resnet152", slow, fast)[0].count("missed") == 3
+
+
+class Nobody:
+    """A predictor that finds no face, at once."""
+
+    tracker = None
+
+    def reset(self) -> None:
+        pass
+
+    def __call__(self, picture: np.ndarray) -> list:
+        return []
+
+
+def within(seconds: float, work) -> BaseException | None:
+    """What `work` raised, in a thread: a test that would hang for ever fails instead."""
+    raised = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), f"it still hangs after {seconds} seconds"
+    return raised[0] if raised else None
+
+
+@pytest.mark.parametrize("error", [cv2.error("no memory"), ZeroDivisionError("none"), OSError(5)])
+def test_whatever_stops_the_drawing_reaches_the_caller(tour_path, tmp_path, monkeypatch, error):
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "annotate", fails)
+    out = io.StringIO()
+    watch = lambda: loop.watch(Clip(tour_path), Nobody(), out, tmp_path / "c.mp4")  # noqa: E731
+    assert within(30, watch) is error
+    assert out.getvalue().startswith("source,frame")
+
+
+def test_an_error_at_the_last_picture_is_not_lost(tour, tmp_path, monkeypatch):
+    save_still(tmp_path / "face.png", tour.pictures[0])
+    error = ZeroDivisionError("none")
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "annotate", fails)
+    source = Stills(tmp_path / "face.png")
+    assert within(30, lambda: loop.watch(source, Nobody(), io.StringIO(), tmp_path / "a.png")) is (
+        error
+    )
+
+
+def test_a_driver_that_fails_is_named_and_not_taken_for_silence():
+    class Fails:
+        def get(self, _):
+            return 0.0
+
+        def read(self):
+            raise cv2.error("the driver's own words")
+
+        def release(self):
+            pass
+
+    camera = CameraSource(Fails(), "camera 0", patience=20)
+    error = within(10, lambda: next(iter(camera)))
+    assert isinstance(error, cv2.error) and "the driver's own words" in str(error)

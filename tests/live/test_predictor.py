@@ -46,24 +46,24 @@ def test_same_frame_and_landmarks_give_the_training_crop_and_its_prediction(
     network = predictor.network
     predictor.network = lambda crops: caught.append(crops) or network(crops)
     model = run_folder.load_model(run)
-    for row, answer in list(zip(split.test, tested, strict=True))[:6]:
+    for row, in_batch in list(zip(split.test, tested, strict=True))[:6]:
         picture, _ = read_image(tiny_corpus.root / tiny_corpus.frames["source"].iloc[row])
-        (reading,) = predictor.read(picture, [(0, tiny_corpus.landmarks[row])])
+        (prediction,) = predictor.predict_faces(picture, [(0, tiny_corpus.landmarks[row])])
         assert caught[-1].tobytes() == np.asarray(tiny_crops.images[row]).tobytes()
         # The very function of training, on a batch of this crop alone: bit for bit.
         images = torch.from_numpy(tiny_crops.images)
         model = model.to(memory_format=torch.channels_last)
         alone = predict(model, images, np.array([row]), torch.device("cpu"))[0]
-        assert np.array_equal(reading.va, alone)
+        assert np.array_equal(prediction.va, alone)
         # In the run's own test it stood in a larger batch: another order of sums, in bfloat16
         # (8 bits) where the processor has it.
-        assert np.allclose(reading.va, answer, atol=2e-2)
-        assert reading.va.dtype == np.float32 and np.abs(reading.va).max() <= 1
-        assert tuple(reading.milliseconds) == STAGES
+        assert np.allclose(prediction.va, in_batch, atol=2e-2)
+        assert prediction.va.dtype == np.float32 and np.abs(prediction.va).max() <= 1
+        assert tuple(prediction.milliseconds) == STAGES
 
 
 def test_a_wrong_step_would_be_noticed(run, tiny_crops):
-    """The answers depend on what is checked above: red and blue swapped gives others."""
+    """The predictions depend on what is checked above: red and blue swapped gives others."""
     predictor = Predictor.from_run(run, device="cpu")
     crops = np.array(tiny_crops.images[:20])
     straight, swapped = predictor.network(crops), predictor.network(crops[..., ::-1].copy())
@@ -121,7 +121,7 @@ def test_small_faces_beside_a_large_one_are_found_in_single_pictures():
     assert len(FacesTracker(thorough=True)(large)) == 2
 
 
-def test_pictures_of_other_kinds_are_read_or_refused(tour):
+def test_pictures_of_other_kinds_are_converted_or_refused(tour):
     picture = tour.pictures[0]
     grey = picture.mean(axis=2).astype(np.uint8)
     assert np.array_equal(as_rgb(picture), picture)
@@ -136,7 +136,7 @@ def test_pictures_of_other_kinds_are_read_or_refused(tour):
             as_rgb(wrong)
 
 
-def test_a_huge_picture_is_read(run, tour):
+def test_a_huge_picture_has_the_box_of_the_small_one(run, tour):
     import cv2
 
     huge = cv2.resize(tour.pictures[0], None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
@@ -148,9 +148,9 @@ def test_a_huge_picture_is_read(run, tour):
 def test_faces_outside_the_picture_are_left_out(run, tour):
     predictor = Predictor.from_run(run, device="cpu")
     away = tour.landmarks[0] + 5000
-    assert predictor.read(tour.pictures[0], [(0, away)]) == []
-    (reading,) = predictor.read(tour.pictures[0], [(3, away), (4, tour.landmarks[0])])
-    assert reading.face == 4
+    assert predictor.predict_faces(tour.pictures[0], [(0, away)]) == []
+    (prediction,) = predictor.predict_faces(tour.pictures[0], [(3, away), (4, tour.landmarks[0])])
+    assert prediction.face == 4
 
 
 def test_known_faces_begin_again():
@@ -210,11 +210,11 @@ def test_openvino_agrees_with_pytorch(run, tiny_crops, precision):
         exact = model.eval()(x).clamp(-1, 1).numpy()
     assert min(ccc(va[:, i], exact[:, i]) for i in range(2)) > 0.8
     network = backends.compile_openvino(backends.openvino_model(model, 32), precision)
-    answers = network(crops)
-    assert answers.shape == (len(crops), 2) and answers.dtype == np.float32
-    assert np.abs(answers - exact).max() < {"f32": 1e-4, "bf16": 2e-2}[precision]
+    predicted = network(crops)
+    assert predicted.shape == (len(crops), 2) and predicted.dtype == np.float32
+    assert np.abs(predicted - exact).max() < {"f32": 1e-4, "bf16": 2e-2}[precision]
     for i in range(2):
-        assert abs(ccc(va[:, i], answers[:, i]) - ccc(va[:, i], exact[:, i])) <= 0.002
+        assert abs(ccc(va[:, i], predicted[:, i]) - ccc(va[:, i], exact[:, i])) <= 0.002
     assert network(crops[:0]).shape == (0, 2)
 
 
@@ -225,7 +225,7 @@ def test_openvino_tells_nobody(run):
     import sys
 
     code = (
-        "import sys\nfrom vaaffect.inference import openvino\nopenvino()\n"
+        "import sys\nfrom vaaffect.live.backends import openvino\nopenvino()\n"
         "sent = [m for m in sys.modules if m.startswith('openvino_telemetry') and sys.modules[m]]\n"
         "assert 'openvino.tools.ovc' in sys.modules, 'the module that would report'\n"
         "sys.exit(f'loaded {sent}' if sent else 0)"

@@ -35,8 +35,8 @@ gains, offsets = np.transpose(
 )
 
 # %% 3 right
-people = poses.draw_poses(PEOPLE, seed=SEED, others=True)
-others = poses.read_poses(predictor, people, exact).dropna()
+people = acted_emotions.draw_poses(PEOPLE, seed=SEED, others=True)
+others = acted_emotions.predict_poses(predictor, people, exact).dropna()
 gains, offsets = [], []
 for d in ("valence", "arousal"):
     read, drawn = others[f"{d}_pred"], others[f"{d}_true"]

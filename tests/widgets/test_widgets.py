@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_predictor import Reading, SmallPredictor
+from small_predictor import SmallPredictor
 
 from vaaffect import widgets
 from vaaffect.base.errors import UserError
 from vaaffect.classical.features import geometry
 from vaaffect.corpora.semaine import RaterTrace
+from vaaffect.live.predictor import FacePrediction, Predictor
 from vaaffect.report import pages
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.simulator.face import Scene, render, sample_identity
@@ -72,7 +73,7 @@ class Page:
         return self.got[number][0]
 
 
-def test_a_picture_is_read(small, happy):
+def test_a_picture_gets_its_predictions(small, happy):
     page = Page(widgets.camera(small))
     assert not page.widget.is_on
     page.ask("start")
@@ -116,7 +117,7 @@ def test_what_goes_wrong_reaches_the_page(small, happy):
 
     class NotANumber(Broken):
         def __call__(self, picture):
-            return [Reading(0, (0, 0, 1, 1), np.zeros((68, 2)), np.array([np.nan, 0]), {})]
+            return [FacePrediction(0, (0, 0, 1, 1), np.zeros((68, 2)), np.array([np.nan, 0]), {})]
 
     answer = Page(widgets.camera(NotANumber())).ask("frame", happy)
     assert "two finite numbers" in answer["failed"]
@@ -141,9 +142,9 @@ def test_pictures_from_many_threads_are_read_one_at_a_time(small, happy, empty):
             nonlocal inside, most
             inside += 1
             most = max(most, inside)
-            readings = super().__call__(picture)
+            predictions = super().__call__(picture)
             inside -= 1
-            return readings
+            return predictions
 
     page = Page(widgets.camera(Counting()))
     with ThreadPoolExecutor(8) as pool:
@@ -167,19 +168,19 @@ def test_a_held_pose_is_the_mean_of_its_pictures(small, happy, clock):
     page.ask("start")
     assert "failed" not in page.ask("hold", name=" happy ")
     assert "being held" in page.ask("hold", name="sad")["failed"]
-    readings = []
+    predicted = []
     for _ in range(60):
         clock[0] += 0.1
         answer = page.ask("frame", happy)
         if "left" in answer.get("hold", {}):
-            readings.append(answer["faces"][0]["va"])
+            predicted.append(answer["faces"][0]["va"])
         if "kept" in answer:
             break
-    assert len(readings) == 30
+    assert len(predicted) == 30
     table = page.widget.poses
     assert table["pose"].tolist() == ["happy"] and table["frames"].tolist() == [30]
     held = table[["valence", "arousal"]].to_numpy()[0]
-    assert np.allclose(held, np.mean(readings, axis=0), atol=1e-3)
+    assert np.allclose(held, np.mean(predicted, axis=0), atol=1e-3)
     page.widget.forget()
     assert page.widget.poses.empty and list(page.widget.poses) == list(table)
 
@@ -227,8 +228,8 @@ def test_a_held_pose_follows_one_person(small, happy, clock):
             wide = 10 if self.pictures < 30 else 90
             points = np.zeros((68, 2))
             return [
-                Reading(4, (0, 0, 50, 50), points, np.array([0.5, 0.25]), {}),
-                Reading(9, (0, 0, wide, wide), points, np.array([-1.0, -1.0]), {}),
+                FacePrediction(4, (0, 0, 50, 50), points, np.array([0.5, 0.25]), {}),
+                FacePrediction(9, (0, 0, wide, wide), points, np.array([-1.0, -1.0]), {}),
             ]
 
     page = Page(widgets.camera(Two()))
@@ -239,22 +240,24 @@ def test_a_held_pose_follows_one_person(small, happy, clock):
     assert page.widget.poses[["valence", "arousal"]].to_numpy().tolist() == [[0.5, 0.25]]
 
 
-def read_line(small):
+def line_model(small):
     return lambda picture, landmarks: small.line.predict(geometry(landmarks[None]))[0]
 
 
-def test_the_plane_draws_and_reads(small):
-    page = Page(widgets.plane(read_line(small), name="line"))
+def test_the_plane_draws_and_predicts(small):
+    page = Page(widgets.plane(line_model(small), name="line"))
     answer = page.ask("draw", va=[0.8, 0.4], settings={"yaw": 5})
     picture = cv2.imdecode(np.frombuffer(page.got[1][1][0], np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (360, 360, 3)
-    assert answer["reading"][0] > 0.3 and answer["va"] == [0.8, 0.4]
+    assert answer["prediction"][0] > 0.3 and answer["va"] == [0.8, 0.4]
     widget = page.widget
-    assert np.allclose(widget.va, (0.8, 0.4)) and np.allclose(widget.reading, answer["reading"])
+    assert np.allclose(widget.va, (0.8, 0.4)) and np.allclose(
+        widget.prediction, answer["prediction"]
+    )
     assert widget.settings == {**DEFAULTS, "yaw": 5}
     exact = draw(PERSON, widget.va, widget.settings)
     assert np.array_equal(widget.picture, exact[0])
-    assert np.allclose(np.clip(read_line(small)(*exact), -1, 1), widget.reading)
+    assert np.allclose(np.clip(line_model(small)(*exact), -1, 1), widget.prediction)
 
 
 def test_every_slider_changes_the_picture():
@@ -267,7 +270,7 @@ def test_every_slider_changes_the_picture():
 
 
 def test_a_sweep_says_what_a_model_is_blind_to(small):
-    table = widgets.plane(read_line(small)).sweep((0.5, 0.3), steps=3).set_index("slider")
+    table = widgets.plane(line_model(small)).sweep((0.5, 0.3), steps=3).set_index("slider")
     assert list(table.index) == [control.label for control in CONTROLS]
     light = table.loc[["Light from", "Harshness", "Brightness"]]
     assert (light == 0).all(axis=None)  # the line sees landmarks alone
@@ -280,10 +283,11 @@ def test_a_sweep_says_what_a_model_is_blind_to(small):
 
 def test_the_plane_without_a_model_and_with_one_that_finds_nothing():
     page = Page(widgets.plane())
-    assert page.ask("draw", va=[0, 0])["reading"] is None
+    assert page.ask("draw", va=[0, 0])["prediction"] is None
     assert page.widget.name == "" and len(page.widget.figure(3).axes) == 1
     assert (
-        Page(widgets.plane(lambda picture, points: None)).ask("draw", va=[0, 0])["reading"] is None
+        Page(widgets.plane(lambda picture, points: None)).ask("draw", va=[0, 0])["prediction"]
+        is None
     )
 
 
@@ -305,20 +309,14 @@ def test_python_moves_the_point():
     assert content == {"move": [-0.5, 0.5], "settings": {**DEFAULTS, "roll": 10}}
 
 
-def test_readers_of_a_predictor_and_of_a_run(small, tiny_crops, tmp_path):
-    from vaaffect.corpora.folds import subject_folds
-    from vaaffect.training import Recipe, Training, train
-
+def test_the_model_of_a_run(run, tmp_path):
     picture, points = draw(PERSON, np.array([0.8, 0.4]), DEFAULTS)
-    assert widgets.read_with_predictor(small)(picture, points)[0] > 0.3
-    assert widgets.read_with_predictor(small)(np.full_like(picture, 99), points) is None
-    split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
-    recipe = Recipe(epochs=1, batch_size=4)
-    run = train(Training("resnet10", recipe, tiny_crops, split, keep_model=True), tmp_path)
-    reading = widgets.read_with_run(run)(picture, points)
-    assert reading.shape == (2,) and np.abs(reading).max() <= 1
+    va = widgets.model_from_run(run)(picture, points)
+    (prediction,) = Predictor.from_run(run, device="cpu").predict_faces(picture, [(0, points)])
+    assert va.shape == (2,) and np.abs(va).max() <= 1
+    assert np.allclose(va, prediction.va, atol=1e-2)  # in another memory format
     with pytest.raises(UserError):
-        widgets.read_with_run(tmp_path)
+        widgets.model_from_run(tmp_path)
 
 
 STEEP = np.array([4.0, 0.5])  # curvatures, so that the learning rate's limit is a half
@@ -392,11 +390,11 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind):
     """As after papermill: the executed copy and the page made from it, without a network."""
     made = {
         "camera": lambda: widgets.camera(small),
-        "plane": lambda: widgets.plane(read_line(small)),
+        "plane": lambda: widgets.plane(line_model(small)),
         "descent": lambda: widgets.descent(bowl(), start=(0.8, -0.6)),
     }[kind]()
     data, _ = made._repr_mimebundle_()
-    assert execution.WIDGET in data and data["text/plain"] == f"{kind.title()}()"
+    assert execution.WIDGET in data and data["text/plain"] == f"{type(made).__name__}()"
     encoded = re.search(r'src="data:image/jpeg;base64,([^"]+)"', data["text/html"])[1]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
     assert picture.shape[1] > 900 and picture.std() > 30
@@ -420,7 +418,7 @@ def test_the_modules_are_whole_and_load_nothing():
         module = base.script(name)
         assert module.count("export default") == 1 and "import " not in module
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|localhost|\$)", module)
-    assert "url(" not in widgets.Camera._css
+    assert "url(" not in widgets.CameraWidget._css
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ annotated pictures, exported networks, and how acted emotions are predicted.
 """
 
 from . import acted_emotions, loop, overlay
-from .predictor import STAGES, Predictor, Reading, Smoother, find_run
+from .predictor import STAGES, FacePrediction, Predictor, Smoother, find_run
 from .sources import Clip, open_camera
 
 __all__ = [
     "STAGES",
     "Clip",
+    "FacePrediction",
     "Predictor",
-    "Reading",
     "Smoother",
     "acted_emotions",
     "find_run",

@@ -1,14 +1,14 @@
 """Section 5.2 of the thesis, repeated on many people: acted emotions, expected ranges, verdicts.
 
-The thesis's author acted neutral, happy and angry in front of the live system, and compared the
-answers with ranges he expected on AFEW-VA's scale. Here the simulator draws many people who act,
-so that an answer has an interval.
+The thesis's author acted neutral, happy and angry in front of the live system, and compared its
+predictions with ranges he expected on AFEW-VA's scale. Here the simulator draws many people who
+act, so that a mean prediction has an interval.
 
 The thesis's anger lies higher up in the plane than the simulator's, which spreads the emotions
-evenly (`simulator/circumplex.py`): nobody could answer a face drawn at the one place within a range
-around the other. So each range keeps the thesis's width and is moved to where the face was drawn.
-The thesis's own range stands beside it. For the other emotions the thesis names no range; theirs is
-as wide as that of anger.
+evenly (`simulator/circumplex.py`): no prediction could be right for a face drawn at the one place
+and within a range around the other. So each range keeps the thesis's width and is moved to where
+the face was drawn. The thesis's own range stands beside it. For the other emotions the thesis names
+no range; theirs is as wide as that of anger.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,21 +37,13 @@ _FIT, _TEST = 41, 42  # streams of random numbers: the people of one are never t
 
 @dataclass(frozen=True)
 class Pose:
-    """A drawn person who acts an emotion.
+    """A drawn person who acts an emotion."""
 
-    Attributes:
-        emotion: of `circumplex.EMOTIONS`.
-        person: number of the person.
-        va: (2,) where the emotion was drawn, (valence, arousal) in [-1, 1].
-        picture: (H, W, 3) uint8 RGB.
-        landmarks: (68, 2) float32, exact, in pixels.
-    """
-
-    emotion: str
-    person: int
-    va: np.ndarray
-    picture: np.ndarray
-    landmarks: np.ndarray
+    emotion: str  # of `circumplex.EMOTIONS`
+    person: int  # number of the person
+    va: np.ndarray  # (2,) where the emotion was drawn, (valence, arousal) in [-1, 1]
+    picture: np.ndarray  # (H, W, 3) uint8 RGB
+    landmarks: np.ndarray  # (68, 2) float32, exact, in pixels
 
 
 def draw_poses(
@@ -79,19 +71,19 @@ def draw_poses(
     """
     for person in range(people):
         rng = np.random.default_rng([seed, _FIT if others else _TEST, person])
-        who = sample_subject(rng, person, difficulty)
+        subject = sample_subject(rng, person, difficulty)
         scene = sample_scene(rng, difficulty)
         for emotion in emotions:
             va = STRENGTH * np.array(EMOTIONS[emotion])
-            units = np.clip(action_units(va) * who.expressiveness, 0, 1)
-            yield Pose(emotion, person, va, *render(who.identity, units, scene, size))
+            units = np.clip(action_units(va) * subject.expressiveness, 0, 1)
+            yield Pose(emotion, person, va, *render(subject.identity, units, scene, size))
 
 
-def read_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = False) -> pd.DataFrame:
-    """What a predictor answers to poses.
+def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = False) -> pd.DataFrame:
+    """What a predictor predicts for poses, each a clip of its own.
 
     Args:
-        predictor: reads the pictures; each is a clip of its own.
+        predictor: gets the pictures.
         poses: as of `draw_poses`.
         exact: take the simulator's landmarks instead of looking for the face (where dlib is not
             installed).
@@ -103,101 +95,99 @@ def read_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = False)
     rows = []
     for pose in poses:
         if exact:
-            readings = predictor.read(pose.picture, [(0, pose.landmarks)])
+            predictions = predictor.predict_faces(pose.picture, [(0, pose.landmarks)])
         else:
             predictor.reset()
-            readings = predictor(pose.picture)
-        answer = readings[0].va if readings else (np.nan, np.nan)
+            predictions = predictor(pose.picture)
+        va = predictions[0].va if predictions else (np.nan, np.nan)
         row = {"emotion": pose.emotion, "person": pose.person}
         for i, dimension in enumerate(DIMENSIONS):
-            row |= {f"{dimension}_true": pose.va[i], f"{dimension}_pred": float(answer[i])}
+            row |= {f"{dimension}_true": pose.va[i], f"{dimension}_pred": float(va[i])}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def check_poses(
-    readings: pd.DataFrame, data: str, resamples: int = 1000, seed: int = 0
+    predictions: pd.DataFrame, data: str, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Whether the mean answer to each emotion lies within its expected range.
+    """Whether the mean prediction for each emotion lies within its expected range.
 
     Args:
-        readings: as of `read_poses`; rows with nan are left out.
-        data: what was read by what, for the table.
+        predictions: as of `predict_poses`; rows with nan are left out.
+        data: whose predictions for whom, for the table.
         resamples, seed: of the bootstrap over people, see `bootstrap.py`.
 
     Returns:
         A row per emotion and dimension: emotion, dimension, drawn (where the face was drawn),
-        answer (mean over people), low, high (its 95 % interval), expected_low, expected_high (the
-        range), margin (how far inside the range the answer lies; negative outside), margin_low,
-        margin_high (the least and greatest margin in the interval), verdict (WITHIN where the whole
-        interval is inside the range, OUTSIDE where it is beside it, UNDECIDED otherwise), thesis
-        (its own range), people, data. All in [-1, 1].
+        answer (the mean prediction over people), low, high (its 95 % interval), expected_low,
+        expected_high (the range), margin (how far inside the range the mean lies; negative
+        outside), margin_low, margin_high (the least and greatest margin in the interval), verdict
+        (WITHIN where the whole interval is inside the range, OUTSIDE where it is beside it,
+        UNDECIDED otherwise), thesis (its own range), people, data. All in [-1, 1].
 
     Raises:
         UserError: fewer than two people.
     """
-    found = readings.dropna()
-    if found["person"].nunique() < 2:
-        raise UserError("an interval over people needs readings of at least two of them.")
+    seen = predictions.dropna()
+    if seen["person"].nunique() < 2:
+        raise UserError("an interval over people needs predictions for at least two of them.")
     rows = []
-    for emotion, of in found.groupby("emotion", sort=False):
+    for emotion, emotion_rows in seen.groupby("emotion", sort=False):
+        by_person = emotion_rows.groupby("person")
         for i, dimension in enumerate(DIMENSIONS):
-            drawn = float(of[f"{dimension}_true"].iloc[0])
-            expected = _expected(emotion, i, drawn)
-            answer, low, high = _mean(of, f"{dimension}_pred", resamples, seed)
+            drawn = float(emotion_rows[f"{dimension}_true"].iloc[0])
+            thesis_range = THESIS_RANGES.get(emotion, THESIS_RANGES["anger"])[i]
+            half = (thesis_range[1] - thesis_range[0]) / 2
+            expected = drawn - half, drawn + half
+            mean, low, high = _mean(by_person[f"{dimension}_pred"].mean(), resamples, seed)
             least, most = _margins(low, high, *expected)
-            own = THESIS_RANGES.get(emotion)
+            verdict = WITHIN if least > 0 else OUTSIDE if most < 0 else UNDECIDED
             rows.append(
                 {
                     "emotion": emotion,
                     "dimension": dimension,
                     "drawn": drawn,
-                    "answer": answer,
+                    "answer": mean,
                     "low": low,
                     "high": high,
                     "expected_low": expected[0],
                     "expected_high": expected[1],
-                    "margin": min(answer - expected[0], expected[1] - answer),
+                    "margin": min(mean - expected[0], expected[1] - mean),
                     "margin_low": least,
                     "margin_high": most,
-                    "verdict": _verdict(least, most),
-                    "thesis": "" if own is None else "{:+.1f} to {:+.1f}".format(*own[i]),
-                    "people": of["person"].nunique(),
+                    "verdict": verdict,
+                    "thesis": "{:+.1f} to {:+.1f}".format(*thesis_range)
+                    if emotion in THESIS_RANGES
+                    else "",
+                    "people": by_person.ngroups,
                     "data": data,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def offset_of(readings: pd.DataFrame) -> np.ndarray:
-    """(2,) mean error on neutral faces, (valence, arousal): what `corrected` takes away.
+def offset_of(predictions: pd.DataFrame) -> np.ndarray:
+    """(2,) mean error on neutral faces, (valence, arousal): what `without_offset` takes away.
 
-    To be fitted on other people than those that are then corrected.
+    To be fitted on other people than those whose predictions are then corrected.
     """
-    neutral = readings[readings["emotion"] == "neutral"].dropna()
+    neutral = predictions[predictions["emotion"] == "neutral"].dropna()
     return np.array(
         [(neutral[f"{d}_pred"] - neutral[f"{d}_true"]).mean() for d in DIMENSIONS], float
     )
 
 
-def without_offset(readings: pd.DataFrame, offset: np.ndarray) -> pd.DataFrame:
-    """A copy of readings, moved by -offset (2,) and clipped to [-1, 1]."""
+def without_offset(predictions: pd.DataFrame, offset: np.ndarray) -> pd.DataFrame:
+    """A copy of predictions, moved by -offset (2,) and clipped to [-1, 1]."""
     moved = {
-        f"{d}_pred": (readings[f"{d}_pred"] - offset[i]).clip(-1, 1)
+        f"{d}_pred": (predictions[f"{d}_pred"] - offset[i]).clip(-1, 1)
         for i, d in enumerate(DIMENSIONS)
     }
-    return readings.assign(**moved)
+    return predictions.assign(**moved)
 
 
-def _expected(emotion: str, dimension: int, drawn: float) -> tuple[float, float]:
-    """The range of an emotion: as wide as the thesis's, around the place where it was drawn."""
-    low, high = THESIS_RANGES.get(emotion, THESIS_RANGES["anger"])[dimension]
-    return drawn - (high - low) / 2, drawn + (high - low) / 2
-
-
-def _mean(of: pd.DataFrame, column: str, resamples: int, seed: int) -> tuple[float, float, float]:
+def _mean(by_person: pd.Series, resamples: int, seed: int) -> tuple[float, float, float]:
     """The mean over people, with its interval from people drawn anew."""
-    by_person = of.groupby("person")[column].mean()
     rng = np.random.default_rng(seed)
     weights = clip_weights(by_person.index.to_numpy(), resamples, rng)
     samples = weights @ by_person.to_numpy() / weights.sum(axis=1)
@@ -209,9 +199,3 @@ def _margins(low: float, high: float, least: float, most: float) -> tuple[float,
     """The least and the greatest distance into [least, most] of the values in [low, high]."""
     nearest = np.clip((least + most) / 2, low, high)  # to the middle of the range
     return min(low - least, most - high), float(min(nearest - least, most - nearest))
-
-
-def _verdict(least: float, most: float) -> str:
-    if least > 0:
-        return WITHIN
-    return OUTSIDE if most < 0 else UNDECIDED

@@ -38,7 +38,7 @@ class FromBytes(nn.Module):
 def build_network(
     model: nn.Module, size: int, backend: str = "torch", device: torch.device | str | None = None
 ) -> Network:
-    """A model ready to read crops.
+    """A model ready to predict for crops.
 
     Args:
         model: maps (B, 3, S, S) in [-1, 1] to (B, 2).
@@ -50,16 +50,12 @@ def build_network(
     Raises:
         UserError: unknown backend; OpenVINO is not installed; no such device.
     """
-    if backend == "torch":
-        return _torch_network(model, device)
     if backend == "openvino":
         if device is not None and torch.device(device).type != "cpu":
             raise UserError(f"OpenVINO runs on the CPU here, not on {device}; use backend torch.")
-        return _openvino_network(model, size)
-    raise UserError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}.")
-
-
-def _torch_network(model: nn.Module, device: torch.device | str | None) -> Network:
+        return compile_openvino(openvino_model(model, size), openvino_precision())
+    if backend != "torch":
+        raise UserError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}.")
     device = default_device() if device is None else torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("there is no GPU that PyTorch can use; leave the device out or use cpu.")
@@ -111,16 +107,10 @@ def openvino_precision() -> str:
     return "bf16" if "BF16" in able else "f32"
 
 
-def _openvino_network(model: nn.Module, size: int) -> Network:
-    return compile_openvino(openvino_model(model, size), openvino_precision())
-
-
 def compile_openvino(model, precision: str) -> Network:
     """An `openvino.Model` of one crop at a time, compiled for the least latency on the CPU.
 
-    Args:
-        model: as of `openvino_model`.
-        precision: "f32" or "bf16".
+    The precision is "f32" or "bf16".
     """
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -130,7 +120,7 @@ def compile_openvino(model, precision: str) -> Network:
     request = openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
 
     def network(crops: np.ndarray) -> np.ndarray:
-        answers = [request.infer([crop[None]])[0].copy() for crop in crops]
-        return np.concatenate(answers) if answers else np.empty((0, 2), np.float32)
+        predicted = [request.infer([crop[None]])[0].copy() for crop in crops]
+        return np.concatenate(predicted) if predicted else np.empty((0, 2), np.float32)
 
     return network

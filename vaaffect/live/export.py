@@ -44,11 +44,11 @@ def export_run(run: Path, out: Path) -> list[str]:
         Lines to print.
 
     Raises:
-        UserError: an unknown ending, no model, a package is missing; or the answers differ by more
-            than TOLERANCE, and then the file is removed.
+        UserError: an unknown ending, no model, a package is missing; or the predictions differ by
+            more than TOLERANCE, and then the file is removed.
     """
-    kind = out.suffix.lower()
-    if kind not in (".onnx", ".xml"):
+    ending = out.suffix.lower()
+    if ending not in (".onnx", ".xml"):
         raise UserError(f"{out}: end the name in .onnx, or in .xml for OpenVINO IR.")
     config = read_config(run)
     refuse_clips(run, config)
@@ -58,29 +58,32 @@ def export_run(run: Path, out: Path) -> list[str]:
     about = {key: text.replace("S, S", f"{size}, {size}") for key, text in _DESCRIPTION.items()}
     about |= {"run": run.name, "model": config["model"], "trained_on": config["data"]}
     out.parent.mkdir(parents=True, exist_ok=True)
-    if kind == ".onnx":
+    if ending == ".onnx":
         _save_onnx(model, size, about, out)
     else:
         converted = openvino_model(model, size)
         for key, text in about.items():
             converted.set_rt_info(text, ["vaaffect", key])
         ov.save_model(converted, out, compress_to_fp16=False)
+    written = out, out.with_suffix(".bin")
     try:
         gaps = _gaps(model, ov.Core().read_model(out), size)
         worst = max(gaps.values())
         if not worst <= TOLERANCE:
-            raise UserError(f"{out}: answers differ from PyTorch's by {worst:.2g}; not exported.")
+            raise UserError(
+                f"{out}: predictions differ from PyTorch's by {worst:.2g}; not exported."
+            )
     except BaseException:
-        for path in (out, out.with_suffix(".bin")):
+        for path in written:
             path.unlink(missing_ok=True)
         raise
-    megabytes = sum(p.stat().st_size for p in (out, out.with_suffix(".bin")) if p.exists()) / 2**20
+    megabytes = sum(path.stat().st_size for path in written if path.exists()) / 2**20
     return [
         f"{out}: {config['model']} for crops of {size} x {size}, {megabytes:.1f} MiB.",
         *(f"{key}: {text}" for key, text in about.items()),
         *(
-            f"largest difference from PyTorch on {_FACES} {what}: {gap:.1e} (at most {TOLERANCE:g})"
-            for what, gap in gaps.items()
+            f"largest difference from PyTorch on {_FACES} {kind}: {gap:.1e} (at most {TOLERANCE:g})"
+            for kind, gap in gaps.items()
         ),
     ]
 
@@ -109,19 +112,17 @@ def _gaps(model: torch.nn.Module, exported, size: int) -> dict[str, float]:
     """Largest difference between PyTorch and what was exported, by kind of crop."""
     network = compile_openvino(exported, "f32")
     whole = FromBytes(model.eval())
+    noise = np.random.default_rng(0).integers(0, 256, (_FACES, size, size, 3), np.uint8)
     gaps = {}
-    for what, crops in {"random crops": _random(size), "drawn faces": _drawn(size)}.items():
+    for kind, crops in {"random crops": noise, "drawn faces": _drawn(size)}.items():
         with torch.inference_mode():
             ours = whole(torch.from_numpy(crops)).numpy()
-        gaps[what] = float(np.abs(network(crops) - ours).max())
+        gaps[kind] = float(np.abs(network(crops) - ours).max())
     return gaps
 
 
-def _random(size: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (_FACES, size, size, 3), np.uint8)
-
-
 def _drawn(size: int) -> np.ndarray:
+    """(_FACES, size, size, 3) uint8: crops of drawn people, one emotion after the other."""
     rng = np.random.default_rng(0)
     places = list(EMOTIONS.values())
     crops = []

@@ -6,10 +6,10 @@ own. Rows are written as they come, so whatever ends the loop, they are kept.
 
 import contextlib
 import csv
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
@@ -18,11 +18,11 @@ import numpy as np
 
 from ..base import UserError
 from ..corpora import FacesTracker
-from .overlay import STILLS, ClipWriter, Trails, annotate, check_clip_name, save_still
-from .predictor import Predictor, Reading, Smoother
+from .overlay import STILLS, ClipWriter, Trails, annotate, save_still
+from .predictor import FacePrediction, Predictor, Smoother
 from .sources import CameraLostError, CameraSource, Frame, Source, Stills
 
-READING_COLUMNS = (
+CSV_COLUMNS = (
     "source",
     "frame",  # number of the picture, from 0
     "time_s",  # seconds since the first picture; empty for images
@@ -32,6 +32,7 @@ READING_COLUMNS = (
     "arousal",
     "milliseconds",  # for all faces of the picture
 )
+_WAITING = 4  # pictures that may wait to be drawn
 
 
 @dataclass
@@ -39,20 +40,20 @@ class Summary:
     """What happened in a loop.
 
     Attributes:
-        pictures: read by the network's side of the loop, with or without a face.
+        pictures: that the predictor was given, with or without a face.
         without_face: of these, how many show no face.
-        readings: rows.
+        predictions: rows.
         dropped: pictures of a camera that were replaced by a newer one before anyone came for them.
         problems: (name, reason) of pictures that could not be read.
         seconds: from the first picture to the end.
-        milliseconds: (pictures,) from picture to readings.
+        milliseconds: (pictures,) from picture to predictions.
         ended: why the loop ended before its source did, or None.
         lost: whether that was a camera's fault.
     """
 
     pictures: int = 0
     without_face: int = 0
-    readings: int = 0
+    predictions: int = 0
     dropped: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
@@ -63,17 +64,18 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary for people."""
         lines = [
-            f"{self.pictures} pictures, {self.readings} faces read; no face in {self.without_face}."
+            f"{self.pictures} pictures, {self.predictions} predictions; "
+            f"no face in {self.without_face}."
         ]
         if self.milliseconds:
             middle, late = np.percentile(self.milliseconds, [50, 95])
             rate = self.pictures / max(self.seconds, 1e-9)
             lines.append(
-                f"{rate:.1f} pictures/s; from picture to reading {middle:.1f} ms (median), "
+                f"{rate:.1f} pictures/s; from picture to prediction {middle:.1f} ms (median), "
                 f"{late:.1f} ms (95th percentile)."
             )
         if self.dropped:
-            lines.append(f"{self.dropped} pictures came while another was read, and were dropped.")
+            lines.append(f"{self.dropped} pictures came during a prediction, and were dropped.")
         lines += [f"{name}: {why}." for name, why in self.problems[:5]]
         if len(self.problems) > 5:
             lines.append(f"... and {len(self.problems) - 5} more could not be read.")
@@ -89,22 +91,23 @@ def watch(
     smooth: float | None = None,
     seconds: float | None = None,
     progress: Callable[[int, int | None], None] | None = None,
-    seen: Callable[[Frame, Sequence[Reading]], None] | None = None,
+    seen: Callable[[Frame, Sequence[FacePrediction]], None] | None = None,
 ) -> Summary:
-    """Read every picture of a source, or of a camera as many as there is time for.
+    """Predict for every picture of a source, or of a camera for as many as there is time for.
 
     Ctrl-C and a camera that is lost end the loop as its end would: `ended` of the summary says so.
 
     Args:
         source: as of `sources.open_source`.
-        predictor: reads the pictures.
-        rows: gets a CSV, a row per face, columns COLUMNS; pictures without a face have none.
+        predictor: gets the pictures.
+        rows: gets a CSV, a row per face, columns CSV_COLUMNS; pictures without a face have none.
         clip: where to write the annotated pictures: a video for clips and cameras, an image for an
             image, a folder for a folder.
         smooth: time constant in seconds, see `predictor.Smoother`; the columns' names then say so.
             Not for images, which have no time.
+        seconds: end before the first picture that is as late.
         progress: called with (pictures done, pictures in all or None).
-        seen: called with every picture and its readings, smoothed where asked.
+        seen: called with every picture and its predictions, smoothed where that is wanted.
 
     Raises:
         UserError: the clip cannot be written; smoothing of images.
@@ -113,13 +116,17 @@ def watch(
         raise UserError("images have no time, so they cannot be smoothed; leave --smooth out.")
     smoother = None if smooth is None else Smoother(smooth)
     note = "" if smooth is None else f"smoothed {smooth:g} s"
-    draw = contextlib.nullcontext() if clip is None else Annotator(source, clip, note)
+    annotator = contextlib.nullcontext() if clip is None else Annotator(source, clip, note)
     table = csv.writer(rows, lineterminator="\n")
-    table.writerow(column_names(smooth))
+    # Smoothed columns carry the time constant in their names.
+    mark = "" if smooth is None else f"_smoothed_{smooth:g}s"
+    table.writerow(f"{c}{mark}" if c in ("valence", "arousal") else c for c in CSV_COLUMNS)
     summary = Summary()
-    _prepare(predictor, source)
+    predictor.reset()
+    if isinstance(predictor.tracker, FacesTracker):
+        predictor.tracker.thorough = not source.is_clip  # images are searched for small faces too
     started = time.perf_counter()
-    with contextlib.closing(source), draw:
+    with contextlib.closing(source), annotator:
         try:
             for frame in source:
                 if seconds is not None and frame.time_s >= seconds:
@@ -130,19 +137,19 @@ def watch(
                 began = time.perf_counter()
                 if not source.is_clip:
                     predictor.reset()
-                readings = predictor(frame.picture)
+                predictions = predictor(frame.picture)
                 summary.milliseconds.append(1000 * (time.perf_counter() - began))
                 if smoother is not None:
-                    readings = [_smoothed(r, smoother, frame.time_s) for r in readings]
-                table.writerows([_row(frame, reading) for reading in readings])
+                    predictions = [_smoothed(p, smoother, frame.time_s) for p in predictions]
+                table.writerows(_row(frame, prediction) for prediction in predictions)
                 rows.flush()
                 summary.pictures += 1
-                summary.without_face += not readings
-                summary.readings += len(readings)
+                summary.without_face += not predictions
+                summary.predictions += len(predictions)
                 if clip is not None:
-                    draw.put(frame, readings)
+                    annotator.put(frame, predictions)
                 if seen is not None:
-                    seen(frame, readings)
+                    seen(frame, predictions)
                 if progress is not None:
                     progress(summary.pictures + len(summary.problems), source.total)
         except KeyboardInterrupt:
@@ -154,14 +161,11 @@ def watch(
     return summary
 
 
-def column_names(smooth: float | None) -> list[str]:
-    """The CSV's header; smoothed columns carry the time constant in their names."""
-    mark = "" if smooth is None else f"_smoothed_{smooth:g}s"
-    return [f"{name}{mark}" if name in ("valence", "arousal") else name for name in READING_COLUMNS]
-
-
 class Annotator:
     """Annotates pictures in a thread of its own; a context manager.
+
+    Whatever goes wrong in that thread is raised where the next picture is handed over, or in the
+    end.
 
     Args:
         source: whose pictures; of a camera's, some are left out when drawing is too slow.
@@ -172,52 +176,44 @@ class Annotator:
         UserError: `path` does not fit the source.
     """
 
-    def __init__(self, source: Source, path: Path, note: str = "") -> None:
+    def __init__(self, source: Source, path: Path, note: str) -> None:
         self._waits = not isinstance(source, CameraSource)
         self._note, self._path = note, path
+        self._clip = None
         if isinstance(source, Stills):
-            self._clip = None
             self._several = source.total != 1 or path.is_dir() or not path.suffix
             if not self._several and path.suffix.lower() not in STILLS:
                 raise UserError(f"{path}: the source is an image; end in {', '.join(STILLS)}.")
         else:
-            check_clip_name(path)
             self._clip = ClipWriter(path, source.fps)
         self._trails = Trails()
-        self._jobs: queue.Queue = queue.Queue(maxsize=4)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._jobs: deque[Future] = deque()
+        self._thread = ThreadPoolExecutor(max_workers=1)
 
     def __enter__(self) -> "Annotator":
-        self._thread.start()
         return self
 
-    def put(self, frame: Frame, readings: Sequence[Reading]) -> None:
+    def put(self, frame: Frame, predictions: Sequence[FacePrediction]) -> None:
         """Hand over a picture to be drawn."""
-        if self._error is not None:
-            raise self._error
-        with contextlib.suppress(queue.Full):  # a camera does not wait; its clip skips a picture
-            self._jobs.put((frame, readings), block=self._waits)
+        while self._jobs and self._jobs[0].done():
+            self._jobs.popleft().result()
+        if len(self._jobs) >= _WAITING:
+            if not self._waits:
+                return  # a camera does not wait; its clip skips a picture
+            self._jobs.popleft().result()
+        self._jobs.append(self._thread.submit(self._draw, frame, predictions))
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        self._jobs.put(None)
-        self._thread.join()
+        self._thread.shutdown()  # after it has drawn what waits
         if self._clip is not None:
             self._clip.close()
-        if self._error is not None and kind is None:
-            raise self._error
+        if kind is None:
+            for job in self._jobs:
+                job.result()
 
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if self._error is None:  # else go on emptying the queue, so that nobody waits
-                try:
-                    self._draw(*job)
-                except (OSError, UserError) as error:
-                    self._error = error
-
-    def _draw(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        trails = self._trails.add(frame.time_s, readings) if self._clip else {}
-        picture = annotate(frame.picture, readings, trails, self._note)
+    def _draw(self, frame: Frame, predictions: Sequence[FacePrediction]) -> None:
+        trails = self._trails.add(frame.time_s, predictions) if self._clip else {}
+        picture = annotate(frame.picture, predictions, trails, self._note)
         if self._clip is not None:
             self._clip.write(picture, frame.time_s)
         elif self._several:
@@ -227,20 +223,14 @@ class Annotator:
             save_still(self._path, picture)
 
 
-def _prepare(predictor: Predictor, source: Source) -> None:
-    """A predictor for a new source; single images are searched for small faces too."""
-    predictor.reset()
-    if isinstance(predictor.tracker, FacesTracker):
-        predictor.tracker.thorough = not source.is_clip
+def _smoothed(prediction: FacePrediction, smoother: Smoother, time_s: float) -> FacePrediction:
+    va = smoother(prediction.face, time_s, prediction.va).astype(np.float32)
+    return replace(prediction, va=va)
 
 
-def _smoothed(reading: Reading, smoother: Smoother, time_s: float) -> Reading:
-    return replace(reading, va=smoother(reading.face, time_s, reading.va).astype(np.float32))
-
-
-def _row(frame: Frame, reading: Reading) -> list:
+def _row(frame: Frame, prediction: FacePrediction) -> list:
     time_s = f"{frame.time_s:.3f}" if np.isfinite(frame.time_s) else ""
-    box = [f"{value:.1f}" for value in reading.box]
-    va = [f"{value:.4f}" for value in reading.va]
-    spent = f"{sum(reading.milliseconds.values()):.2f}"
-    return [frame.source, frame.index, time_s, reading.face, *box, *va, spent]
+    box = [f"{value:.1f}" for value in prediction.box]
+    va = [f"{value:.4f}" for value in prediction.va]
+    spent = f"{sum(prediction.milliseconds.values()):.2f}"
+    return [frame.source, frame.index, time_s, prediction.face, *box, *va, spent]

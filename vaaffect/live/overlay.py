@@ -9,10 +9,12 @@ import numpy as np
 
 from ..base import UserError
 from ..simulator import EMOTIONS
-from .predictor import Reading
+from .predictor import FacePrediction
 
 # Okabe & Ito (2008), readable on skin and on grey; a face's colour follows its number.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
+_BLACK, _GREY = (0, 0, 0), (90, 90, 90)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LOWEST, _HIGHEST = 360, 1080  # pixels: height of an annotated picture
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
 STILLS = (".png", ".jpg", ".jpeg")
@@ -24,31 +26,30 @@ Trail = Sequence[tuple[float, float]]  # (valence, arousal), oldest first
 class Trails:
     """Where each face was in the plane during the last seconds."""
 
-    def __init__(self, seconds: float = TRAIL) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self._points: dict[int, deque] = defaultdict(deque)
 
-    def add(self, time_s: float, readings: Sequence[Reading]) -> dict[int, Trail]:
-        """Note the readings of a picture; returns the trails of the faces that are in it."""
-        for reading in readings:
-            self._points[reading.face].append((time_s, tuple(map(float, reading.va))))
+    def add(self, time_s: float, predictions: Sequence[FacePrediction]) -> dict[int, Trail]:
+        """Note the predictions for a picture; returns the trails of the faces that are in it."""
+        for prediction in predictions:
+            self._points[prediction.face].append((time_s, tuple(map(float, prediction.va))))
         for points in self._points.values():
-            while points and points[0][0] < time_s - self.seconds:
+            while points and points[0][0] < time_s - TRAIL:
                 points.popleft()
-        return {r.face: [va for _, va in self._points[r.face]] for r in readings}
+        return {p.face: [va for _, va in self._points[p.face]] for p in predictions}
 
 
 def annotate(
     picture: np.ndarray,
-    readings: Sequence[Reading],
+    predictions: Sequence[FacePrediction],
     trails: Mapping[int, Trail] | None = None,
     note: str = "",
 ) -> np.ndarray:
-    """A picture with its readings, and the circumplex beside it.
+    """A picture with the predictions for its faces, and the circumplex beside it.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        readings: of its faces.
+        predictions: of its faces.
         trails: by face, where it was before; ends with where it is.
         note: a line of text, "smoothed 0.5 s" for example.
 
@@ -58,55 +59,59 @@ def annotate(
     """
     height, width = picture.shape[:2]
     scale = min(max(height, _LOWEST), _HIGHEST) / height
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     size = (_even(width * scale), _even(height * scale))
-    page = picture.copy() if scale == 1 else cv2.resize(picture, size, interpolation=how)
+    page = picture.copy()
+    if scale != 1:
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        page = cv2.resize(picture, size, interpolation=method)
     page = page[: size[1], : size[0]]
     unit = size[1] / _LOWEST  # line widths and letters grow with the page
-    for reading in readings:
-        _mark(page, reading, scale, unit)
+    for prediction in predictions:
+        _mark(page, prediction, scale, unit)
     panel = np.full((size[1], _even(0.62 * size[1]), 3), 255, np.uint8)
-    _circumplex(panel, readings, trails or {}, unit)
-    lines = [
-        (f"face {r.face}  V {r.va[0]:+.2f}  A {r.va[1]:+.2f}", _colour(r.face)) for r in readings
-    ]
-    lines = lines or [("no face", (90, 90, 90))]
+    _circumplex(panel, predictions, trails or {}, unit)
+    lines = [(f"face {_words(p)}", _colour(p)) for p in predictions] or [("no face", _GREY)]
     below = panel.shape[1] + 14 * unit
     room = int((size[1] - below) / (17 * unit)) - bool(note)
     if len(lines) > room:
-        lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", (90, 90, 90))]
-    for text, colour in [*lines, (note, (0, 0, 0))]:
-        cv2.circle(panel, _pixel(10 * unit, below - 4 * unit), round(4 * unit), colour, -1, 16)
-        if text == note:  # it belongs to no face
-            panel[round(below - 10 * unit) : round(below + 4 * unit), : round(18 * unit)] = 255
-        _write(panel, text, (20 * unit, below), 0.42 * unit, (0, 0, 0))
+        lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", _GREY)]
+    for text, colour in [*lines, (note, None)]:
+        if colour is not None:  # the note belongs to no face
+            cv2.circle(panel, _pixel(10 * unit, below - 4 * unit), round(4 * unit), colour, -1, 16)
+        _write(panel, text, (20 * unit, below), 0.42 * unit, _BLACK)
         below += 17 * unit
     return np.hstack([page, panel])
 
 
-def _mark(page: np.ndarray, reading: Reading, scale: float, unit: float) -> None:
+def _words(prediction: FacePrediction) -> str:
+    return f"{prediction.face}  V {prediction.va[0]:+.2f}  A {prediction.va[1]:+.2f}"
+
+
+def _mark(page: np.ndarray, prediction: FacePrediction, scale: float, unit: float) -> None:
     """Box, points and values of one face."""
-    colour = _colour(reading.face)
-    x0, y0, x1, y1 = (value * scale for value in reading.box)
+    colour = _colour(prediction)
+    x0, y0, x1, y1 = (value * scale for value in prediction.box)
     cv2.rectangle(page, _pixel(x0, y0), _pixel(x1, y1), colour, max(1, round(1.5 * unit)), 16)
     dot = min(unit, (x1 - x0) / 160)  # on a small face large dots would hide it
-    for x, y in (reading.landmarks + 0.5) * scale:
-        cv2.circle(page, _pixel(x, y), max(1, round(1.6 * dot)), (0, 0, 0), -1, 16)
+    for x, y in (prediction.landmarks + 0.5) * scale:
+        cv2.circle(page, _pixel(x, y), max(1, round(1.6 * dot)), _BLACK, -1, 16)
         if dot > 0.7:
             cv2.circle(page, _pixel(x, y), max(1, round(0.9 * dot)), (255, 255, 255), -1, 16)
-    text = f"{reading.face}  V {reading.va[0]:+.2f}  A {reading.va[1]:+.2f}"
-    size = 0.45 * unit
-    (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    text, size = _words(prediction), 0.45 * unit
+    (wide, high), _ = cv2.getTextSize(text, _FONT, size, 1)
     left = min(max(x0, 0), page.shape[1] - wide - 4 * unit)
     # Above the box, or within it where the picture ends.
     bottom = y0 - 4 * unit if y0 > high + 8 * unit else max(y0, 0) + high + 6 * unit
     corner = _pixel(left + wide + 4 * unit, bottom + 4 * unit)
     cv2.rectangle(page, _pixel(left, bottom - high - 4 * unit), corner, colour, -1)
-    _write(page, text, (left + 2 * unit, bottom), size, (0, 0, 0))
+    _write(page, text, (left + 2 * unit, bottom), size, _BLACK)
 
 
 def _circumplex(
-    panel: np.ndarray, readings: Sequence[Reading], trails: Mapping[int, Trail], unit: float
+    panel: np.ndarray,
+    predictions: Sequence[FacePrediction],
+    trails: Mapping[int, Trail],
+    unit: float,
 ) -> None:
     """The plane in the upper square of a panel: unit circle, emotions, a trail per face."""
     side = panel.shape[1]
@@ -123,19 +128,21 @@ def _circumplex(
         x, y = place(va)
         cv2.circle(panel, _pixel(x, y), max(1, round(1.5 * unit)), (150, 150, 150), -1, 16)
         _write(panel, name, (x, y - 4 * unit), 0.30 * unit, (120, 120, 120), centred=True)
-    grey = (60, 60, 60)
-    _write(panel, "excited", (middle, 0.07 * side), 0.36 * unit, grey, centred=True)
-    _write(panel, "calm", (middle, 0.97 * side), 0.36 * unit, grey, centred=True)
-    _write(panel, "pleasant", (0.87 * side, middle - 3 * unit), 0.33 * unit, grey, centred=True)
-    _write(panel, "unpleasant", (0.14 * side, middle - 3 * unit), 0.33 * unit, grey, centred=True)
-    for reading in readings:
-        colour = _colour(reading.face)
-        path = [_pixel(*place(va)) for va in trails.get(reading.face, ())]
+    for word, x, y, size in (
+        ("excited", middle, 0.07 * side, 0.36),
+        ("calm", middle, 0.97 * side, 0.36),
+        ("pleasant", 0.87 * side, middle - 3 * unit, 0.33),
+        ("unpleasant", 0.14 * side, middle - 3 * unit, 0.33),
+    ):
+        _write(panel, word, (x, y), size * unit, (60, 60, 60), centred=True)
+    for prediction in predictions:
+        colour = _colour(prediction)
+        path = [_pixel(*place(va)) for va in trails.get(prediction.face, ())]
         if len(path) > 1:
             cv2.polylines(panel, [np.array(path)], False, colour, max(1, round(2 * unit)), 16)
-        here = _pixel(*place(reading.va))
-        cv2.circle(panel, here, round(5 * unit), colour, -1, 16)
-        cv2.circle(panel, here, round(5 * unit), (0, 0, 0), thin, 16)
+        end = _pixel(*place(prediction.va))
+        cv2.circle(panel, end, round(5 * unit), colour, -1, 16)
+        cv2.circle(panel, end, round(5 * unit), _BLACK, thin, 16)
 
 
 class ClipWriter:
@@ -153,7 +160,8 @@ class ClipWriter:
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        check_clip_name(path)
+        if path.suffix.lower() not in _CODECS:
+            raise UserError(f"{path}: give the clip a name that ends in {', '.join(_CODECS)}.")
         self.path, self.fps = path, fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -184,12 +192,6 @@ class ClipWriter:
             self._writer.release()
 
 
-def check_clip_name(path: Path) -> None:
-    """Raises UserError where a name does not end like a video that can be written."""
-    if path.suffix.lower() not in _CODECS:
-        raise UserError(f"{path}: give the clip a name that ends in {', '.join(_CODECS)}.")
-
-
 def as_png(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) uint8 RGB as the bytes of a PNG file."""
     return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -209,8 +211,8 @@ def save_still(path: Path, picture: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _colour(face: int) -> tuple[int, int, int]:
-    return _COLOURS[face % len(_COLOURS)]
+def _colour(prediction: FacePrediction) -> tuple[int, int, int]:
+    return _COLOURS[prediction.face % len(_COLOURS)]
 
 
 def _pixel(x: float, y: float) -> tuple[int, int]:
@@ -229,9 +231,8 @@ def _write(
     colour: tuple[int, int, int],
     centred: bool = False,
 ) -> None:
-    font = cv2.FONT_HERSHEY_SIMPLEX
     thick = max(1, round(1.4 * size))
     x, y = at
     if centred:
-        x -= cv2.getTextSize(text, font, size, thick)[0][0] / 2
-    cv2.putText(page, text, _pixel(x, y), font, size, colour, thick, cv2.LINE_AA)
+        x -= cv2.getTextSize(text, _FONT, size, thick)[0][0] / 2
+    cv2.putText(page, text, _pixel(x, y), _FONT, size, colour, thick, cv2.LINE_AA)

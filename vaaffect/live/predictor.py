@@ -5,7 +5,6 @@ Landmarks, box, crop, network: `Predictor` holds them together. `loop.py` feeds 
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +21,8 @@ STAGES = ("landmarks", "crop", "network")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What was read from one face of one picture.
+class FacePrediction:
+    """What is predicted for one face of one picture.
 
     Attributes:
         face: number of the face, from 0, the same through a clip.
@@ -41,7 +40,7 @@ class Reading:
 
 
 class Predictor:
-    """Reads the faces of consecutive pictures.
+    """Predicts for the faces of consecutive pictures.
 
     Args:
         network: maps crops (B, S, S, 3) uint8 to (B, 2); see `backends.build_network`.
@@ -61,13 +60,9 @@ class Predictor:
         device: torch.device | str | None = None,
         tracker: Tracker | None = None,
     ) -> "Predictor":
-        """The network of a finished training.
+        """A predictor with the network of a run folder that kept its model.
 
-        Args:
-            run: a run folder that kept its model.
-            backend: "torch", the study's own arithmetic, or "openvino", faster on a CPU.
-            device: of PyTorch; by default the GPU when there is one.
-            tracker: see the class.
+        Backend and device are those of `backends.build_network`.
 
         Raises:
             UserError: the run holds no model or is damaged; unknown backend or device.
@@ -89,7 +84,7 @@ class Predictor:
         if self._tracker is not None:
             self._tracker.reset()
 
-    def __call__(self, picture: np.ndarray) -> list[Reading]:
+    def __call__(self, picture: np.ndarray) -> list[FacePrediction]:
         """The faces of the next picture, largest first; empty where there is none.
 
         Args:
@@ -102,10 +97,12 @@ class Predictor:
         picture = as_rgb(picture)
         started = time.perf_counter()
         faces = self.tracker(picture)
-        return self.read(picture, faces, 1000 * (time.perf_counter() - started))
+        return self.predict_faces(picture, faces, 1000 * (time.perf_counter() - started))
 
-    def read(self, picture: np.ndarray, faces: Faces, landmarks_ms: float = 0.0) -> list[Reading]:
-        """Read faces whose landmarks are known.
+    def predict_faces(
+        self, picture: np.ndarray, faces: Faces, landmarks_ms: float = 0.0
+    ) -> list[FacePrediction]:
+        """Predict for faces whose landmarks are known.
 
         Args:
             picture: (H, W, 3) uint8 RGB.
@@ -124,22 +121,22 @@ class Predictor:
         cropped = time.perf_counter()
         if not kept:
             return []
-        va = self.network(np.stack(crops))
+        predicted = self.network(np.stack(crops))
         spent = {
             "landmarks": landmarks_ms,
             "crop": 1000 * (cropped - started),
             "network": 1000 * (time.perf_counter() - cropped),
         }
         return [
-            Reading(number, tuple(map(float, face_box(points))), points, answer, spent)
-            for (number, points), answer in zip(kept, va, strict=True)
+            FacePrediction(number, tuple(map(float, face_box(points))), points, va, spent)
+            for (number, points), va in zip(kept, predicted, strict=True)
         ]
 
 
 class Smoother:
-    """Takes the flicker out of readings: an exponential mean over time, for each face its own.
+    """Takes the flicker out of predictions: an exponential mean over time, for each face its own.
 
-    A reading that is `seconds` old weighs 1/e of the newest. Smoothed values lag behind.
+    A prediction that is `seconds` old weighs 1/e of the newest. Smoothed values lag behind.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -168,33 +165,31 @@ def find_run(name: str) -> Path:
     Raises:
         UserError: there is none; the message says which there are.
     """
-    given = Path(name).expanduser()
-    if (given / "config.json").is_file():
-        if not is_finished(given, with_model=True):
-            raise UserError(f"{given}: holds no trained model; {_known(given.parent)}.")
-        return given
-    kept = _with_model(given) or _with_model(runs_folder(name))
+    folder = Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        if not is_finished(folder, with_model=True):
+            others = _runs_in_words(folder.parent)
+            raise UserError(f"{folder}: holds no trained model; {others}.")
+        return folder
+    kept = _with_model(folder) or _with_model(runs_folder(name))
     if not kept:
-        raise UserError(f"{name}: is no run folder and no profile with a kept model; {_known()}.")
+        others = _runs_in_words()
+        raise UserError(f"{name}: is no run folder and no profile with a kept model; {others}.")
     return min(kept, key=lambda run: read_done(run)["best_val_mse"])
 
 
 def _with_model(folder: Path) -> list[Path]:
-    """The runs in a folder whose model was kept and reads pictures."""
+    """The runs in a folder whose model was kept and takes single pictures."""
     kept = sorted(path.parent for path in folder.glob("*/model.pt"))
     return [run for run in kept if backbone_of(read_config(run)["model"]) is None]
 
 
-def _known(*folders: Path) -> str:
-    """Which runs with a model there are, in words."""
+def _runs_in_words(*folders: Path) -> str:
+    """Which runs with a model there are."""
     profiles = sorted(path for path in RUNS.glob("*") if path.is_dir())
     runs = [run for folder in dict.fromkeys([*folders, *profiles]) for run in _with_model(folder)]
     if not runs:
         return "there are no runs with a model yet: run the study first (make study)"
-    some = _listed([f"{run.parent.name}: {run.name}" for run in runs])
-    return f"runs with a model are {some}"
-
-
-def _listed(names: Sequence[str], most: int = 6) -> str:
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    names = ", ".join(f"{run.parent.name}: {run.name}" for run in runs[:6])
+    more = f", and {len(runs) - 6} more" if len(runs) > 6 else ""
+    return f"runs with a model are {names}{more}"

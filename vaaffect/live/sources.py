@@ -24,21 +24,13 @@ USUAL_FPS = 25.0  # where a camera does not say
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source.
+    """One picture of a source."""
 
-    Attributes:
-        source: the file or camera.
-        index: number of the picture, from 0; dropped ones count too.
-        time_s: seconds since the first picture; nan for files that are no clip.
-        picture: (H, W, 3) uint8 RGB, or None.
-        problem: why there is no picture.
-    """
-
-    source: str
-    index: int
-    time_s: float
-    picture: np.ndarray | None
-    problem: str | None = None
+    source: str  # the file or camera
+    index: int  # number of the picture, from 0; dropped ones count too
+    time_s: float  # seconds since the first picture; nan for files that are no clip
+    picture: np.ndarray | None  # (H, W, 3) uint8 RGB, or None
+    problem: str | None = None  # why there is no picture
 
 
 class CameraLostError(UserError):
@@ -56,23 +48,17 @@ class Stills:
     """
 
     is_clip = False
-    fps = 0.0
     dropped = 0
 
     def __init__(self, path: Path) -> None:
-        self.root, self.paths = path.parent, [path]
+        self.paths = [path]
         if path.is_dir():
-            found = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS]
-            self.root, self.paths = path, sorted(found)
-            if not found:
+            self.paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
+            if not self.paths:
                 raise UserError(f"{path}: holds no image ({', '.join(IMAGE_ENDINGS)}).")
         elif not path.is_file():
             raise UserError(f"{path}: there is no such file or folder.")
-
-    @property
-    def total(self) -> int | None:
-        """How many pictures there are, where that is known."""
-        return len(self.paths)
+        self.total = len(self.paths)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self.paths):
@@ -136,10 +122,11 @@ class CameraSource:
         self._capture = capture
         self._newest: Frame | None = None
         self._ended = False
+        self._error: BaseException | None = None  # of the thread
         self._stop = False
         self._changed = threading.Condition()
         # A daemon: a driver that hangs must not keep the program from ending.
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields the newest picture, whenever the caller is ready for one.
@@ -151,20 +138,25 @@ class CameraSource:
         count = 0
         while True:
             with self._changed:
-                there = lambda: self._newest is not None or self._ended  # noqa: E731
-                came = self._changed.wait_for(there, self.patience)
-                frame, self._newest = self._newest, None
+                self._changed.wait_for(
+                    lambda: self._newest is not None or self._ended, self.patience
+                )
+                frame, ended = self._newest, self._ended
+                self._newest = None
             if frame is not None:
                 count += 1
                 yield frame
-            elif came and self._pace is not None:
+                continue
+            if self._error is not None:
+                raise self._error
+            if ended and self._pace is not None:
                 return
-            else:
-                what = "delivers no more pictures" if came else "has not delivered a picture for"
-                wait = "" if came else f" {self.patience:g} seconds"
-                raise CameraLostError(
-                    f"{self.name}: {what}{wait}, after {count}; see whether it is still plugged in."
-                )
+            problem = "delivers no more pictures"
+            if not ended:
+                problem = f"has not delivered a picture for {self.patience:g} seconds"
+            raise CameraLostError(
+                f"{self.name}: {problem}, after {count}; see whether it is still plugged in."
+            )
 
     def close(self) -> None:
         """Stop reading, and let go of the camera."""
@@ -173,6 +165,16 @@ class CameraSource:
             self._thread.join(self.patience)
         if not self._thread.is_alive():
             self._capture.release()
+
+    def _run(self) -> None:
+        """The thread: whatever ends it, whoever waits for a picture is told."""
+        try:
+            self._read()
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
 
     def _read(self) -> None:
         index = 0
@@ -194,9 +196,6 @@ class CameraSource:
                 self._newest = frame
                 self._changed.notify()
             index += 1
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
 
 
 Source = Stills | Clip | CameraSource
@@ -234,8 +233,8 @@ def open_camera(number: int) -> CameraSource:
     finally:
         cv2.utils.logging.setLogLevel(before)
     if not capture.isOpened():
-        there = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
-        seen = f"this machine has {', '.join(there)}" if there else "this machine shows no camera"
+        names = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
+        seen = f"this machine has {', '.join(names)}" if names else "this machine shows no camera"
         raise UserError(
             f"camera {number}: cannot be opened ({seen}); plug it in, end other programs that use "
             "it, or give the name of a file."

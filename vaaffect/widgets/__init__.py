@@ -4,19 +4,18 @@ All are anywidgets: Python here, a plain JavaScript module beside it, no build s
 can be interactive (papermill, exported pages, GitHub) they are a static picture.
 """
 
-from .camera_widget import CameraWidget, FacePredictor, Reading, camera
+from .camera_widget import CameraWidget, camera
 from .descending import Surface, descend, draw_path, draw_surface
 from .descent_widget import Descent, descent
 from .exercises import check, numbers
-from .plane_widget import Plane, plane, read_with_predictor, read_with_run
+from .plane_widget import FaceModel, Plane, model_from_run, plane
 from .traces_widget import Traces, traces
 
 __all__ = [
     "CameraWidget",
     "Descent",
-    "FacePredictor",
+    "FaceModel",
     "Plane",
-    "Reading",
     "Surface",
     "Traces",
     "camera",
@@ -25,9 +24,8 @@ __all__ = [
     "descent",
     "draw_path",
     "draw_surface",
+    "model_from_run",
     "numbers",
     "plane",
-    "read_with_predictor",
-    "read_with_run",
     "traces",
 ]

@@ -2,7 +2,7 @@
 
 A page asks by a custom message {"view", "id", "type", ...} and gets one answer with the same view
 and id. Nothing travels as widget state but what every view needs to draw itself, so neither
-pictures nor readings are ever stored in a notebook.
+pictures nor predictions are ever stored in a notebook.
 """
 
 import base64
@@ -30,7 +30,7 @@ Answer = tuple[dict[str, Any], list[bytes]]  # content, binary buffers
 HERE = Path(__file__).parent
 JPEG_QUALITY = 90
 # Messages come in on threads of their own, one per widget; models and trackers keep state, and
-# two readings at once would only share the same processor.
+# two predictions at once would only share the same processor.
 ONE_AT_A_TIME = threading.Lock()
 
 
@@ -47,35 +47,40 @@ class Control:
     unit: str = ""
 
 
-def settings_of(given: Mapping[str, Any] | None, controls: Sequence[Control]) -> dict[str, float]:
-    """A value for each control, within its range; defaults where none is given.
+# What a page sends may be anything; UserError says so where it is not what is needed.
 
-    Raises:
-        UserError: an unknown name, or not a number.
-    """
-    given = given or {}
-    defaults = {control.name: control.value for control in controls}
-    unknown = set(given) - set(defaults)
+
+def settings_of(sent: Mapping[str, Any] | None, controls: Sequence[Control]) -> dict[str, float]:
+    """A value for each control, within its range; its default where none was sent."""
+    sent = sent or {}
+    names = [control.name for control in controls]
+    unknown = sorted(set(sent) - set(names))
     if unknown:
-        raise UserError(
-            f"unknown control {sorted(unknown)[0]!r}; there are: {', '.join(defaults)}."
-        )
+        raise UserError(f"unknown control {unknown[0]!r}; there are: {', '.join(names)}.")
     settings = {}
     for control in controls:
-        value = number_of(given.get(control.name, control.value), control.name)
+        value = number_of(sent.get(control.name, control.value), control.name)
         settings[control.name] = min(max(value, control.low), control.high)
     return settings
 
 
 def number_of(value: Any, name: str) -> float:
-    """A finite number that a page has sent.
-
-    Raises:
-        UserError: it is something else.
-    """
+    """A finite number."""
     if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
         raise UserError(f"{name} is {value!r}, not a number.")
     return float(value)
+
+
+def pair_of(sent: Any, name: str, wanted: str) -> np.ndarray:
+    """Two finite numbers (2,), the `name`; `wanted` says which, in words."""
+    if not isinstance(sent, (list, tuple, np.ndarray)) or len(sent) != 2:
+        raise UserError(f"{sent!r} is not {wanted}.")
+    return np.array([number_of(value, name) for value in sent])
+
+
+def json_numbers(values: Any, digits: int) -> list[float | None]:
+    """Rounded numbers as JSON has them: null where there is none."""
+    return [round(float(v), digits) if np.isfinite(v) else None for v in values]
 
 
 def script(name: str) -> str:
@@ -91,7 +96,7 @@ class Interactive(anywidget.AnyWidget):
     """
 
     _css = (HERE / "widgets.css").read_text(encoding="utf-8")
-    colours = traitlets.Dict({**plots.COLOURS, "reading": plots.READING}).tag(sync=True)
+    colours = traitlets.Dict({**plots.COLOURS, "prediction": plots.READING}).tag(sync=True)
     emotions = traitlets.Dict({k: list(v) for k, v in EMOTIONS.items()}).tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:

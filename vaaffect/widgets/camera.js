@@ -2,7 +2,7 @@
 
 const LONGEST = 640; // pixels of the picture that is sent, on its longer side
 const QUALITY = 0.85; // of its JPEG
-const TRAIL = 40; // readings that stay visible in the plane
+const TRAIL = 40; // predictions that stay visible in the plane
 const PATIENCE = 10000; // milliseconds without an answer: then the camera is turned off
 const WORRY = 1500; // milliseconds without an answer: then the page says so
 const FROZEN = 3000; // milliseconds without a new picture from the camera
@@ -82,7 +82,7 @@ function drawFaces(canvas, answer, mirrored, colours) {
   });
 }
 
-/** Rate and delay of the last readings, in words. */
+/** Rate and delay of the last predictions, in words. */
 class Pace {
   constructor() { this.rows = []; }
 
@@ -113,15 +113,15 @@ function render({ model, el }) {
   const big = element("div", { className: "va-big", hidden: true });
   const stage = element("div", { className: "va-stage" }, video, overlay, badge, big,
     element("p", { className: "va-empty" }, "The camera is off. Its pictures go to the notebook's "
-      + "kernel, are read there and forgotten."));
+      + "kernel, are used for a prediction and forgotten."));
   const mirror = element("input", { type: "checkbox", checked: true });
   const status = element("p", { className: "va-status", role: "status" });
   const speed = element("p", { className: "va-speed" });
 
-  const plane = circumplex(model.get("emotions"), "the reading in the valence-arousal plane");
+  const plane = circumplex(model.get("emotions"), "the prediction in the valence-arousal plane");
   const trail = svg("polyline", { class: "va-trail" });
   const kept = svg("g", {});
-  const mark = readingMark();
+  const mark = predictionMark();
   plane.root.setAttribute("role", "img");
   plane.root.append(trail, kept, mark);
   const values = element("p", { className: "va-values" }, element("span", { className: "va-v" }),
@@ -168,7 +168,7 @@ function render({ model, el }) {
     video.srcObject = null;
     overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
     trailed = [];
-    showReading(); // an old one must not be taken for a live one
+    showPrediction(); // an old one must not be taken for a live one
     big.hidden = true;
     speed.textContent = "";
     show("off", wasOn ? "The camera is off." : "");
@@ -202,14 +202,14 @@ function render({ model, el }) {
       await kernel.ask("start", {}, [], PATIENCE);
       if (mine !== turn) return;
       show("on", "The camera is on.");
-      await readOn(mine);
+      await predictOn(mine);
     } catch (error) {
       if (mine === turn) stop(error.message, error.details);
     }
   }
 
   /** One picture after another, each after the answer to the last. */
-  async function readOn(mine) {
+  async function predictOn(mine) {
     const shot = document.createElement("canvas");
     const pace = new Pace();
     let [time, fresh] = [-1, performance.now()];
@@ -221,7 +221,7 @@ function render({ model, el }) {
       } else if (performance.now() - fresh > FROZEN) {
         throw new Error(FROZE);
       } else continue;
-      if (document.hidden || !video.videoWidth) continue; // nobody would see the reading
+      if (document.hidden || !video.videoWidth) continue; // nobody would see the prediction
       const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
       shot.width = Math.round(video.videoWidth * scale);
       shot.height = Math.round(video.videoHeight * scale);
@@ -244,7 +244,7 @@ function render({ model, el }) {
     }
   }
 
-  function showReading(va) {
+  function showPrediction(va) {
     const [v, a] = values.children;
     if (va) {
       trailed = [...trailed, va].slice(-TRAIL);
@@ -260,15 +260,15 @@ function render({ model, el }) {
   function showAnswer(answer, { rate, latency, kernel: inKernel }) {
     drawFaces(overlay, answer, mirror.checked, colours);
     const va = answer.faces[0]?.va;
-    showReading(va);
+    showPrediction(va);
     const more = answer.faces.length - 1;
     const text = !va ? "No face in the picture: look into the camera, with light on your face."
       : more > 0 ? `The camera is on. ${more + 1} faces; the plane shows the largest.`
         : "The camera is on.";
     if (status.textContent !== text) status.textContent = text;
-    speed.textContent = `${rate.toFixed(1)} readings/s, ${latency.toFixed(0)} ms each, `
+    speed.textContent = `${rate.toFixed(1)} predictions/s, ${latency.toFixed(0)} ms each, `
       + `${inKernel.toFixed(0)} of them the model's`;
-    el.dataset.readings = Number(el.dataset.readings ?? 0) + 1;
+    el.dataset.predictions = Number(el.dataset.predictions ?? 0) + 1;
     el.dataset.pace = JSON.stringify({ rate, latency, kernel: inKernel });
     showHold(answer);
   }

@@ -1,50 +1,39 @@
-"""The browser's camera in a notebook: its pictures go to the kernel, readings come back.
+"""The browser's camera in a notebook: its pictures go to the kernel, predictions come back.
 
 The page asks for the camera and sends one picture at a time; the next one goes when the answer to
 the last is there, so a slow model lowers the rate and never makes a queue. It is the page's own
-camera and connection: it works the same when Jupyter runs on another machine. Pictures are read
-and forgotten.
+camera and connection: it works the same when Jupyter runs on another machine. No picture is kept.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import traitlets
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..base import UserError
+from ..live import FacePrediction, Predictor
 from ..report import plots
 from ..simulator import EMOTIONS, Scene, action_units, render, sample_identity
-from .base import ONE_AT_A_TIME, Answer, Interactive, decode_jpeg, script, static_figure
+from .base import (
+    ONE_AT_A_TIME,
+    Answer,
+    Interactive,
+    decode_jpeg,
+    json_numbers,
+    script,
+    static_figure,
+)
 
-POSES = ("neutral", "happy", "angry")  # of the thesis's check, section 5.2
-_EXAMPLES = {"neutral": "neutral", "happy": "happiness", "angry": "anger"}  # where they are drawn
+# The poses of the thesis's check, section 5.2, and the emotions that the examples are drawn with.
+POSES = {"neutral": "neutral", "happy": "happiness", "angry": "anger"}
 POSE_COLUMNS = ("pose", "valence", "arousal", "valence_sd", "arousal_sd", "frames", "seconds")
 _LEAST_SEEN = 0.5  # of a held pose's pictures must show the face
 _SILENT = 2.0  # seconds without a picture: the camera is off
-
-
-class Reading(Protocol):
-    """One face in one picture."""
-
-    face: int  # the same for the same person as long as they are seen
-    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
-    landmarks: np.ndarray  # (68, 2) in pixels
-    va: np.ndarray  # (2,) valence, arousal in [-1, 1]
-    milliseconds: dict[str, float]  # by step
-
-
-class FacePredictor(Protocol):
-    """From the consecutive pictures of a camera to readings."""
-
-    def __call__(self, picture: np.ndarray) -> list[Reading]: ...  # picture (H, W, 3) uint8 RGB
-
-    def reset(self) -> None: ...  # the next picture has nothing to do with the last
 
 
 @dataclass
@@ -58,32 +47,27 @@ class _Hold:
     pictures: int = 0
     va: list[np.ndarray] = field(default_factory=list)
 
-    def see(self, readings: Sequence[Reading]) -> None:
-        """Take the readings of one picture: of the largest face first, of the same one after."""
+    def see(self, predictions: Sequence[FacePrediction]) -> None:
+        """Take the predictions for a picture: of the largest face first, of the same one after."""
         self.pictures += 1
-        if self.face is None and readings:
-            self.face = max(readings, key=_area).face
-        self.va += [np.asarray(r.va, float) for r in readings if r.face == self.face]
+        if self.face is None and predictions:
+            self.face = max(predictions, key=_area).face
+        self.va += [np.asarray(p.va, float) for p in predictions if p.face == self.face]
 
     def row(self) -> dict[str, Any]:
-        """The held pose as a row of `Camera.poses`.
-
-        Raises:
-            UserError: the face was seen too rarely.
-        """
+        """The held pose as a row of `poses`; UserError where the face was seen too rarely."""
         if len(self.va) < max(2, _LEAST_SEEN * self.pictures):
             raise UserError(
                 f"{self.name} was not kept: the face was seen in {len(self.va)} of {self.pictures} "
                 "pictures; look into the camera and hold the pose again."
             )
-        va = np.stack(self.va)
-        values = [*va.mean(axis=0), *va.std(axis=0, ddof=1), len(va), self.ends - self.begins]
-        plain = [float(value) for value in values]
-        return dict(zip(POSE_COLUMNS, [self.name, *plain], strict=True)) | {"frames": len(va)}
+        mean, sd = np.mean(self.va, axis=0).tolist(), np.std(self.va, axis=0, ddof=1).tolist()
+        values = [self.name, *mean, *sd, len(self.va), float(self.ends - self.begins)]
+        return dict(zip(POSE_COLUMNS, values, strict=True))
 
 
-def _area(reading: Reading) -> float:
-    left, top, right, bottom = reading.box
+def _area(prediction: FacePrediction) -> float:
+    left, top, right, bottom = prediction.box
     return (right - left) * (bottom - top)
 
 
@@ -96,7 +80,7 @@ class CameraWidget(Interactive):
     ready_seconds = traitlets.Float(2.0).tag(sync=True)  # between the button and the first picture
     held = traitlets.List([]).tag(sync=True)  # rows of `poses`
 
-    def __init__(self, predictor: FacePredictor, **traits: Any) -> None:
+    def __init__(self, predictor: Predictor, **traits: Any) -> None:
         super().__init__(**traits)
         self._predictor = predictor
         self._hold: _Hold | None = None
@@ -118,7 +102,7 @@ class CameraWidget(Interactive):
         return monotonic() - self._seen < _SILENT
 
     def hold(self, name: str) -> None:
-        """Take the mean reading of the next seconds as a row of `poses`; does not wait for it.
+        """Take the mean prediction of the next seconds as a row of `poses`; does not wait for it.
 
         Raises:
             UserError: the camera is off, a pose is being held already, or the name is not one.
@@ -159,23 +143,23 @@ class CameraWidget(Interactive):
         return {}, []
 
     def on_frame(self, content: dict, buffers: list) -> Answer:
-        """Read one picture; the answer carries the faces and how far a held pose is."""
+        """Predict for a picture; the answer carries the faces and how far a held pose is."""
         picture = decode_jpeg(buffers)
         with ONE_AT_A_TIME:
             started = perf_counter()
-            readings = self._predictor(picture)
+            predictions = self._predictor(picture)
             took = 1e3 * (perf_counter() - started)
             if content["view"] != self._view:  # a second view of this widget has taken over
                 self._view, self._hold = content["view"], None
             self._seen = monotonic()
             answer = {
                 "size": [picture.shape[1], picture.shape[0]],
-                "faces": [_plain(r) for r in sorted(readings, key=_area, reverse=True)],
+                "faces": [_for_page(p) for p in sorted(predictions, key=_area, reverse=True)],
                 "milliseconds": took,
             }
-            return answer | self._go_on(readings), []
+            return answer | self._go_on(predictions), []
 
-    def _go_on(self, readings: Sequence[Reading]) -> dict[str, Any]:
+    def _go_on(self, predictions: Sequence[FacePrediction]) -> dict[str, Any]:
         """Carry a held pose through one picture; what the page has to know about it."""
         hold, now = self._hold, self._seen
         if hold is None:
@@ -183,7 +167,7 @@ class CameraWidget(Interactive):
         if now < hold.begins:
             return {"hold": {"pose": hold.name, "ready": hold.begins - now}}
         if now < hold.ends:
-            hold.see(readings)
+            hold.see(predictions)
             return {"hold": {"pose": hold.name, "left": hold.ends - now}}
         self._hold = None
         try:
@@ -194,74 +178,67 @@ class CameraWidget(Interactive):
         return {"kept": row}
 
     def figure(self) -> Figure:
-        """Three drawn faces, read by the predictor as pictures of the camera are."""
+        """Three drawn faces with predictions, as if they were pictures of the camera."""
         person = sample_identity(np.random.default_rng(7))
         figure = Figure(figsize=(11, 3.1), layout="constrained")
-        axs = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.05))
-        plots.plane(axs[3], emotions=False)
-        for ax, pose in zip(axs, POSES, strict=False):
-            true = np.array(EMOTIONS[_EXAMPLES[pose]])
+        *axs, plane = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.05))
+        plots.plane(plane, emotions=False)
+        for ax, (pose, emotion) in zip(axs, POSES.items(), strict=True):
+            true = np.array(EMOTIONS[emotion])
             picture, _ = render(person, action_units(true), Scene(scale=0.25), (480, 480))
             with ONE_AT_A_TIME:
                 self._predictor.reset()  # each is a first picture
-                readings = self._predictor(picture)
+                predictions = self._predictor(picture)
                 self._predictor.reset()
-            _show(ax, picture, pose, readings)
-            axs[3].plot(*true, "o", ms=5, color="0.2")
-            axs[3].annotate(pose, true, (0, 7), textcoords="offset points", ha="center",
-                            fontsize="small")  # fmt: skip
-            for reading in readings:
-                axs[3].plot(*np.stack([true, reading.va]).T, color=plots.READING, lw=1, alpha=0.7)
-                axs[3].plot(*reading.va, "D", ms=6, color=plots.READING, mec="white")
-        axs[3].set_title("drawn (dot) and read (diamond)", fontsize="small")
+            ax.imshow(picture)
+            ax.axis("off")
+            plane.plot(*true, "o", ms=5, color="0.2")
+            plane.annotate(pose, true, (0, 7), textcoords="offset points", ha="center",
+                           fontsize="small")  # fmt: skip
+            values = []
+            for prediction in predictions:
+                left, top, right, bottom = prediction.box
+                across, down = [left, right, right, left, left], [top, top, bottom, bottom, top]
+                ax.plot(across, down, color="white")
+                ax.plot(*np.asarray(prediction.landmarks).T, ".", ms=2.5, color="white")
+                v, a = prediction.va
+                values.append(f"V {v:+.2f}  A {a:+.2f}".replace("-", "−"))
+                plane.plot([true[0], v], [true[1], a], color=plots.READING, lw=1, alpha=0.7)
+                plane.plot(v, a, "D", ms=6, color=plots.READING, mec="white")
+            ax.set_title(f"{pose}\n{'; '.join(values) or 'no face found'}", fontsize="small")
+        plane.set_title("drawn (dot) and predicted (diamond)", fontsize="small")
         return figure
 
     def static_html(self) -> str:
-        """What would be here, and three drawn faces with their readings."""
+        """Three drawn faces with their predictions."""
         return static_figure(
             self.figure(),
-            "Three drawn faces, neutral, happy and angry, with 68 points and their readings, and "
-            "these readings in the valence-arousal plane",
-            "In JupyterLab the picture of your own camera is here, with the points and the reading "
-            "of each face; pictures are read and forgotten. This example is of simulated faces.",
+            "Three drawn faces, neutral, happy and angry, with 68 points and the predictions, and "
+            "these predictions in the valence-arousal plane",
+            "In JupyterLab the picture of your own camera is here, with the points and the "
+            "prediction of each face; no picture is kept. This example is of simulated faces.",
         )
 
 
-def _show(ax: Axes, picture: np.ndarray, pose: str, readings: Sequence[Reading]) -> None:
-    """A picture with boxes, points and values."""
-    ax.imshow(picture)
-    ax.axis("off")
-    for reading in readings:
-        left, top, right, bottom = reading.box
-        ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color="white")
-        ax.plot(*np.asarray(reading.landmarks).T, ".", ms=2.5, color="white")
-    values = [f"V {r.va[0]:+.2f}  A {r.va[1]:+.2f}".replace("-", "−") for r in readings]
-    ax.set_title(f"{pose}\n{'; '.join(values) or 'no face found'}", fontsize="small")
-
-
-def _plain(reading: Reading) -> dict[str, Any]:
-    """A reading as numbers that JSON can carry.
-
-    Raises:
-        UserError: valence or arousal is not a number.
-    """
-    va = np.asarray(reading.va, dtype=float)
+def _for_page(prediction: FacePrediction) -> dict[str, Any]:
+    """A prediction as JSON can carry it; UserError where valence or arousal is not a number."""
+    va = np.asarray(prediction.va, dtype=float)
     if va.shape != (2,) or not np.isfinite(va).all():
-        raise UserError(f"the predictor answered {reading.va!r}; it must give two finite numbers.")
+        raise UserError(f"the predictor gave {prediction.va!r}; it must give two finite numbers.")
     return {
-        "face": int(reading.face),
-        "box": [round(float(value), 1) for value in reading.box],
-        "landmarks": np.round(np.asarray(reading.landmarks, dtype=float), 1).tolist(),
-        "va": [round(float(value), 4) for value in va],
-        "milliseconds": {k: round(float(v), 2) for k, v in reading.milliseconds.items()},
+        "face": int(prediction.face),
+        "box": json_numbers(prediction.box, 1),
+        "landmarks": np.round(np.asarray(prediction.landmarks, dtype=float), 1).tolist(),
+        "va": json_numbers(va, 4),
+        "milliseconds": {k: round(float(v), 2) for k, v in prediction.milliseconds.items()},
     }
 
 
-def camera(predictor: FacePredictor, *, poses: Sequence[str] = POSES) -> CameraWidget:
-    """The browser's camera, with readings drawn over its picture; start and stop are in the page.
+def camera(predictor: Predictor, *, poses: Sequence[str] = tuple(POSES)) -> CameraWidget:
+    """The browser's camera, with predictions drawn over its picture; the page starts and stops it.
 
     Args:
-        predictor: from a picture to the readings of its faces, for example live.Predictor.
+        predictor: predicts for the faces of consecutive pictures.
         poses: names that "Hold the pose" offers; others can be typed.
 
     Returns:

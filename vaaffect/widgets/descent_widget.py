@@ -16,7 +16,7 @@ from .base import (
     Control,
     Interactive,
     encode_jpeg,
-    number_of,
+    pair_of,
     script,
     settings_of,
     static_figure,
@@ -24,7 +24,7 @@ from .base import (
 from .descending import Surface, descend, draw_path, draw_surface
 
 PIXELS = 600  # side of the surface's picture
-FORMS = ("as run (PyTorch)", "as written (3.9)")  # of momentum, see `vaaffect.descent.descend`
+FORMS = ("as run (PyTorch)", "as written (3.9)")  # of momentum, see `descending.descend`
 
 
 class Descent(Interactive):
@@ -39,7 +39,7 @@ class Descent(Interactive):
 
     def __init__(self, surface: Surface, start: np.ndarray, controls: list[Control]) -> None:
         self._surface, self._controls = surface, controls
-        self._last: tuple[np.ndarray, dict] | None = None
+        self._last: tuple[np.ndarray | None, dict] = None, {}
         super().__init__(
             controls=[asdict(control) for control in controls],
             window=list(surface.window),
@@ -50,12 +50,12 @@ class Descent(Interactive):
     @property
     def path(self) -> np.ndarray | None:
         """The weights (steps + 1, 2) of the path drawn last, or None before the first."""
-        return None if self._last is None else self._last[0]
+        return self._last[0]
 
     @property
     def settings(self) -> dict[str, Any]:
         """Learning rate, momentum, steps and form of the path drawn last."""
-        return {} if self._last is None else dict(self._last[1])
+        return dict(self._last[1])
 
     def on_surface(self, content: dict, buffers: list) -> Answer:
         """The surface from above, as a picture, and the lowest and highest cost in it."""
@@ -66,31 +66,32 @@ class Descent(Interactive):
             draw_surface(self._surface, ax).set(aspect="auto")
             ax.axis("off")
             canvas.draw()
-            low, high = self._range()
+            left, right, bottom, top = self._surface.window
+            grid = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
+            costs = self._surface.cost(np.stack(grid, axis=-1))
         picture = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
-        return {"low": low, "high": high}, [encode_jpeg(picture)]
+        return {"low": float(costs.min()), "high": float(costs.max())}, [encode_jpeg(picture)]
 
     def on_descend(self, content: dict, buffers: list) -> Answer:
-        """Walk: {"start", "settings", "form"} -> the path, the cost at each of its points, and
-        what was asked for.
+        """Walk: {"start", "settings", "form"} -> the path, its costs, and the settings used.
 
         The learning rate comes as its decimal logarithm, as the slider has it.
         """
-        start = weights_of(content.get("start"))
+        start = start_of(content.get("start"))
         settings = settings_of(content.get("settings"), self._controls)
         form = content.get("form", FORMS[0])
         if form not in FORMS:
             raise UserError(f"unknown form of momentum {form!r}; there are: {', '.join(FORMS)}.")
-        lr, steps = 10 ** settings["lr"], int(settings["steps"])
+        used = {"lr": 10 ** settings["lr"], "momentum": settings["momentum"],
+                "steps": int(settings["steps"]), "form": form}  # fmt: skip
         with ONE_AT_A_TIME:
-            path = self._walk(start, lr, settings["momentum"], steps, form)
+            path = self._walk(start, **used)
             costs = self._surface.cost(path)
             sound = np.isfinite(path).all(axis=1) & np.isfinite(costs)
             path, costs = path[sound], costs[sound]
-            asked = {"lr": lr, "momentum": settings["momentum"], "steps": steps, "form": form}
-            self._last = path, asked
-        diverges = bool(len(path) <= steps or costs[-1] > costs[0])
-        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges, **asked}, []
+            self._last = path, used
+        diverges = bool(len(path) <= used["steps"] or costs[-1] > costs[0])
+        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges, **used}, []
 
     def figure(self) -> Figure:
         """Paths from the start with and without momentum, and their costs: no hand needed."""
@@ -105,8 +106,8 @@ class Descent(Interactive):
             f"momentum {momentum:g}, {FORMS[1]}": (momentum, FORMS[1], "#E69F00"),
         }
         with ONE_AT_A_TIME:
-            for name, (share, form, colour) in walks.items():
-                path = self._walk(start, lr, share, int(steps), form)
+            for name, (coefficient, form, colour) in walks.items():
+                path = self._walk(start, lr, coefficient, int(steps), form)
                 draw_path(path, axs[0], colour)
                 axs[1].plot(self._surface.cost(path), color=colour, label=name)
         axs[0].set_title(f"{steps:g} steps with learning rate {lr:.2g}")
@@ -130,23 +131,10 @@ class Descent(Interactive):
     ) -> np.ndarray:
         return descend(self._surface.gradient, start, lr, momentum, steps, form == FORMS[1])
 
-    def _range(self) -> tuple[float, float]:
-        """The lowest and the highest cost in the window."""
-        left, right, bottom, top = self._surface.window
-        grid = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
-        costs = self._surface.cost(np.stack(grid, axis=-1))
-        return float(costs.min()), float(costs.max())
 
-
-def weights_of(given: Any) -> np.ndarray:
-    """Two weights (2,) that a page has sent.
-
-    Raises:
-        UserError: not two numbers.
-    """
-    if not isinstance(given, (list, tuple, np.ndarray)) or len(given) != 2:
-        raise UserError(f"{given!r} is not a place on the surface; give two weights.")
-    return np.array([number_of(value, "the start") for value in given])
+def start_of(sent: Any) -> np.ndarray:
+    """Two weights (2,) that a page has sent; UserError where they are not two numbers."""
+    return pair_of(sent, "the start", "a place on the surface; give two weights")
 
 
 def descent(
@@ -174,4 +162,4 @@ def descent(
         Control("momentum", "Momentum", 0, 0.99, 0.01, momentum),
         Control("steps", "Steps", 1, 200, 1, steps),
     ]
-    return Descent(surface, weights_of(start), controls)
+    return Descent(surface, start_of(start), controls)

@@ -23,14 +23,14 @@ function render({ model, el }) {
 
   const plane = circumplex(model.get("emotions"));
   const link = svg("path", { class: "va-link" });
-  const reading = readingMark();
+  const mark = predictionMark();
   const point = dragMark({
     "aria-label": "point in the plane", "aria-valuemin": -1, "aria-valuemax": 1,
   });
-  plane.root.append(link, reading, point);
+  plane.root.append(link, mark, point);
 
   const picture = element("img", { className: "va-face", alt: "", width: 360, height: 360 });
-  const rows = [["drawn at", "va-drawn"], ...(name ? [[`${name} reads`, "va-read"]] : [])];
+  const rows = [["drawn at", "va-drawn"], ...(name ? [[`${name} predicts`, "va-predicted"]] : [])];
   const table = element("table", { className: "va-numbers" },
     element("tr", {}, element("td"), element("th", { className: "va-v" }, "valence"),
       element("th", { className: "va-a" }, "arousal")),
@@ -74,13 +74,13 @@ function render({ model, el }) {
     controls.forEach((control, i) => sliders[i].set(settings[control.name]));
   }
 
-  function showReading(at, read) {
-    reading.setAttribute("visibility", read ? "visible" : "hidden");
-    link.setAttribute("visibility", read ? "visible" : "hidden");
-    if (name) numbers("va-read", read);
-    if (!read) return;
-    plane.put(reading, read);
-    const ends = [at, read].map(([v, a]) => `${v * RADIUS} ${-a * RADIUS}`);
+  function showPrediction(at, predicted) {
+    mark.setAttribute("visibility", predicted ? "visible" : "hidden");
+    link.setAttribute("visibility", predicted ? "visible" : "hidden");
+    if (name) numbers("va-predicted", predicted);
+    if (!predicted) return;
+    plane.put(mark, predicted);
+    const ends = [at, predicted].map(([v, a]) => `${v * RADIUS} ${-a * RADIUS}`);
     link.setAttribute("d", `M${ends.join("L")}`);
   }
 
@@ -89,11 +89,11 @@ function render({ model, el }) {
     url = URL.createObjectURL(new Blob([answer.buffers[0]], { type: "image/jpeg" }));
     picture.src = url;
     picture.alt = `A drawn face at valence ${signed(answer.va[0])}, arousal ${signed(answer.va[1])}`;
-    showReading(answer.va, answer.reading);
-    const { draw, read } = answer.milliseconds;
-    const reads = name ? `, read in ${read.toFixed(1)} ms` : "";
-    speed.textContent = `Drawn in ${draw.toFixed(0)} ms${reads}; ${milliseconds.toFixed(0)} ms in all.`;
-    el.dataset.drawn = JSON.stringify({ va: answer.va, reading: answer.reading, milliseconds });
+    showPrediction(answer.va, answer.prediction);
+    const { draw, predict } = answer.milliseconds;
+    const predicts = name ? `, predicted in ${predict.toFixed(1)} ms` : "";
+    speed.textContent = `Drawn in ${draw.toFixed(0)} ms${predicts}; ${milliseconds.toFixed(0)} ms in all.`;
+    el.dataset.drawn = JSON.stringify({ va: answer.va, prediction: answer.prediction, milliseconds });
   }
 
   function want() {

@@ -61,9 +61,9 @@ function circumplex(emotions, label) {
   return { root, put };
 }
 
-/** The diamond that stands for a model's answer. */
-function readingMark() {
-  return svg("path", { d: "M0 -7L7 0L0 7L-7 0Z", class: "va-reading", visibility: "hidden" });
+/** The diamond that stands for a model's prediction. */
+function predictionMark() {
+  return svg("path", { d: "M0 -7L7 0L0 7L-7 0Z", class: "va-prediction", visibility: "hidden" });
 }
 
 const GONE = "The kernel is not there any more (restarted, or shut down). Run the cell again.";

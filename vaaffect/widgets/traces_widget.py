@@ -13,21 +13,21 @@ from matplotlib.figure import Figure
 
 from ..base import UserError
 from ..corpora import RaterTrace, rate
-from ..report import plots
+from ..report import tables
 from ..results import metrics
-from .base import Answer, Interactive, number_of, script, static_figure
+from .base import Answer, Interactive, json_numbers, number_of, script, static_figure
 
 FARTHEST = 2.0  # seconds that a trace may be moved, either way
 STEP = 0.1
 FEWEST = 3  # common ratings below which there is no agreement to speak of
 
 
-def move(trace: RaterTrace, shift: float) -> RaterTrace:
-    """The same trace `shift` seconds later, or earlier where that is negative."""
-    return replace(trace, time=trace.time + shift)
+def _shifted(trace: RaterTrace, seconds: float) -> RaterTrace:
+    """The same trace later, or earlier where `seconds` is negative."""
+    return replace(trace, time=trace.time + seconds)
 
 
-def agreement(
+def _agreement(
     trace: RaterTrace, others: Sequence[RaterTrace], times: np.ndarray
 ) -> tuple[float, float]:
     """(PCC, CCC) of a trace with the mean of others at some times (T,), where both were rated.
@@ -36,11 +36,11 @@ def agreement(
     """
     if not others:
         return np.nan, np.nan
-    said, mean = trace.at(times), rate(list(others), times)[0]
-    both = np.isfinite(said) & np.isfinite(mean)
+    values, mean = trace.at(times), rate(list(others), times)[0]
+    both = np.isfinite(values) & np.isfinite(mean)
     if both.sum() < FEWEST:
         return np.nan, np.nan
-    return metrics.pcc(mean[both], said[both]), metrics.ccc(mean[both], said[both])
+    return metrics.pcc(mean[both], values[both]), metrics.ccc(mean[both], values[both])
 
 
 class Traces(Interactive):
@@ -56,16 +56,17 @@ class Traces(Interactive):
     step = traitlets.Float(STEP).tag(sync=True)
 
     def __init__(
-        self, of: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str
+        self, rated: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str
     ) -> None:
         super().__init__(
             times=np.round(times, 3).tolist(),
-            raters=[trace.rater for trace in of],
-            palette=sns.color_palette("colorblind", len(of)).as_hex(),
+            raters=[trace.rater for trace in rated],
+            palette=sns.color_palette("colorblind", len(rated)).as_hex(),
             dimension=dimension,
             data=data,
         )
-        self._traces, self._times = {trace.rater: trace for trace in of}, np.asarray(times, float)
+        self._traces = {trace.rater: trace for trace in rated}
+        self._times = np.asarray(times, float)
 
     def agreement(
         self, shifts: Mapping[str, float] | None = None, on: Sequence[str] | None = None
@@ -82,34 +83,39 @@ class Traces(Interactive):
         Raises:
             UserError: an unknown rater, or a shift beyond two seconds.
         """
-        moved, on = self._moved(shifts or {}), self._on(on)
+        shifts = shifts or {}
+        moved, on = self._moved(shifts), self._on(on)
         rows = []
         for name, trace in moved.items():
             others = [moved[other] for other in on if other != name]
-            shift = float((shifts or {}).get(name, 0.0))
-            rows.append((name, name in on, shift, *agreement(trace, others, self._times)))
+            shift = float(shifts.get(name, 0.0))
+            rows.append((name, name in on, shift, *_agreement(trace, others, self._times)))
         return pd.DataFrame(rows, columns=["rater", "on", "shift", "PCC", "CCC"])
 
     def best_shifts(self) -> dict[str, float]:
         """For each rater the shift with the highest PCC with the mean of the others, unmoved."""
         steps = np.round(np.arange(-FARTHEST, FARTHEST + STEP / 2, STEP), 1)
-        found = {}
+        best = {}
         for name, trace in self._traces.items():
             others = [other for other in self._traces.values() if other is not trace]
-            by = [agreement(move(trace, s), others, self._times)[0] for s in steps]
-            found[name] = float(steps[np.nanargmax(by)]) if np.isfinite(by).any() else 0.0
-        return found
+            pcc = [_agreement(_shifted(trace, s), others, self._times)[0] for s in steps]
+            best[name] = float(steps[np.nanargmax(pcc)]) if np.isfinite(pcc).any() else 0.0
+        return best
 
     def on_mix(self, content: dict, buffers: list) -> Answer:
         """The page's traces as they stand: lines, their mean, and who agrees how well."""
         shifts = content.get("shifts")
         moved, on = self._moved(shifts), self._on(content.get("on"))
-        lines = {name: _plain(trace.at(self._times)) for name, trace in moved.items()}
+        lines = {name: json_numbers(trace.at(self._times), 4) for name, trace in moved.items()}
         mean = rate([moved[name] for name in on], self._times)[0] if on else []
-        table = self.agreement(shifts, on)
-        rows = {row["rater"]: _plain([row["PCC"], row["CCC"]]) for _, row in table.iterrows()}
-        whole = _plain(table.loc[table["on"], ["PCC", "CCC"]].mean())
-        return {"lines": lines, "mean": _plain(mean), "rows": rows, "whole": whole}, []
+        table = self.agreement(shifts, on).set_index("rater")
+        both = table[["PCC", "CCC"]]
+        return {
+            "lines": lines,
+            "mean": json_numbers(mean, 4),
+            "rows": {name: json_numbers(row, 4) for name, row in both.iterrows()},
+            "whole": json_numbers(both[table["on"]].mean(), 4),
+        }, []
 
     def figure(self) -> Figure:
         """The traces as they were rated, and each moved to where it agrees best with the others."""
@@ -134,7 +140,7 @@ class Traces(Interactive):
         table = self.agreement(shifts).set_index("rater")
         moved = self._moved(shifts)
         for (name, trace), colour in zip(moved.items(), self.palette, strict=True):
-            label = f"{name}: CCC {plots.number(table['CCC'][name])}"
+            label = f"{name}: CCC {tables.format_number(table['CCC'][name])}"
             ax.plot(self._times, trace.at(self._times), lw=1.2, color=colour, label=label)
         mean = rate(list(moved.values()), self._times)[0]
         ax.plot(self._times, mean, color="black", lw=2.6, label="mean")
@@ -146,11 +152,13 @@ class Traces(Interactive):
     def _moved(self, shifts: Any) -> dict[str, RaterTrace]:
         if not isinstance(shifts, Mapping) or not set(shifts) <= set(self._traces):
             raise UserError(f"{shifts!r} is no shift by rater; there are {', '.join(self.raters)}.")
-        by = {name: number_of(shifts.get(name, 0.0), f"the shift of rater {name}")
-              for name in self._traces}  # fmt: skip
-        if any(abs(shift) > FARTHEST + 1e-9 for shift in by.values()):
-            raise UserError(f"a trace is moved by at most {FARTHEST:g} seconds either way.")
-        return {name: move(trace, by[name]) for name, trace in self._traces.items()}
+        moved = {}
+        for name, trace in self._traces.items():
+            shift = number_of(shifts.get(name, 0.0), f"the shift of rater {name}")
+            if abs(shift) > FARTHEST + 1e-9:
+                raise UserError(f"a trace is moved by at most {FARTHEST:g} seconds either way.")
+            moved[name] = _shifted(trace, shift)
+        return moved
 
     def _on(self, on: Any) -> list[str]:
         if on is None:
@@ -160,16 +168,11 @@ class Traces(Interactive):
         return [name for name in self._traces if name in on]
 
 
-def _plain(values: Any) -> list[float | None]:
-    """Numbers as JSON has them: null where there is none."""
-    return [round(float(v), 4) if np.isfinite(v) else None for v in values]
-
-
-def traces(of: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str) -> Traces:
+def traces(rated: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str) -> Traces:
     """Raters' traces to shift in time, to switch on and off, and to average.
 
     Args:
-        of: traces of several raters of one session and dimension, as of `semaine.read_sessions`.
+        rated: traces of several raters of one session and dimension, as of `semaine.read_sessions`.
         dimension: "valence" or "arousal"; for the labels.
         times: (T,) seconds at which they are drawn and compared.
         data: what the corpus is called where the traces are shown.
@@ -177,6 +180,6 @@ def traces(of: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: st
     Raises:
         UserError: fewer than two raters, or two of one name.
     """
-    if len({trace.rater for trace in of}) < max(2, len(of)):
+    if len({trace.rater for trace in rated}) < max(2, len(rated)):
         raise UserError("agreement needs traces of at least two raters, one trace each.")
-    return Traces(of, dimension, times, data)
+    return Traces(rated, dimension, times, data)
