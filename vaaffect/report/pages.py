@@ -56,7 +56,8 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     (folder / "html").mkdir(exist_ok=True)
     cards = []
     for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
-        card = new_notebook(cells=[new_markdown_cell(path.read_text(encoding="utf-8"))])
+        cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
+        card = new_notebook(cells=[cell])
         link = {"href": f"html/{path.stem}.html", "title": _title(card, path.stem)}
         site.write(link["href"], path, card, [folder], title=link["title"], up="../report.html")
         cards.append(link)
