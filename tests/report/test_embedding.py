@@ -79,4 +79,4 @@ def test_a_saved_figure_says_what_stands_on_it(tmp_path, monkeypatch):
     words = "Of two networks. valence: models − all against CCC. arousal: models − all against CCC"
     assert saved_alt_text(cell, figures) == words
     assert saved_alt_text("plt.plot(rows)", figures) == ""
-    assert saved_alt_text(cell + cell, figures) == words_of_saved(cell, tmp_path) == ""
+    assert saved_alt_text(cell + cell, figures) == saved_alt_text(cell, tmp_path) == ""

@@ -122,7 +122,9 @@ def _limits(record: Record) -> str:
         f"- {record.summary('04')['seeds'].iloc[0]} seed(s) per network: the variation between "
         "seeds is not in them.",
     ]
-    rmse = record.table("04_density").set_index(["model", "dimension", "density"])["RMSE"]
+    rmse = (
+        record.table("04_density").set_index(["model", "dimension", "density"])["RMSE"].sort_index()
+    )
     for model in record.networks():
         for dimension in DIMENSIONS:
             network, constant = rmse[model, dimension], rmse[model_name(CONSTANT), dimension]

@@ -82,9 +82,7 @@ def published_frame() -> pd.DataFrame:
         for dimension in DIMENSIONS:
             for metric, value in zip(METRICS, getattr(published, dimension), strict=True):
                 if np.isfinite(value):
-                    rows.append(
-                        head | {"dimension": dimension, "metric": metric, "value": value}
-                    )
+                    rows.append(head | {"dimension": dimension, "metric": metric, "value": value})
     return pd.DataFrame(rows)
 
 

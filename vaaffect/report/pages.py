@@ -70,7 +70,9 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
             "previous": links[index - 1] if index else None,
             "next": links[index + 1] if index + 1 < len(links) else None,
         }
-        site.write(f"html/{link['href']}", source, notebook, bases, title=title, up=up, **neighbours)
+        site.write(
+            f"html/{link['href']}", source, notebook, bases, title=title, up=up, **neighbours
+        )
         if is_report(source):
             others = [
                 {"href": f"html/{other['href']}", "title": other["title"]}

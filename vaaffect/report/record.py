@@ -43,8 +43,8 @@ class Record:
         return (self.folder / "tables" / f"{name}.csv").exists()
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table, as the notebook `name[:2]` wrote it, with every digit."""
-        return pd.read_csv(self.path(name), float_precision="round_trip")
+        """A table, as the notebook `name[:2]` wrote it."""
+        return pd.read_csv(self.path(name))
 
     def caption(self, name: str) -> str:
         """What the notebook says above a table."""
