@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from vaaffect.report import plots
-from vaaffect.report.embedding import picture_tag, words_of_saved
+from vaaffect.report.embedding import picture_tag, saved_alt_text
 
 
 def as_png(picture: np.ndarray) -> str:
@@ -77,6 +77,6 @@ def test_a_saved_figure_says_what_stands_on_it(tmp_path, monkeypatch):
     figures = tmp_path / "x" / "figures"
     cell = '_ = plots.save_figure(\n    draw(some(rows), "a"), OUT, "04_spread"\n)'
     words = "Of two networks. valence: models − all against CCC. arousal: models − all against CCC"
-    assert words_of_saved(cell, figures) == words
-    assert words_of_saved("plt.plot(rows)", figures) == ""
-    assert words_of_saved(cell + cell, figures) == words_of_saved(cell, tmp_path) == ""
+    assert saved_alt_text(cell, figures) == words
+    assert saved_alt_text("plt.plot(rows)", figures) == ""
+    assert saved_alt_text(cell + cell, figures) == saved_alt_text(cell, tmp_path) == ""

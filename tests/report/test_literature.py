@@ -42,6 +42,6 @@ def test_measured_and_published_rows_stand_in_blocks_of_their_own(number, transf
     here = transfer.query("model == 'm' and dimension == 'arousal' and metric == 'PCC'")
     here = here[(here["train_corpus"] == cell["trained on"])]
     here = here[(here["test_corpus"] == cell["tested on"])].iloc[0]
-    assert cell["arousal PCC"].startswith(f"{here['mean']:.2f} [")
+    assert str(cell["arousal PCC"]).startswith(f"{here['mean']:.2f} [")
     columns = [c for c in table if c.split()[-1] in METRICS]
     assert len(columns) == (2 if number == 1 else 6)

@@ -1,51 +1,18 @@
 """The report's sentences and tables, and the cards: they say what the tables say."""
 
 import html
+import json
 import re
-import shutil
 
 import pandas as pd
 import pytest
 
 from vaaffect.base.errors import UserError
-from vaaffect.base.paths import REPORTS
-from vaaffect.report import cards, sentences
-from vaaffect.report.page_tables import blocks, claims_table, thesis_table
-from vaaffect.report.record import Record, in_words, listed, read_record
-
-GROUPS = {
-    "trait": ["skin tone"] * 2,
-    "group": ["dark", "light"],
-    "model": ["VGG11-bn"] * 2,
-    "people": [11, 23],
-    "frames": [70, 140],
-    "valence RMSE": ["0.31 [0.27, 0.36]", "0.19 [0.17, 0.21]"],
-    "data": ["AFEW-VA (simulated)"] * 2,
-}
-GAPS = {
-    "model": ["VGG11-bn", "ResNet18"],
-    "trait": ["skin tone"] * 2,
-    "compared": ["dark"] * 2,
-    "reference": ["light"] * 2,
-    "dimension": ["valence"] * 2,
-    "metric": ["RMSE"] * 2,
-    "difference": [0.12, 0.01],
-    "low": [0.07, -0.05],
-    "high": [0.17, 0.07],
-    "decided": [True, False],
-    "subjects": [11, 11],
-}
-
-
-@pytest.fixture
-def record(tmp_path) -> Record:
-    """A copy of the committed report's tables, to be changed."""
-    shutil.copytree(REPORTS / "demo" / "tables", tmp_path / "tables")
-    shutil.copy(REPORTS / "demo" / "manifest.json", tmp_path)
-    for name, columns in (("04_groups", GROUPS), ("04_group_gaps", GAPS)):
-        pd.DataFrame(columns).to_csv(tmp_path / "tables" / f"{name}.csv", index=False)
-        (tmp_path / "tables" / f"{name}.md").write_text("Groups of people.\n\n| |\n")
-    return read_record(str(tmp_path))
+from vaaffect.report import cards, literature, sentences, tables
+from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
+from vaaffect.report.record import Record, read_record, recipes_of
+from vaaffect.report.sentences import listed
+from vaaffect.report.tables import Estimate, with_model_names
 
 
 def change(record: Record, name: str, where, column: str, value) -> None:
@@ -54,61 +21,103 @@ def change(record: Record, name: str, where, column: str, value) -> None:
     table.to_csv(record.path(name), index=False)
 
 
+def change_mean(record: Record, number: str, where, estimate: Estimate) -> None:
+    """Change the mean over folds of one model, dimension and metric."""
+    for column in ("value", "low", "high"):
+        change(record, f"{number}_results", lambda t: where(t) & (t["fold"] == "mean"),
+               column, getattr(estimate, column))  # fmt: skip
+
+
+def of(model: str, dimension: str, metric: str):
+    return lambda t: (
+        (t["model"] == model)
+        & (t["dimension"] == dimension)
+        & (t["metric"] == metric)
+        & (t["scale"] == "[-1, 1]")
+        & ~t["recipe"].str.endswith("from scratch")
+    )
+
+
+def test_what_is_read_again_is_what_was_written(record):
+    """The tables of the notebooks and those of the report are of the same numbers."""
+    for name, again in (
+        ("04_headline", record.headline()),
+        ("04_groups", tables.group_table(record.table("04_group_results"))),
+    ):
+        written = record.table(name).astype(str)
+        pd.testing.assert_frame_equal(
+            again.astype(str).reset_index(drop=True), written, check_dtype=False
+        )
+    assert "VGG11-bn" in record.headline().index
+    assert set(record.transfer()["model"]) == {
+        "VGG11-bn",
+        "ResNet18",
+        "constant (training mean)",
+    }
+
+
 def test_the_abstract_follows_the_tables(record):
     before = sentences.abstract(record)
-    change(
-        record, "04_headline", lambda t: t["model"] == "VGG11-bn", "valence CCC", "0.11 [0.1, 0.2]"
-    )
+    change_mean(record, "04", of("vgg11_bn", "valence", "CCC"), Estimate(0.111, 0.1, 0.2))
     change(record, "04_against_constant", lambda t: t.index == 0, "error saved, mean (%)", -12.4)
     change(record, "05_claims", lambda t: t["claim"] == "H5", "verdict", "undecided")
+    change(record, "04_group_gaps", lambda t: t.index >= 0, "decided", False)
+    first = record.network_gaps().index[0]
+    change(record, "04_group_gaps", lambda t: t.index == first, "decided", True)
     after = sentences.abstract(record)
-    assert "0.11 [0.1, 0.2] for valence" not in before and "0.11 [0.1, 0.2] for valence" in after
+    said = "VGG11-bn reaches a CCC of 0.11 [0.10, 0.20] for valence"
+    assert said not in before and said in after
     assert "12 % larger for valence" in after
     undecided = r"- \*\*undecided\*\*: .*from scratch \(H5\)"
     assert re.search(undecided, after) and not re.search(undecided, before)
-    assert "1 of 2 differences" in after  # of the groups
+    assert f"excludes zero for 1 of {len(record.network_gaps())} differences" in after
+    assert "4 subject-disjoint folds" in after and "20 subjects" in after
 
 
-def test_what_is_lost_abroad_is_counted_in_both_directions(record):
-    for name, value in (("difference", 0.2), ("decided", True)):
-        change(record, "05_lost", lambda t: t.index == 0, name, value)
-    for name, value in (("difference", -0.2), ("decided", True)):
-        change(record, "05_lost", lambda t: t.index == 1, name, value)
-    for row in (2, 3):
-        change(record, "05_lost", lambda t, row=row: t.index == row, "decided", False)
-    said = "decidedly worse in 1 of 4 cases, decidedly better in 1, and undecided in 2"
+def test_cross_corpus_differences_are_counted_in_both_directions(record):
+    for row, (difference, decided) in enumerate(
+        [(0.2, True), (-0.2, True), (0, False), (0, False)]
+    ):
+        change(record, "05_lost", lambda t, row=row: t.index == row, "difference", difference)
+        change(record, "05_lost", lambda t, row=row: t.index == row, "decided", decided)
+    said = (
+        "significantly worse in 1 of 4 comparisons (95 % interval excludes zero), significantly "
+        "better in 1, and undecided in 2"
+    )
     assert said in sentences.abstract(record)
 
 
 def test_the_base_of_the_ablation_stands_beside_the_constant(record):
-    change(record, "07_recipes", lambda t: t["recipe"] == "thesis", "valence CCC", "0.17 [0, 0.3]")
-    change(record, "07_recipes", lambda t: t.index == 0, "arousal RMSE", "0.29 [0.2, 0.4]")
+    change_mean(record, "07", of("vgg11_bn", "valence", "CCC"), Estimate(0.17, 0, 0.3))
+    change_mean(record, "07", of("constant", "arousal", "RMSE"), Estimate(0.29, 0.2, 0.4))
     said = sentences.beyond(record)
-    assert "0.17 [0, 0.3] for valence" in said and said.index("0.29 [") > said.index("constant's")
+    assert "after 6 epochs a CCC of 0.17 [0.00, 0.30] for valence" in said
+    assert said.index("0.29 [0.20, 0.40]") > said.index("constant baseline")
 
 
 def test_the_abstract_says_that_faces_are_drawn_and_only_then(record):
     assert "drawn by a simulator" in sentences.abstract(record)
-    for name in ("04_five_folds", "01_corpora", "05_lost"):
+    for name in ("04_results", "01_corpora", "05_lost"):
         path = record.path(name)
         path.write_text(path.read_text().replace(" (simulated)", ""))
     assert "simulator" not in sentences.abstract(record)
-    assert "simulator" not in sentences.data(record)
+    assert "simulator" not in sentences.corpora(record)
 
 
 def test_the_claims_show_their_verdicts_and_no_internal_names(record):
-    page = claims_table(record).data
-    verdicts = sentences.claims(record)["verdict"]
-    assert re.findall(r"<span>. ([a-z ]+)</span>", page) == list(verdicts)
+    page = claims_table(record.claims()).data
+    assert re.findall(r"<span>. ([a-z ]+)</span>", page) == list(record.claims()["verdict"])
+    assert list(record.claims()["claim"]) == ["H3", "H4", "H5"]
     assert "vgg11_bn" not in page and "VGG11-bn" in page
+    assert page.count("not measured</td>") == 1  # H3
     change(record, "05_claims", lambda t: t["claim"] == "H5", "effect", float("nan"))
-    assert "not measured" in claims_table(record).data
+    assert claims_table(record.claims()).data.count("not measured</td>") == 2
 
 
-@pytest.mark.parametrize("which", [1, 2, 3, 4])
-def test_the_thesis_tables_keep_every_row_and_every_source(record, which):
-    table = record.table(f"05_thesis_{which}")
-    page = thesis_table(record, which).data
+@pytest.mark.parametrize("number", literature.TITLES)
+def test_the_thesis_tables_keep_every_row_and_every_source(record, number):
+    table = literature.measured_and_published(number, record.summary("05"), record.wild, record.lab)
+    page = comparison_blocks(table, number, "A caption.").data
     assert page.count('scope="row"') == len(table)
     plain = html.unescape(re.sub(r"<[^>]+>", " ", page))
     for column in ("system", "source", "protocol", "scale", "tested on"):
@@ -120,25 +129,60 @@ def test_the_thesis_tables_keep_every_row_and_every_source(record, which):
 
 def test_blocks_take_out_what_is_the_same():
     table = pd.DataFrame(
-        {"model": ["a", "b<c"], "CCC": ["0.5 [0.4, 0.6]", 0.25], "data": ["D"] * 2}
+        {"model": ["a", "b<c"], "CCC": [Estimate(0.5, 0.4, 0.6), 0.25], "data": ["D"] * 2}
     )
     page = blocks(table, [], "What it is.", ["data"]).data
     assert page.count("D</span>") == 1 and '<th scope="col">data' not in page
-    assert "0.5<br><small>[0.4, 0.6]</small>" in page and "b&lt;c" in page and "0.25" in page
+    assert "0.50<br><small>[0.40, 0.60]</small>" in page and "b&lt;c" in page and "0.25" in page
     differ = blocks(table.assign(data=["D", "E"]), [], "What it is.", ["data"]).data
     assert "a<small>D</small>" in differ and "<small>E</small>" in differ
 
 
+def test_cells_are_estimates_numbers_or_text():
+    cells = [Estimate(-0.5, -0.6, -0.4, 0.02), Estimate(*3 * [float("nan")]), float("nan"), True,
+             "0.5 [0.4, 0.6]", "a < b"]  # fmt: skip
+    table = pd.DataFrame({"row": list("abcdef"), "cell": pd.Series(cells, dtype=object)})
+    page = blocks(table, [], "What it is.", digits=1).data
+    assert re.findall(r"<td>(.*?)</td>", page) == [
+        "−0.50 ± 0.02<br><small>[−0.60, −0.40]</small>",
+        "–",
+        "–",
+        "yes",
+        "0.5<br>[0.4, 0.6]",
+        "a &lt; b",
+    ]
+
+
 def test_methods_and_provenance_come_from_the_manifest(record):
-    given, run = record.parameters(), record.manifest
+    parameters, run = record.parameters(), record.manifest
     text = sentences.methods(record)
-    assert f"{given['FOLDS']} folds" in text and f"{given['SIZE']} × {given['SIZE']}" in text
+    assert f"{parameters['FOLDS']} subject-disjoint folds" in text and "36 × 36" in text
     text = sentences.provenance(record)
     assert run["commit"] in text and all(digest in text for digest in run["data"].values())
-    assert f"torch {run['packages']['torch']}" in text
-    recipes = record.recipes().set_index("setting")
-    assert recipes.loc["epochs at most", "VGG11-bn"] == given["PER_MODEL"]["vgg11_bn"]["epochs"]
-    assert recipes.loc["epochs at most", "ResNet18"] == given["EPOCHS"]
+    assert f"torch {run['packages']['torch']}" in text and "A processor, 2 threads" in text
+    assert "Networks" not in text  # where they were trained is not noted
+
+
+def test_the_machines_of_the_trainings_are_named(record):
+    machines = [
+        {"runs": 40, "device": "NVIDIA H200", "precision": "bfloat16", "torch": "2.11.0",
+         "seconds": 1234.5},
+        {"runs": 1, "device": "A processor", "precision": "float32", "torch": "2.14.1",
+         "seconds": 60},
+    ]  # fmt: skip
+    path = record.folder / "manifest.json"
+    path.write_text(json.dumps(record.manifest | {"machines": machines}))
+    text = sentences.provenance(read_record(str(record.folder)))
+    assert "40 trainings on NVIDIA H200 (bfloat16, torch 2.11.0), 1234 s; 1 training on A" in text
+
+
+def test_recipes_are_those_of_the_parameters(record):
+    recipes = recipes_of(record.parameters())
+    assert list(recipes) == ["vgg11_bn", "resnet18", "affwildnet_resnet10"]
+    assert (recipes["vgg11_bn"].epochs, recipes["resnet18"].epochs) == (4, 8)
+    table = record.recipes().set_index("setting")
+    assert table.loc["epochs at most"].tolist() == [4, 8, 8]
+    assert set(table.loc["starts from"]) == {"the pretext task"}
 
 
 def test_notebooks_run_by_hand_have_no_manifest_and_the_report_says_so(record):
@@ -153,21 +197,27 @@ def test_notebooks_run_by_hand_have_no_manifest_and_the_report_says_so(record):
 def test_the_model_card_holds_the_numbers_of_the_tables(record):
     cards.write_cards(record)
     card = (record.folder / "model_card.md").read_text()
-    headline = record.table("04_headline").set_index("model")
+    headline = record.headline()
     for model in record.networks():
         for column in ("valence CCC", "valence RMSE", "arousal CCC", "arousal RMSE"):
-            assert headline.loc[model, column] in card, (model, column)
-    for cells in (GROUPS["valence RMSE"], GROUPS["people"]):
-        assert all(str(cell) in card for cell in cells)
-    assert "VGG11-bn, valence: RMSE of *dark* minus that of *light* (skin tone) is 0.12" in card
-    assert "ResNet18, valence: RMSE of" not in card  # not decided
-    for heading in ("Intended use", "What reading faces cannot tell", "Groups", "Limits"):
+            assert str(headline.loc[model, column]) in card, (model, column)
+    for cell in tables.group_table(record.table("04_group_results"))["valence RMSE"]:
+        assert str(cell) in card
+    gaps = record.network_gaps()
+    decided = gaps[gaps["decided"]]
+    assert 0 < len(decided) < len(gaps)
+    assert card.count("of *dark* minus that of *light* (skin tone) is") == len(decided)
+    for heading in ("Intended use", "What cannot be predicted", "Groups", "Limits"):
         assert f"## {heading}" in card
     assert "not people" in card and record.manifest["commit"] in card
+    density = record.table("04_density").set_index(["model", "dimension", "density"])["RMSE"]
+    rarest = density["VGG11-bn", "arousal", "sparse"]
+    assert f"VGG11-bn, arousal: RMSE is {density['VGG11-bn', 'arousal', 'dense']:.2f}" in card
+    assert f"and {rarest:.2f} on the rarest" in card
 
 
 def test_a_model_card_without_groups_says_that_nothing_is_known(record):
-    record.path("04_groups").unlink()
+    record.path("04_group_results").unlink()
     assert "nothing is known" in cards.model_card(record)
 
 
@@ -176,7 +226,8 @@ def test_the_data_card_holds_the_corpora_and_their_fingerprints(record):
     for row in record.table("01_corpora").to_dict("records"):
         assert f"| {row['data']} | {row['frames']} | {row['clips']} | {row['subjects']} |" in card
     assert all(digest in card for digest in record.manifest["data"].values())
-    assert "subjects 140" in card and "consent" in card  # of the simulated world
+    assert "subjects 20" in card and "consent" in card  # of the simulated world
+    assert "mean label −0.09" in card
 
 
 def test_a_missing_table_is_named_with_its_notebook(record):
@@ -189,5 +240,5 @@ def test_a_missing_table_is_named_with_its_notebook(record):
 
 def test_words():
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
-    said = in_words("CCC of vgg11_bn - CCC of geometry-ridge")
+    said = with_model_names("CCC of vgg11_bn - CCC of geometry-ridge")
     assert said == "CCC of VGG11-bn − CCC of landmarks, ridge"

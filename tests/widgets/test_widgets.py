@@ -386,7 +386,7 @@ def test_a_walk_refuses_what_is_no_start_or_setting():
 
 
 @pytest.mark.parametrize("kind", ["camera", "plane", "descent"])
-def test_a_stored_notebook_shows_a_static_picture(small, kind):
+def test_a_stored_notebook_shows_a_static_picture(small, kind, tmp_path):
     """As after papermill: the executed copy and the page made from it, without a network."""
     made = {
         "camera": lambda: widgets.camera(small),
@@ -408,9 +408,13 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind):
     execution.slim(notebook, {})
     assert set(notebook.cells[0].outputs[0].data) == {"text/plain", "text/html"}
     assert "widgets" not in notebook.metadata
-    body, _ = pages._body(notebook, base.HERE, base.HERE, True)
-    assert pages.external_loads(body) == [] and "data:image/jpeg" in body
-    assert "widget-view" not in body
+    (tmp_path / "notebooks").mkdir()
+    executed = tmp_path / "notebooks" / "00_x.ipynb"
+    nbformat.write(notebook, executed)
+    pages.build_pages(tmp_path, [executed], {})
+    page = (tmp_path / "html" / "00_x.html").read_text()
+    assert pages.external_loads(page) == [] and "data:image/jpeg" in page
+    assert "widget-view" not in page
 
 
 def test_the_modules_are_whole_and_load_nothing():

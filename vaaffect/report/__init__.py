@@ -5,13 +5,14 @@ the report and the pages. No result is computed here. (`pages` and `pdf` are for
 """
 
 from . import cards, diagrams, error_plots, literature, plots, sentences, tables
-from .page_tables import blocks, claims_table, thesis_table, without
+from .page_tables import blocks, claims_table, comparison_blocks
 from .record import read_record
 
 __all__ = [
     "blocks",
     "cards",
     "claims_table",
+    "comparison_blocks",
     "diagrams",
     "error_plots",
     "literature",
@@ -19,6 +20,4 @@ __all__ = [
     "read_record",
     "sentences",
     "tables",
-    "thesis_table",
-    "without",
 ]

@@ -17,7 +17,7 @@ _PHOTO = 0.3  # a JPEG this much smaller than the PNG: drawn faces, not lines an
 _QUALITY = 88  # of a JPEG
 
 
-def words_of_saved(source: str, figures: Path) -> str:
+def saved_alt_text(source: str, figures: Path) -> str:
     """What the figure says of itself that a cell saves (`plots.save_figure`); "" where it saves
     none, or several. For who cannot see it.
 

@@ -1,7 +1,8 @@
-"""TeX in Markdown becomes MathML, so that a page needs neither a network nor a script for it."""
+"""TeX in Markdown becomes MathML, so that a page works offline and without a script for it."""
 
 import html as escaping
 import re
+from collections.abc import Callable
 
 import latex2mathml.converter
 
@@ -24,50 +25,40 @@ SIGN = re.compile(
 )
 
 
-class Formulas:
-    """Takes formulas out of Markdown before it is rendered, and puts them back as MathML.
+def with_mathml(markdown: str, render: Callable[[str], str], left: list[str]) -> str:
+    """Markdown as HTML with its formulas as MathML; in tags (ids, alternatives) as plain words.
 
-    In between, a word stands for each, which no Markdown rule changes. Escaped and lone dollars are
-    kept out of the renderer's sight in the same way, since it would pair them up.
+    While `render` runs, a word that no Markdown rule changes stands for each formula. Escaped and
+    lone dollars are kept from it in the same way, since it would pair them up.
+
+    Args:
+        markdown: the text.
+        render: makes HTML of Markdown.
+        left: gets the TeX that could not be converted, which the page shows as it is.
     """
+    kept: list[tuple[str, str]] = []  # (what the page shows, what an attribute says)
 
-    def __init__(self) -> None:
-        self.kept: list[tuple[str, str]] = []  # (what the page shows, what an attribute says)
-        self.left: list[str] = []  # TeX that could not be converted
-
-    def take(self, markdown: str) -> str:
-        """Markdown with a word in place of each formula and dollar."""
-        return MARKDOWN_PARTS.sub(self._replace, markdown)
-
-    def put(self, page: str) -> str:
-        """HTML with the formulas in their places; in tags (ids, alternatives) as plain words."""
-
-        def restore(match: re.Match) -> str:
-            in_tag = match["tag"] is not None
-            return re.sub(
-                r"vaformula(\d+)end", lambda m: self.kept[int(m[1])][in_tag], match.group()
-            )
-
-        return re.sub(r"(?P<tag><[^<>]*>)|[^<]+", restore, page)
-
-    def _replace(self, match: re.Match) -> str:
+    def take(match: re.Match) -> str:
         if match["code"] is not None:
             return match.group()
         if match["escaped"] or match["lone"]:
-            self.kept.append(("$", "$"))
+            kept.append(("$", "$"))
         else:
-            tex = match["display"] or match["environment"] or match["inline"]
-            display = match["inline"] is None
-            self.kept.append((self._convert(tex.strip(), display), re.sub(r"\W+", "-", tex)))
-        return f"vaformula{len(self.kept) - 1}end"
+            tex = (match["display"] or match["environment"] or match["inline"]).strip()
+            try:
+                shown = to_mathml(tex, display=match["inline"] is None)
+            except ValueError:
+                left.append(tex)
+                shown = f'<code class="tex">{escaping.escape(tex)}</code>'
+            kept.append((shown, re.sub(r"\W+", "-", tex)))
+        return f"vaformula{len(kept) - 1}end"
 
-    def _convert(self, tex: str, display: bool) -> str:
-        try:
-            mathml = to_mathml(tex, display)
-        except ValueError:
-            self.left.append(tex)
-            return f'<code class="tex">{escaping.escape(tex)}</code>'
-        return mathml
+    def put_back(match: re.Match) -> str:
+        in_tag = match["tag"] is not None
+        return re.sub(r"vaformula(\d+)end", lambda m: kept[int(m[1])][in_tag], match.group())
+
+    page = render(MARKDOWN_PARTS.sub(take, markdown))
+    return re.sub(r"(?P<tag><[^<>]*>)|[^<]+", put_back, page)
 
 
 def to_mathml(tex: str, display: bool = False) -> str:

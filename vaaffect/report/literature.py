@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..corpora import DIMENSIONS
-from .tables import UNDEFINED, format_number, mean_and_interval, row_name
+from .tables import UNIT, estimate, format_number, row_name
 
 THESIS = "thesis (Ulloa Rodríguez 2019)"
 KOSSAIFI = "[7] Kossaifi et al. 2017, as quoted in the thesis"
@@ -23,31 +23,21 @@ TITLES = {
     3: "In the laboratory",
     4: "From one corpus to the other",
 }
-NATIVE, UNIT = "[-10, 10]", "[-1, 1]"
+NATIVE = "[-10, 10]"  # of AFEW-VA's labels
 
 
 @dataclass(frozen=True)
 class Published:
-    """One row of a table of the thesis.
+    """One row of a table of the thesis."""
 
-    Attributes:
-        table: its number, 1 to 4.
-        system: as it is called there.
-        source: whose figures they are.
-        train, test: the data, by name.
-        scale: of the labels, and so of RMSE.
-        protocol: what is known about the split.
-        valence, arousal: RMSE, PCC, ICC; nan where not given.
-    """
-
-    table: int
-    system: str
-    source: str
-    train: str
+    table: int  # its number, 1 to 4
+    system: str  # as it is called there
+    source: str  # whose figures they are
+    train: str  # the data, by name
     test: str
-    scale: str
-    protocol: str
-    valence: tuple[float, float, float]
+    scale: str  # of the labels, and so of RMSE
+    protocol: str  # what is known about the split
+    valence: tuple[float, float, float]  # RMSE, PCC, ICC; nan where not given
     arousal: tuple[float, float, float]
 
 
@@ -85,23 +75,14 @@ PUBLISHED = (
 def published_frame() -> pd.DataFrame:
     """Every published figure in a row: table, system, source, train, test, scale, dimension,
     metric, value; figures that were not given are left out."""
-    rows = [
-        {
-            "table": row.table,
-            "system": row.system,
-            "source": row.source,
-            "train": row.train,
-            "test": row.test,
-            "scale": row.scale,
-            "dimension": dimension,
-            "metric": metric,
-            "value": value,
-        }
-        for row in PUBLISHED
-        for dimension in DIMENSIONS
-        for metric, value in zip(METRICS, getattr(row, dimension), strict=True)
-        if np.isfinite(value)
-    ]
+    rows = []
+    for published in PUBLISHED:
+        head = {name: getattr(published, name)
+                for name in ("table", "system", "source", "train", "test", "scale")}  # fmt: skip
+        for dimension in DIMENSIONS:
+            for metric, value in zip(METRICS, getattr(published, dimension), strict=True):
+                if np.isfinite(value):
+                    rows.append(head | {"dimension": dimension, "metric": metric, "value": value})
     return pd.DataFrame(rows)
 
 
@@ -115,26 +96,25 @@ def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: st
 
     Returns:
         Columns `block` ("measured here" or "published"), `system`, `trained on`, `tested on`,
-        `scale`, `protocol`, a column per dimension and metric, `source`. Measured cells read
-        `mean [interval]`. RMSE is on the test corpus's own scale, as in the thesis.
+        `scale`, `protocol`, a column per dimension and metric, `source`. Measured cells are
+        Estimates. RMSE is on the test corpus's own scale, as in the thesis.
     """
     pairs = {1: [(wild, wild)], 2: [(wild, wild)], 3: [(lab, lab)], 4: [(wild, lab), (lab, wild)]}
-    wanted = ("PCC",) if table == 1 else METRICS
+    metrics = ("PCC",) if table == 1 else METRICS
     rows = [
-        _measured(cells, wanted)
+        _measured(cells, metrics)
         for train, test in pairs[table]
         for _, cells in summary[
             (summary["train_corpus"] == train) & (summary["test_corpus"] == test)
         ].groupby(["model", "recipe"], sort=False)
     ]
-    rows += [_published(row, wanted) for row in PUBLISHED if row.table == table]
+    rows += [_published(row, metrics) for row in PUBLISHED if row.table == table]
     return pd.DataFrame(rows)
 
 
-def _measured(cells: pd.DataFrame, wanted: tuple[str, ...]) -> dict:
+def _measured(cells: pd.DataFrame, metrics: tuple[str, ...]) -> dict:
     first = cells.iloc[0]
-    native = [scale for scale in cells["scale"].unique() if scale != UNIT]
-    scale = native[0] if native else UNIT
+    scale = next((scale for scale in cells["scale"].unique() if scale != UNIT), UNIT)
     row = {
         "block": "measured here",
         "system": row_name(first["model"], first["recipe"]),
@@ -143,15 +123,15 @@ def _measured(cells: pd.DataFrame, wanted: tuple[str, ...]) -> dict:
         "scale": scale,
         "protocol": f"{int(first['folds'])} folds by {first['split']}",
     }
+    by_metric = cells.set_index(["dimension", "metric", "scale"])
     for dimension in DIMENSIONS:
-        for metric in wanted:
-            of = cells[(cells["dimension"] == dimension) & (cells["metric"] == metric)]
-            of = of[of["scale"] == (scale if metric == "RMSE" else UNIT)]
-            row[f"{dimension} {metric}"] = mean_and_interval(of.iloc[0])
+        for metric in metrics:
+            key = dimension, metric, scale if metric == "RMSE" else UNIT
+            row[f"{dimension} {metric}"] = estimate(by_metric.loc[key])
     return row | {"source": "this study"}
 
 
-def _published(published: Published, wanted: tuple[str, ...]) -> dict:
+def _published(published: Published, metrics: tuple[str, ...]) -> dict:
     row = {
         "block": "published",
         "system": published.system,
@@ -162,9 +142,5 @@ def _published(published: Published, wanted: tuple[str, ...]) -> dict:
     }
     for dimension in DIMENSIONS:
         values = dict(zip(METRICS, getattr(published, dimension), strict=True))
-        for metric in wanted:
-            value = values[metric]
-            row[f"{dimension} {metric}"] = (
-                format_number(value, 3) if np.isfinite(value) else UNDEFINED
-            )
+        row |= {f"{dimension} {metric}": format_number(values[metric], 3) for metric in metrics}
     return row | {"source": published.source}

@@ -1,34 +1,33 @@
-"""Executed notebooks as pages that open without a network.
+"""Executed notebooks as pages that work offline.
 
-nbconvert makes the body of each page; everything around it is here. Formulas become MathML while
-the page is built, images are embedded, and a page that would load anything from elsewhere is
-refused.
+nbconvert makes the pages with the template in `template/`. Formulas become MathML while a page is
+built, pictures are embedded, and a page that would load anything from elsewhere is refused.
 """
 
 import html as escaping
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from ..base import UserError, paths
-from .embedding import picture_tag, words_of_saved
-from .formulas import Formulas
+from .embedding import picture_tag, saved_alt_text
+from .formulas import with_mathml
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
 CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
-STYLE = Path(__file__).with_name("pages.css")
-SIMULATED = (
-    "<strong>Simulated data.</strong> The faces were drawn by the simulator. What is measured here"
-    " is evidence about the simulator and the methods, not about people."
-)
+TEMPLATE = Path(__file__).with_name("template")
 
 
 def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, Any]) -> list[str]:
@@ -49,34 +48,41 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
         source.stem: nbformat.read(folder / "notebooks" / source.name, as_version=4)
         for source in sources
     }
-    titles = {stem: _title(notebook, stem) for stem, notebook in notebooks.items()}
-    has_report = any(map(is_report, sources))
-    notes: list[str] = []
+    links = [
+        {"href": f"{stem}.html", "title": _title(notebook, stem)}
+        for stem, notebook in notebooks.items()
+    ]
+    site = _Site(folder, list(notebooks), _header(manifest))
     (folder / "html").mkdir(exist_ok=True)
-    cards = _cards(folder, manifest)
-    wanted = [(source, folder / "html" / f"{source.stem}.html", True) for source in sources]
-    wanted += [(source, folder / "report.html", False) for source in sources if is_report(source)]
-    for source, page, with_code in wanted:
-        stem = source.stem
-        body, left = _body(notebooks[stem], source.parent, folder / "figures", with_code)
-        title = titles[stem]
-        if with_code:  # a formula of the report would be named twice
-            notes += [f"{source.name}: a formula stays as TeX: {tex}" for tex in left]
-        body = _relink(body, page.parent, folder, source.parent, set(notebooks))
-        if with_code:
-            navigation = _between(stem, titles, has_report)
-        else:
+    cards = []
+    for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
+        cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
+        card = new_notebook(cells=[cell])
+        link = {"href": f"html/{path.stem}.html", "title": _title(card, path.stem)}
+        site.write(link["href"], path, card, [folder], title=link["title"], up="../report.html")
+        cards.append(link)
+    up = "../report.html" if any(map(is_report, sources)) else None
+    for index, (source, link) in enumerate(zip(sources, links, strict=True)):
+        notebook, title = notebooks[source.stem], link["title"]
+        # What is beside the sources can be linked to from a report in the repository only.
+        bases = [folder / "notebooks", *[source.parent] * folder.is_relative_to(paths.ROOT)]
+        neighbours = {
+            "previous": links[index - 1] if index else None,
+            "next": links[index + 1] if index + 1 < len(links) else None,
+        }
+        site.write(
+            f"html/{link['href']}", source, notebook, bases, title=title, up=up, **neighbours
+        )
+        if is_report(source):
+            others = [
+                {"href": f"html/{other['href']}", "title": other["title"]}
+                for other in links
+                if other is not link
+            ]
             title = re.sub(r"^\d\d\. ", "", title)
-            body = re.sub(r"(<h1[^>]*>)\d\d\. ", r"\1", body, count=1)
-            body = _with_sections(body)
-            navigation = _contents({n: t for n, t in titles.items() if n != stem} | cards)
-        text = _page(title, body, navigation, manifest)
-        _check_loads(source, text)
-        if len(text.encode()) > LARGEST_PAGE:
-            size = len(text.encode()) / 1e6
-            notes.append(f"{page.name} has {size:.1f} MB; smaller figures would make it lighter.")
-        page.write_text(text, encoding="utf-8")
-    return notes
+            site.write("report.html", source, _without_colophon(notebook), bases,
+                       title=title, contents=others + cards, is_report=True)  # fmt: skip
+    return site.notes
 
 
 def is_report(source: Path) -> bool:
@@ -84,150 +90,107 @@ def is_report(source: Path) -> bool:
     return source.stem == "99_report"
 
 
-def _cards(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Write a page for each card beside the notebooks; {stem of the page: title}."""
-    titles = {}
-    for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
-        card = new_notebook(cells=[new_markdown_cell(path.read_text(encoding="utf-8"))])
-        titles[path.stem] = _title(card, path.stem)
-        body, _ = _body(card, folder, folder / "figures", with_code=False)
-        body = re.sub(r'href="(\w+_card)\.md"', r'href="\1.html"', body)
-        body = body.replace("<table>", '<div class="scroll"><table>')
-        body = body.replace("</table>", "</table></div>")
-        navigation = '<nav class="between"><a class="up" href="../report.html">Report</a></nav>'
-        text = _page(titles[path.stem], body, navigation, manifest)
-        (folder / "html" / f"{path.stem}.html").write_text(text, encoding="utf-8")
-    return titles
+@dataclass(frozen=True)
+class _Site:
+    """The pages of one report folder, what they all show, and what is to be noted about them."""
+
+    folder: Path
+    stems: Sequence[str]  # of the notebooks that have pages
+    header: Mapping[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def write(
+        self, name: str, source: Path, notebook: NotebookNode, bases: list[Path], **facts: Any
+    ) -> None:
+        """Make the page `name` of what is in a notebook or card `source`.
+
+        Args:
+            name: the page's path in the folder.
+            source: for messages; its folder is where paths of pictures begin.
+            notebook: the executed copy.
+            bases: folders in which relative links are looked up.
+            facts: what the template shows beside the header.
+        """
+        left: list[str] = []
+        is_report = bool(facts.get("is_report"))
+
+        @pass_context
+        def markdown(context: Context, text: str) -> str:
+            page = with_mathml(text, partial(exporter.markdown2html, context), left)
+            page = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", page)
+            # On a phone a wide table scrolls alone, not the text around it.
+            page = page.replace("<table>", '<div class="scroll"><table>')
+            return page.replace("</table>", "</table></div>")
+
+        def picture(output: NotebookNode, cell: NotebookNode) -> str:
+            words = saved_alt_text(cell.source, self.folder / "figures")
+            return picture_tag(output.data["image/png"], output.metadata, words)
+
+        exporter = HTMLExporter(
+            template_name=TEMPLATE.name,
+            extra_template_basedirs=[str(TEMPLATE.parent)],
+            filters={
+                "markdown2html": markdown,
+                "picture": picture,
+                "relinked": partial(self._relinked, page=self.folder / name, bases=bases),
+                "with_sections": _with_sections,
+            },
+            embed_images=True,
+            exclude_input=is_report,
+            exclude_input_prompt=True,
+            exclude_output_prompt=True,
+        )
+        resources = {"metadata": {"path": str(source.parent)}, "page": {**self.header, **facts}}
+        text, _ = exporter.from_notebook_node(notebook, resources)
+        _check_loads(source, text)
+        if not is_report:  # its formulas are those of the page with its code
+            self.notes.extend(f"{source.name}: a formula stays as TeX: {tex}" for tex in left)
+        if (size := len(text.encode())) > LARGEST_PAGE:
+            self.notes.append(
+                f"{Path(name).name} has {size / 1e6:.1f} MB; smaller figures would make it lighter."
+            )
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def _relinked(self, body: str, page: Path, bases: list[Path]) -> str:
+        """Point relative links at what they mean, seen from the page's folder: to another notebook
+        or a card (now pages), or to a file in one of the folders `bases`."""
+
+        def replace(match: re.Match) -> str:
+            target, mark, fragment = escaping.unescape(match[1]).partition("#")
+            if not target or re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//|/", target):
+                return match.group()
+            stem = target.removeprefix("./").removesuffix(".ipynb")
+            files = (base / target for base in bases)
+            new = next((file for file in files if file.exists()), None)
+            if target.endswith(".ipynb") and stem in self.stems:
+                new = self.folder / "html" / f"{stem}.html"
+            elif new is None:
+                return match.group()
+            elif re.fullmatch(CARD, new.name):
+                new = self.folder / "html" / f"{new.stem}.html"
+            address = Path(os.path.relpath(new, page.parent)).as_posix() + mark + fragment
+            return f'href="{escaping.escape(address)}"'
+
+        return re.sub(r'href="([^"]*)"', replace, body)
+
+
+def _without_colophon(notebook: NotebookNode) -> NotebookNode:
+    """The report without what its header says too, and without the number of its notebook."""
+    report = nbformat.from_dict(notebook)
+    report.cells = [c for c in report.cells if "colophon" not in c.metadata.get("tags", [])]
+    for cell in report.cells:
+        cell.source = re.sub(r"\A# \d\d\. ", "# ", cell.source)
+    return report
 
 
 def _with_sections(body: str) -> str:
     """A page's body with a list of its sections before the first one."""
-    found = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body, re.DOTALL)
-    if not found:
+    sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body, re.DOTALL)
+    if not sections:
         return body
-    links = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in found)
+    links = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in sections)
     first = body.index("<h2 ")
     return f'{body[:first]}<nav class="sections"><ol>{links}</ol></nav>{body[first:]}'
-
-
-def _body(
-    notebook: NotebookNode, images: Path, figures: Path, with_code: bool
-) -> tuple[str, list[str]]:
-    """The body of a page, and the formulas that could not be turned into MathML."""
-    notebook = nbformat.from_dict(notebook)
-    formulas = Formulas()
-    if not with_code:  # its header says the same
-        notebook.cells = [
-            cell for cell in notebook.cells if "colophon" not in cell.metadata.get("tags", [])
-        ]
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = formulas.take(cell.source)
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "text/markdown" in data:
-                data["text/markdown"] = formulas.take(data["text/markdown"])
-            if "image/png" in data and "text/html" not in data:
-                words = words_of_saved(cell.source, figures)
-                data["text/html"] = picture_tag(data["image/png"], output.metadata, words)
-            if "text/latex" in data and "text/html" not in data:
-                data["text/html"] = formulas.take(data.pop("text/latex"))
-    exporter = HTMLExporter(
-        template_name="lab",
-        embed_images=True,
-        exclude_input=not with_code,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    exporter.template_file = "base.html.j2"  # the cells alone, without the page around them
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(images)}})
-    body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)
-    return formulas.put(body), formulas.left
-
-
-class _Loads(HTMLParser):
-    """Collects what a browser would fetch by itself when it opens a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []  # on other machines
-        self.local: list[str] = []  # files beside the page
-        self._tag = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._tag = tag
-        for name, value in attrs:
-            value = (value or "").strip()
-            loads = name in ("src", "srcset", "data", "poster", "background", "xlink:href")
-            loads = loads or (name == "href" and tag in ("link", "image", "use", "base"))
-            if loads and value and not value.startswith(("data:", "#")):
-                outside = re.search(r"(?:^|[\s,])(?:https?:)?//", value, re.IGNORECASE)
-                (self.found if outside else self.local).append(value)
-            if name == "style":
-                self._css(value)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._tag = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._tag == "style":
-            self._css(data)
-        if self._tag == "script":
-            self.found += re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", data)
-
-    def _css(self, text: str) -> None:
-        address = r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)"""
-        self.found += re.findall(address, text, re.IGNORECASE)
-
-
-def external_loads(page: str) -> list[str]:
-    """The addresses that opening a page fetches; links that a reader may follow do not count."""
-    parser = _Loads()
-    parser.feed(page)
-    return parser.found
-
-
-def _check_loads(source: Path, page: str) -> None:
-    parser = _Loads()
-    parser.feed(page)
-    if parser.found:
-        raise UserError(
-            f"{source.name}: its page would load {parser.found[0]} from the network; embed it in"
-            " the notebook, or link to it in words."
-        )
-    if parser.local:  # images that are there were embedded before
-        raise UserError(
-            f"{source.name} shows {parser.local[0]}, which is not there (paths of pictures count"
-            " from the notebook's folder)."
-        )
-
-
-def _relink(body: str, page: Path, folder: Path, sources: Path, pages: set[str]) -> str:
-    """Point relative links at what they mean, seen from the page's folder.
-
-    Links are written in a notebook: to another notebook (now a page), to something in the report
-    folder beside the executed copies, or to something in the repository beside the sources.
-    """
-
-    def replace(match: re.Match) -> str:
-        target, mark, fragment = escaping.unescape(match[1]).partition("#")
-        if not target or re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//|/", target):
-            return match.group()
-        stem = target.removeprefix("./").removesuffix(".ipynb")
-        if target.endswith(".ipynb") and stem in pages:
-            new = Path(folder / "html" / f"{stem}.html")
-        elif (folder / "notebooks" / target).exists():
-            new = folder / "notebooks" / target
-            if re.fullmatch(CARD, new.name):
-                new = folder / "html" / f"{new.stem}.html"
-        elif (sources / target).exists() and folder.is_relative_to(paths.ROOT):
-            new = sources / target
-        else:
-            return match.group()
-        address = Path(os.path.relpath(new, page)).as_posix() + mark + fragment
-        return f'href="{escaping.escape(address)}"'
-
-    return re.sub(r'href="([^"]*)"', replace, body)
 
 
 def _title(notebook: NotebookNode, stem: str) -> str:
@@ -239,71 +202,76 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     return stem
 
 
-def _between(stem: str, titles: Mapping[str, str], has_report: bool) -> str:
-    """Links from a notebook's page to the report and to its neighbours."""
-    stems = list(titles)
-    index = stems.index(stem)
-    links = ['<a class="up" href="../report.html">Report</a>'] if has_report else []
-    if index > 0:
-        links.append(_link(f"{stems[index - 1]}.html", f"← {titles[stems[index - 1]]}", "prev"))
-    if index + 1 < len(stems):
-        links.append(_link(f"{stems[index + 1]}.html", f"{titles[stems[index + 1]]} →", "next"))
-    return f'<nav class="between">{"".join(links)}</nav>'
-
-
-def _contents(titles: Mapping[str, str]) -> str:
-    """Links from the report to the notebooks' pages."""
-    items = [f"<li>{_link(f'html/{stem}.html', title)}</li>" for stem, title in titles.items()]
-    return (
-        '<nav class="contents"><h2>The notebooks behind it, with their code, and the cards</h2>'
-        f"<ul>{''.join(items)}</ul></nav>"
-    )
-
-
-def _link(address: str, text: str, name: str = "") -> str:
-    kind = f' class="{name}"' if name else ""
-    return f'<a{kind} href="{escaping.escape(address)}">{escaping.escape(text)}</a>'
-
-
-def _page(title: str, body: str, navigation: str, manifest: Mapping[str, Any]) -> str:
-    """A whole page."""
-    banner = f'<p class="banner">{SIMULATED}</p>' if manifest.get("simulated") else ""
-    commit = manifest.get("commit")
-    device = manifest.get("device", {})
+def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands above every page."""
+    commit, device = manifest.get("commit"), manifest.get("device", {})
     minutes = max(1, round(sum(manifest.get("seconds", {}).values()) / 60))
-    facts = [
-        f"finished {manifest.get('finished', '')[:10]}" if manifest.get("finished") else "",
-        f"commit {commit[:8]}{' with changes' if manifest.get('dirty') else ''}" if commit else "",
-        f"took {minutes} min on {_device(device)}",
-    ]
-    profile = f"{manifest.get('profile', '')} · {manifest.get('title', '')}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escaping.escape(title)}</title>
-<style>
-{STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<header>
-<p class="profile">vaaffect<span>{escaping.escape(profile)}</span></p>
-<p class="facts">{escaping.escape(" · ".join(fact for fact in facts if fact))}</p>
-</header>
-{banner}
-{navigation if "between" in navigation else ""}
-<main>
-{body}
-</main>
-{navigation}
-</body>
-</html>
-"""
-
-
-def _device(device: Mapping[str, Any]) -> str:
-    if device.get("gpu"):
-        return str(device["gpu"])
     threads = f", {device['threads']} threads" if device.get("threads") else ""
-    return f"{device.get('cpu', 'a CPU')}{threads}"
+    machine = device.get("gpu") or f"{device.get('cpu', 'a CPU')}{threads}"
+    facts = [
+        f"finished {manifest['finished'][:10]}" if manifest.get("finished") else "",
+        f"commit {commit[:8]}{' with changes' if manifest.get('dirty') else ''}" if commit else "",
+        f"took {minutes} min on {machine}",
+    ]
+    return {
+        "profile": f"{manifest.get('profile', '')} · {manifest.get('title', '')}",
+        "facts": list(filter(None, facts)),
+        "simulated": manifest.get("simulated"),
+    }
+
+
+class _Loads(HTMLParser):
+    """Collects what a browser would fetch by itself when it opens a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.external: list[str] = []  # on other machines
+        self.local: list[str] = []  # files beside the page
+        self._tag = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._tag = tag
+        for name, value in attrs:
+            value = (value or "").strip()
+            loads = name in ("src", "srcset", "data", "poster", "background", "xlink:href")
+            loads = loads or (name == "href" and tag in ("link", "image", "use", "base"))
+            if loads and value and not value.startswith(("data:", "#")):
+                outside = re.search(r"(?:^|[\s,])(?:https?:)?//", value, re.IGNORECASE)
+                (self.external if outside else self.local).append(value)
+            if name == "style":
+                self._css(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._tag == "style":
+            self._css(data)
+        if self._tag == "script":
+            self.external += re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", data)
+
+    def _css(self, text: str) -> None:
+        address = r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)"""
+        self.external += re.findall(address, text, re.IGNORECASE)
+
+
+def external_loads(page: str) -> list[str]:
+    """The addresses that opening a page fetches; links that a reader may follow do not count."""
+    parser = _Loads()
+    parser.feed(page)
+    return parser.external
+
+
+def _check_loads(source: Path, page: str) -> None:
+    parser = _Loads()
+    parser.feed(page)
+    if parser.external:
+        raise UserError(
+            f"{source.name}: its page would load {parser.external[0]} from the network; embed it in"
+            " the notebook, or link to it in words."
+        )
+    if parser.local:  # images that are there were embedded before
+        raise UserError(
+            f"{source.name} shows {parser.local[0]}, which is not there (paths of pictures count"
+            " from the notebook's folder)."
+        )

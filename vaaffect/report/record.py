@@ -1,5 +1,6 @@
-"""What a study has written, read again: tables, figures, and what the manifest says of the run."""
+"""What a study has written, read again: tidy tables, captions, figures, and the run's manifest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import pandas as pd
 
 from ..base import UserError, report_folder
 from ..base import provenance as manifest
-from ..corpora import DIMENSIONS
+from ..classical import CONSTANT
+from ..results import fold_summary
 from ..training import NETWORK_NAMES, Recipe
 from . import tables
 
@@ -48,6 +50,10 @@ class Record:
         """What the notebook says above a table."""
         return self.path(name, ending="md").read_text(encoding="utf-8").split("\n\n")[0]
 
+    def summary(self, number: str) -> pd.DataFrame:
+        """Mean and interval over the folds of all results of a notebook, see `fold_summary`."""
+        return fold_summary(self.table(f"{number}_results"))
+
     def parameters(self, number: str = "04") -> dict[str, Any]:
         """What a notebook was given; empty where that was not noted."""
         return self.manifest.get("notebooks", {}).get(number, {}).get("parameters", {})
@@ -55,7 +61,7 @@ class Record:
     @property
     def wild(self) -> str:
         """Label of the corpus in the wild."""
-        return str(self.table("04_five_folds")["data"].iloc[0])
+        return str(self.table("04_results")["test_corpus"].iloc[0])
 
     @property
     def lab(self) -> str:
@@ -72,36 +78,34 @@ class Record:
         """The study's networks, as tables call them: finetuned, and compared with the constant."""
         return list(dict.fromkeys(self.table("04_against_constant")["model"]))
 
-    def headline(self, model: str, dimension: str, metric: str) -> str:
-        """`mean [low, high]` of a model on the corpus in the wild."""
-        rows = self.table("04_headline").set_index("model")
-        return str(rows.loc[model, f"{dimension} {metric}"])
+    def headline(self) -> pd.DataFrame:
+        """Every model on the corpus in the wild, see `tables.headline`; the index is its name."""
+        return tables.headline(self.summary("04")).set_index("model", drop=False)
+
+    def transfer(self) -> pd.DataFrame:
+        """The networks and the constant on both corpora, see `tables.transfer_table`."""
+        summary = self.summary("05")
+        names = summary[["model", "recipe"]].agg(lambda row: tables.row_name(*row), axis=1)
+        shown = [*self.networks(), tables.model_name(CONSTANT)]
+        return tables.transfer_table(summary[names.isin(shown)])
+
+    def network_gaps(self) -> pd.DataFrame:
+        """Differences between groups, see `subgroups.between_groups`, of the networks alone."""
+        gaps = self.table("04_group_gaps")
+        return gaps[gaps["model"].isin(self.networks())]
+
+    def claims(self) -> pd.DataFrame:
+        """All verdicts, in the order of the claims."""
+        parts = [self.table("05_claims"), self.table("06_claim")]
+        return pd.concat(parts).sort_values("claim", kind="stable", ignore_index=True)
 
     def recipes(self) -> pd.DataFrame:
         """How each network was trained: a row per setting, a column per network; may be empty."""
-        given = self.parameters()
-        if not given:
+        parameters = self.parameters()
+        if not parameters:
             return pd.DataFrame()
-        columns = {}
-        rivals = [name for name in given["BASELINES"] if name in NETWORK_NAMES]
-        for model in [*given["MODELS"], *rivals]:
-            own = {"epochs": given["EPOCHS"]} | given["PER_MODEL"].get(model, {})
-            recipe = Recipe(**(given["RECIPE"] | own))
-            columns[NETWORK_NAMES[model]] = {
-                "starts from": {"none": "random weights", "imagenet": "ImageNet's weights",
-                                "pretext": "the pretext task"}[recipe.weights],
-                "loss": {"mse": "squared error", "ccc": "1 − CCC",
-                         "mse+ccc": "squared error + 1 − CCC"}[recipe.loss],
-                "optimizer": {"sgd": "SGD", "adamw": "AdamW"}[recipe.optimizer],
-                "largest learning rate": f"{recipe.lr:g}",
-                "schedule": recipe.schedule,
-                "frames read in a row": recipe.sequence,
-                "batch size (of such)": recipe.batch_size,
-                "epochs at most": recipe.epochs,
-                "mirrored at random": "yes" if recipe.flip else "no",
-                "shifted at random (share of the side)": f"{recipe.shift:g}",
-                "brightness and contrast at random (share)": f"{recipe.jitter:g}",
-            }  # fmt: skip
+        recipes = recipes_of(parameters)
+        columns = {NETWORK_NAMES[model]: _settings(recipe) for model, recipe in recipes.items()}
         return pd.DataFrame(columns).rename_axis("setting").reset_index()
 
 
@@ -117,18 +121,30 @@ def read_record(out: str) -> Record:
     return Record(folder, manifest.read_study_manifest(folder / "manifest.json"))
 
 
-def in_words(text: str) -> str:
-    """Names of models in a sentence of a table as people write them, and real minus signs."""
-    for name in sorted(NETWORK_NAMES | tables.DISPLAY, key=len, reverse=True):
-        text = text.replace(name, tables.model_name(name))
-    return text.replace(" - ", " − ")
+def recipes_of(parameters: Mapping[str, Any]) -> dict[str, Recipe]:
+    """Each network of a study with its recipe, from the parameters of notebook 04."""
+    baselines = [name for name in parameters["BASELINES"] if name in NETWORK_NAMES]
+    shared = parameters["RECIPE"] | {"epochs": parameters["EPOCHS"]}
+    return {
+        model: Recipe(**(shared | parameters["PER_MODEL"].get(model, {})))
+        for model in [*parameters["MODELS"], *baselines]
+    }
 
 
-def both(cells: dict[str, str]) -> str:
-    """`a for valence and b for arousal`."""
-    return " and ".join(f"{cells[dimension]} for {dimension}" for dimension in DIMENSIONS)
-
-
-def listed(words: list[str]) -> str:
-    """`a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _settings(recipe: Recipe) -> dict[str, object]:
+    """A recipe in words."""
+    return {
+        "starts from": {"none": "random weights", "imagenet": "ImageNet's weights",
+                        "pretext": "the pretext task"}[recipe.weights],
+        "loss": {"mse": "squared error", "ccc": "1 − CCC",
+                 "mse+ccc": "squared error + 1 − CCC"}[recipe.loss],
+        "optimizer": {"sgd": "SGD", "adamw": "AdamW"}[recipe.optimizer],
+        "largest learning rate": f"{recipe.lr:g}",
+        "schedule": recipe.schedule,
+        "frames read in a row": recipe.sequence,
+        "batch size (of such)": recipe.batch_size,
+        "epochs at most": recipe.epochs,
+        "mirrored at random": "yes" if recipe.flip else "no",
+        "shifted at random (share of the side)": f"{recipe.shift:g}",
+        "brightness and contrast at random (share)": f"{recipe.jitter:g}",
+    }  # fmt: skip

@@ -1,246 +1,254 @@
 """The sentences of the report, printed from the tables of a study; no result is computed here."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
+from ..classical import CONSTANT
 from ..corpora import DIMENSIONS
 from ..results import FEWEST, NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from .record import Record, both, listed
-from .tables import format_number
+from .record import Record
+from .tables import estimate, format_number, headline
 
-PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see pages.css
-THESIS = "*Deep affective computing* (Universitat Pompeu Fabra, 2019)"
-
-
-def claims(record: Record) -> pd.DataFrame:
-    """All verdicts, in the order of the claims."""
-    parts = [record.table("05_claims"), record.table("06_claim")]
-    return pd.concat(parts).sort_values("claim", kind="stable", ignore_index=True)
+PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see template/pages.css
+THESIS_TITLE = "*Deep affective computing* (Universitat Pompeu Fabra, 2019)"
 
 
 def abstract(record: Record) -> str:
-    """What was asked, on which data, what was found, and the verdicts; Markdown, three parts."""
-    asked = (
-        f"This report runs again, and examines, {THESIS}, which finetuned VGG11-bn and ResNet152 "
-        "to read valence (unpleasant to pleasant) and arousal (calm to excited) from faces of the "
-        f"corpora AFEW-VA and SEMAINE. {_asked(record)}"
+    """The question, the data, the findings, and the verdicts; Markdown, three parts."""
+    corpora = listed(
+        f"{row['frames']} frames of {row['subjects']} subjects ({row['data']})"
+        for row in record.table("01_corpora").to_dict("records")
     )
-    faces = (
-        " **The faces of this study are drawn by a simulator: its numbers show what the method "
-        "does, and say nothing about people.**"
-    ) * record.simulated
-    found = [_found(record), _abroad(record), _leaks(record), _unfair(record)]
-    ending = "Intervals are at 95 %, from a bootstrap over people."
-    return "\n\n".join(
-        [f"{asked}{faces}", " ".join([*filter(None, found), ending]), verdicts(record)]
+    folds = record.summary("04")["folds"].iloc[0]
+    question = (
+        f"This report runs again, and examines, {THESIS_TITLE}, which finetuned VGG11-bn and "
+        "ResNet152 to predict valence (unpleasant to pleasant) and arousal (calm to excited) from "
+        f"faces of the corpora AFEW-VA and SEMAINE. Here {listed(record.networks())} are trained "
+        f"and tested on {corpora}, in {folds} subject-disjoint folds: each frame is tested once, "
+        "by a network that was not trained on its subject."
     )
-
-
-def _asked(record: Record) -> str:
-    facts = record.table("01_corpora")
-    corpora = [
-        f"{row['frames']} frames of {row['subjects']} people ({row['data']})"
-        for row in facts.to_dict("records")
+    if record.simulated:
+        question += (
+            " **The faces of this study are drawn by a simulator: its numbers show what the method "
+            "does, and say nothing about people.**"
+        )
+    findings = [
+        _within_corpus(record),
+        "Tested on the other corpus and compared with within-corpus models, "
+        f"{cross_corpus(record.table('05_lost'))}.",
+        _leakage(record),
+        _subgroups(record),
+        "Intervals are at 95 %, from a bootstrap over subjects.",
     ]
-    folds = record.table("04_five_folds")["folds"].iloc[0]
-    return (
-        f"Here {listed(record.networks())} are trained and tested on {listed(corpora)}, in {folds} "
-        "folds by person: each frame is tested once, by a network that has never seen its person."
-    )
+    return "\n\n".join([question, " ".join(filter(None, findings)), hypotheses(record)])
 
 
-def _found(record: Record) -> str:
+def _within_corpus(record: Record) -> str:
     saved = record.table("04_against_constant").set_index(["model", "dimension"])
+    saved = saved["error saved, mean (%)"]
+    table = record.headline()
     sentences = []
     for model in record.networks():
-        ccc = {d: record.headline(model, d, "CCC") for d in DIMENSIONS}
-        less = {d: saved.loc[(model, d), "error saved, mean (%)"] for d in DIMENSIONS}
-        gain = {d: f"{abs(v):.0f} % {'smaller' if v > 0 else 'larger'}" for d, v in less.items()}
+        ccc = {d: table.loc[model, f"{d} CCC"] for d in DIMENSIONS}
+        rmse = {d: f"{abs(saved[model, d]):.0f} % {'smaller' if saved[model, d] > 0 else 'larger'}"
+                for d in DIMENSIONS}  # fmt: skip
         sentences.append(
-            f"{model} reaches a CCC of {both(ccc)}; its error (RMSE) is {both(gain)} than that of "
-            "always answering the mean label."
+            f"{model} reaches a CCC of {both(ccc)}; its RMSE is {both(rmse)} than that of the "
+            "constant baseline (training mean)."
         )
-    scale = "Concordance (CCC) is 1 where answers and labels agree."
-    return f"{scale} On {record.wild}, {' '.join(sentences)}"
-
-
-def _abroad(record: Record) -> str:
     return (
-        "Taken to the other corpus and compared with those that were trained there, "
-        f"{abroad(record.table('05_lost'))}."
+        "Concordance (CCC) is 1 where predictions and labels agree. "
+        f"On {record.wild}, {' '.join(sentences)}"
     )
 
 
-def abroad(lost: pd.DataFrame) -> str:
+def cross_corpus(lost: pd.DataFrame) -> str:
     """Of table 05_lost: how often networks from each corpus are worse and better, in words."""
     parts = []
-    for home, of in lost.groupby("trained on", sort=False):
-        worse, better = (int((of["decided"] & (sign * of["difference"] > 0)).sum())
-                         for sign in (-1, 1))  # fmt: skip
+    for corpus, rows in lost.groupby("trained on", sort=False):
+        worse = int((rows["decided"] & (rows["difference"] < 0)).sum())
+        better = int((rows["decided"] & (rows["difference"] > 0)).sum())
         parts.append(
-            f"networks from {home} are decidedly worse in {worse} of {len(of)} cases, decidedly "
-            f"better in {better}, and undecided in {len(of) - worse - better}"
+            f"models trained on {corpus} are significantly worse in {worse} of {len(rows)} "
+            f"comparisons (95 % interval excludes zero), significantly better in {better}, and "
+            f"undecided in {len(rows) - worse - better}"
         )
     return "; ".join(parts)
 
 
-def _leaks(record: Record) -> str:
-    price = record.table("04_leak")
-    worst = price.loc[price["price of the frame leak"].idxmax()]
-    most, what = format_number(worst["price of the frame leak"]), worst["dimension"]
+def _leakage(record: Record) -> str:
+    effects = record.table("04_leak")
+    largest = effects.loc[effects["price of the frame leak"].idxmax()]
     return (
-        "Folds that deal out single frames instead of people would have raised the CCC by up to "
-        f"{most} ({what}, read by {worst['model']})."
+        "Frame-level (random) folds instead of subject-disjoint ones would have raised the CCC by "
+        f"up to {format_number(largest['price of the frame leak'])} ({largest['dimension']}, "
+        f"{largest['model']}): the effect of data leakage."
     )
 
 
-def _unfair(record: Record) -> str:
+def _subgroups(record: Record) -> str:
     if not record.has("04_group_gaps"):
         return ""
-    gaps = record.table("04_group_gaps")
-    gaps = gaps[gaps["model"].isin(record.networks()) & gaps["low"].notna()]
+    gaps = record.network_gaps().dropna(subset="low")
     if gaps.empty:
         return ""
-    traits = listed(list(dict.fromkeys(gaps["trait"])))
     return (
-        f"Between the ends of {traits}, {int(gaps['decided'].sum())} of {len(gaps)} differences in "
-        "error, bias or agreement are beyond chance at this level."
+        f"Between the ends of {listed(gaps['trait'].unique())}, the 95 % interval excludes zero "
+        f"for {int(gaps['decided'].sum())} of {len(gaps)} differences in RMSE, bias or CCC."
     )
 
 
-def verdicts(record: Record) -> str:
+def hypotheses(record: Record) -> str:
     """Which hypotheses hold on these data; Markdown, a line per verdict."""
-    of = claims(record)
-    lines = []
+    claims = record.claims()
+    lines = ["Hypotheses from the thesis, on these data:", ""]
     for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED):
-        rows = of[of["verdict"] == verdict]
-        said = [f"{row['statement']} ({row['claim']})" for row in rows.to_dict("records")]
-        if said:
-            lines.append(f"- **{verdict}**: {'; '.join(said)}.")
-    return "\n".join(["Hypotheses from the thesis, on these data:", "", *lines, ""])
+        rows = claims[claims["verdict"] == verdict].to_dict("records")
+        if rows:
+            statements = "; ".join(f"{row['statement']} ({row['claim']})" for row in rows)
+            lines.append(f"- **{verdict}**: {statements}.")
+    return "\n".join([*lines, ""])
 
 
-def data(record: Record) -> str:
+def corpora(record: Record) -> str:
     """The corpora, a line each; Markdown."""
     lines = [
-        f"- **{row['data']}**: {row['frames']} frames of {row['subjects']} people in "
+        f"- **{row['data']}**: {row['frames']} frames of {row['subjects']} subjects in "
         f"{row['clips']} clips; {row['problems listed']} problems listed and passed over."
         for row in record.table("01_corpora").to_dict("records")
     ]
     if record.simulated:
         lines.append(
             "\nBoth are written by the simulator in the layouts of the real corpora, which are "
-            "given out under a licence, and read by the loaders of the real ones."
+            "given out under a licence, and are loaded by the loaders of the real ones."
         )
     return "\n".join(lines)
 
 
 def methods(record: Record) -> str:
     """The protocol, from the parameters of the run; Markdown."""
-    given = record.parameters()
-    if not given:
+    parameters = record.parameters()
+    if not parameters:
         return (
             "These notebooks were run by hand, not by the study's runner, so that their parameters "
             "are not noted; they stand at the beginning of each notebook."
         )
-    seeds = len(given["SEEDS"])
+    seeds, size = len(parameters["SEEDS"]), parameters["SIZE"]
     lines = [
-        f"- **Input.** The box around the 68 landmarks, cut out and scaled to {given['SIZE']} × "
-        f"{given['SIZE']} pixels (the thesis: 224 × 224), bytes scaled to [−1, 1].",
-        f"- **Folds.** {given['FOLDS']} folds, cut by person and balanced over the plane. Of each "
-        "fold's other people, some choose the epoch (inner validation); the rest train. The test "
-        "part is predicted once.",
+        f"- **Input.** The box around the 68 landmarks, cut out and scaled to {size} × {size} "
+        "pixels (the thesis: 224 × 224), bytes scaled to [−1, 1].",
+        f"- **Folds.** {parameters['FOLDS']} subject-disjoint folds, balanced over the plane. Of "
+        "the other subjects of each fold, some choose the epoch (inner validation); the rest "
+        "train. The test part is predicted once.",
         f"- **Training.** One loss over both dimensions; {seeds} "
         f"{'seed' if seeds == 1 else 'seeds'} of weights and order. The table below has the rest.",
-        f"- **Intervals.** {given['RESAMPLES']} bootstrap samples of people, each with all clips "
-        "and frames, within folds; models are compared in pairs, on the same people in each "
-        "sample.",
-        "- **Baselines.** Always the mean label of the training part; regressions on landmarks, "
-        "HOG and LBP, on the same folds, with hyperparameters from the inner validation part.",
+        f"- **Intervals.** {parameters['RESAMPLES']} bootstrap samples of subjects, each with all "
+        "clips and frames, within folds; models are compared in pairs, on the same subjects in "
+        "each sample.",
+        "- **Baselines.** The constant baseline (mean label of the training part); regressions on "
+        "landmarks, HOG and LBP, on the same folds, with hyperparameters from the inner validation "
+        "part.",
     ]
     return "\n".join(lines)
 
 
 def provenance(record: Record) -> str:
-    """Code, versions, device, seconds and hashes of the run; Markdown."""
+    """Code, versions, machines, seconds and hashes of the run; Markdown."""
     run = record.manifest
     if not run:
         return "Run by hand: commit, versions and seconds are at the end of each notebook."
     changes = " with uncommitted changes" if run.get("dirty") else ""
     device = run["device"]
-    where = device.get("gpu") or f"{device['cpu']}, {device.get('threads', '?')} threads"
-    seconds = {
-        number: f"{number} {taken:.0f} s"
+    machine = device.get("gpu") or f"{device['cpu']}, {device.get('threads', '?')} threads"
+    seconds = [
+        f"{number} {taken:.0f} s"
         for number, taken in run["seconds"].items()
         if number != "99"  # is being written
-    }
+    ]
     packages = [f"{name} {version}" for name, version in run["packages"].items()]
     lines = [
         f"- **Profile** {run['profile']}: {run['title']}.",
         f"- **Code**: commit `{run['commit'] or 'unknown'}`{changes}, started {run['started']}.",
-        f"- **Machine**: {where}; {run['platform']}, Python {run['python']}.",
-        f"- **Time per step**: {', '.join(seconds.values())}.",
+        f"- **Machine**: {machine}; {run['platform']}, Python {run['python']}.",
+        *([f"- **Networks**: {_machines(run['machines'])}."] if run.get("machines") else []),
+        f"- **Time per step**: {', '.join(seconds)}.",
         f"- **Packages**: {', '.join(packages)}.",
         *(f"- **Data**, SHA-256 of {name}: `{digest}`." for name, digest in run["data"].items()),
     ]
     return "\n".join(lines)
 
 
-def gaps(record: Record) -> str:
-    """Which groups differ beyond chance, and how far; Markdown."""
-    of = record.table("04_group_gaps")
-    return gaps_in_words(of[of["model"].isin(record.networks())])
+def _machines(machines: list[Mapping]) -> str:
+    """Where the trainings ran, which may be other machines than the one of the notebooks."""
+    return "; ".join(
+        f"{part['runs']} {'training' if part['runs'] == 1 else 'trainings'} on {part['device']} "
+        f"({part['precision']}, torch {part['torch']}), {part['seconds']:.0f} s"
+        for part in machines
+    )
 
 
-def gaps_in_words(gaps: pd.DataFrame) -> str:
-    """How many groups differ beyond chance, and how far; Markdown.
+def group_gaps(gaps: pd.DataFrame) -> str:
+    """How many differences between groups are significant, and how large these are; Markdown.
 
     Args:
         gaps: as of `between_groups`, of networks; models named as people write them.
     """
-    gaps = gaps[gaps["low"].notna()]
+    gaps = gaps.dropna(subset="low")
     if gaps.empty:
-        return f"No two groups have {FEWEST} people each, so that nothing can be compared."
+        return f"No two groups have {FEWEST} subjects each, so that nothing can be compared."
     decided = gaps[gaps["decided"]]
-    people = gaps.groupby("trait", sort=False)["subjects"].min()
-    sizes = ", ".join(f"{count} for {trait}" for trait, count in people.items())
-    head = (
-        f"Of {len(gaps)} differences between the two ends of a trait, {len(decided)} have an "
-        "interval that leaves 0 out; where there is no difference at all, one in twenty would too. "
-        f"The smaller of the two groups has this many people: {sizes}."
-    )
+    smallest = gaps.groupby("trait", sort=False)["subjects"].min()
+    sizes = ", ".join(f"{count} for {trait}" for trait, count in smallest.items())
     lines = [
+        f"Of {len(gaps)} differences between the two ends of a trait, {len(decided)} have a 95 % "
+        "interval that excludes zero; where there is no difference at all, one in twenty would "
+        f"too. The smaller of the two groups has this many subjects: {sizes}.",
+        "",
+    ]
+    lines += [
         f"- {row['model']}, {row['dimension']}: {row['metric']} of *{row['compared']}* minus that "
-        f"of *{row['reference']}* ({row['trait']}) is {format_number(row['difference'])} "
-        f"[{format_number(row['low'])}, {format_number(row['high'])}]."
+        f"of *{row['reference']}* ({row['trait']}) is {estimate(row, 'difference')}."
         for row in decided.to_dict("records")
     ]
-    return "\n".join([head, "", *lines])
+    return "\n".join(lines)
 
 
 def beyond(record: Record) -> str:
     """What the ablation starts from, beside the constant: how much there was to gain."""
-    table = record.table("07_recipes").set_index("recipe")
-    constant, base = table.iloc[0], table.loc["thesis"]
+    summary = record.summary("07")
+    (thesis,) = headline(summary[summary["recipe"] == "thesis"]).to_dict("records")
+    (constant,) = headline(summary[summary["model"] == CONSTANT]).to_dict("records")
     epochs = record.parameters("07").get("ABLATION_EPOCHS")
-    given = f" after {epochs} epochs" if epochs else ""
+    after = f" after {epochs} epochs" if epochs else ""
     return (
-        f"The thesis's recipe itself reaches{given} a CCC of "
-        f"{both({d: base[f'{d} CCC'] for d in DIMENSIONS})} and an RMSE of "
-        f"{both({d: base[f'{d} RMSE'] for d in DIMENSIONS})}; the constant's is "
-        f"{both({d: constant[f'{d} RMSE'] for d in DIMENSIONS})}. A recipe that was made for many "
-        "epochs has more to gain from anything that learns faster."
+        f"The thesis's recipe itself reaches{after} a CCC of "
+        f"{both({d: thesis[f'{d} CCC'] for d in DIMENSIONS})} and an RMSE of "
+        f"{both({d: thesis[f'{d} RMSE'] for d in DIMENSIONS})}; the RMSE of the constant baseline "
+        f"is {both({d: constant[f'{d} RMSE'] for d in DIMENSIONS})}. A recipe that was made for "
+        "many epochs has more to gain from anything that learns faster."
     )
 
 
 def page_width(picture: Path) -> int:
     """How wide a figure is shown, in CSS pixels: as it was drawn, at most the page's width."""
-    with picture.open("rb") as file:
-        head = file.read(24)
-    return min(PAGE_WIDTH, round(int.from_bytes(head[16:20], "big") * 100 / 150))
+    with Image.open(picture) as image:
+        return min(PAGE_WIDTH, round(image.width * 100 / 150))
 
 
 def captioned(text: str) -> str:
     """A figure's caption, for Markdown."""
     return f'<p class="caption">{text}</p>'
+
+
+def both(values: Mapping[str, object]) -> str:
+    """`a for valence and b for arousal`."""
+    return " and ".join(f"{values[dimension]} for {dimension}" for dimension in DIMENSIONS)
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,6 +1,8 @@
 """Tables as files: CSV with every digit for programs, Markdown for people."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,21 +11,65 @@ from pandas.io.formats.style import Styler
 from ..base import report_folder
 from ..classical import DISPLAY
 from ..corpora import DIMENSIONS
-from ..results import FROM_SCRATCH, RATER
+from ..results import FROM_SCRATCH, RATER, evaluation
 from ..training import NETWORK_NAMES
 
+UNIT = evaluation.UNIT_SCALE
 LONG = 40  # letters of a cell that may be broken into lines
 UNDEFINED = "–"  # a metric that does not exist, such as the correlation of a constant
+_NAMES = DISPLAY | NETWORK_NAMES | {RATER: "one rater"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, as a cell of a table. How it is written is said here only.
+
+    Attributes:
+        value: nan where it does not exist.
+        low, high: its interval.
+        sd: its standard deviation between the folds; None where that is not shown.
+    """
+
+    value: float
+    low: float
+    high: float
+    sd: float | None = None
+
+    @property
+    def centre(self) -> str:
+        """`0.63`, or `0.63 ± 0.02`."""
+        centre = format_number(self.value)
+        return centre if self.sd is None else f"{centre} ± {format_number(self.sd)}"
+
+    @property
+    def interval(self) -> str:
+        """`[0.57, 0.69]`."""
+        return f"[{format_number(self.low)}, {format_number(self.high)}]"
+
+    def __str__(self) -> str:
+        return f"{self.centre} {self.interval}" if np.isfinite(self.value) else UNDEFINED
+
+
+def estimate(row: Mapping[str, float], value: str = "mean", sd: str | None = None) -> Estimate:
+    """The estimate in a row with `low` and `high`; `value` and `sd` name the other columns."""
+    return Estimate(row[value], row["low"], row["high"], None if sd is None else row[sd])
 
 
 def model_name(model: str) -> str:
     """A model's name as people write it."""
-    return (DISPLAY | NETWORK_NAMES | {RATER: "one rater"}).get(model, model)
+    return _NAMES.get(model, model)
 
 
 def row_name(model: str, recipe: str) -> str:
     """A model's name in a table where it stands with several recipes."""
     return model_name(model) + (f", {FROM_SCRATCH}" if recipe.endswith(FROM_SCRATCH) else "")
+
+
+def with_model_names(text: str) -> str:
+    """A sentence of a table with models named as people write them, and real minus signs."""
+    for name in sorted(_NAMES, key=len, reverse=True):
+        text = text.replace(name, _NAMES[name])
+    return text.replace(" - ", " − ")
 
 
 def format_number(value: float, digits: int = 2) -> str:
@@ -63,11 +109,10 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def show(table: pd.DataFrame, digits: int = 3) -> Styler:
-    """A table for a notebook or a page: no index, rounded, intervals on a line of their own.
+    """A table for a notebook: no index, rounded, intervals on a line of their own.
 
-    Sentences are broken into lines, so that what stands beside them is seen.
-
-    Long headers break after a comma or before a bracket, so that a table fits the page's width.
+    Sentences are broken into lines, and long headers after a comma or before a bracket, so that a
+    table fits the page's width.
     """
     table = table.rename(columns=lambda c: c.replace(", ", ",<br>").replace(" (", "<br>("))
 
@@ -92,43 +137,39 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
 def fold_table(
     summary: pd.DataFrame, metrics: tuple[str, ...] = ("RMSE", "PCC", "ICC", "CCC")
 ) -> pd.DataFrame:
-    """The five-fold table: a row per dimension and model, a column per metric.
-
-    Each cell reads `mean ± standard deviation between folds [interval of the mean]`.
+    """The five-fold table: a row per dimension and model, a column of Estimates per metric.
 
     Args:
         summary: as of `evaluation.fold_summary`.
         metrics: which ones, in which order; RMSE on the [-1, 1] scale.
     """
-    chosen = summary[summary["scale"] == "[-1, 1]"]
+    unit = summary[summary["scale"] == UNIT]
     rows = []
     for dimension in DIMENSIONS:
-        for (model, recipe), cells in chosen[chosen["dimension"] == dimension].groupby(
-            ["model", "recipe"], sort=False
-        ):
-            by_metric = cells.set_index("metric")
+        models = unit[unit["dimension"] == dimension].groupby(["model", "recipe"], sort=False)
+        for (model, recipe), cells in models:
             row = {"dimension": dimension, "model": row_name(model, recipe), "recipe": recipe}
-            row |= {name: _cell(by_metric.loc[name]) for name in metrics}
+            by_metric = cells.set_index("metric")
+            row |= {name: estimate(by_metric.loc[name], sd="sd") for name in metrics}
             first = cells.iloc[0]
             row |= {"folds": first["folds"], "seeds": first["seeds"], "frames": first["n"]}
-            row["data"] = first["test_corpus"]
-            rows.append(row)
+            rows.append(row | {"data": first["test_corpus"]})
     return pd.DataFrame(rows)
 
 
 def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) -> pd.DataFrame:
-    """A row per model, a column per dimension and metric: `mean [interval of the mean]`.
+    """A row per model, a column of Estimates per dimension and metric.
 
     Args:
         summary: as of `evaluation.fold_summary`.
         metrics: which ones; RMSE on the [-1, 1] scale.
     """
-    chosen = summary[summary["scale"] == "[-1, 1]"].set_index(["dimension", "metric"])
+    unit = summary[summary["scale"] == UNIT].set_index(["dimension", "metric"])
     rows = []
-    for (model, recipe), cells in chosen.groupby(["model", "recipe"], sort=False):
+    for (model, recipe), cells in unit.groupby(["model", "recipe"], sort=False):
         row = {"model": row_name(model, recipe)}
         for dimension in DIMENSIONS:
-            row |= {f"{dimension} {m}": mean_and_interval(cells.loc[dimension, m]) for m in metrics}
+            row |= {f"{dimension} {m}": estimate(cells.loc[dimension, m]) for m in metrics}
         first = cells.iloc[0]
         rows.append(row | {"frames": first["n"], "data": first["test_corpus"]})
     return pd.DataFrame(rows)
@@ -137,61 +178,47 @@ def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) 
 def transfer_table(
     summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")
 ) -> pd.DataFrame:
-    """A row per test corpus, dimension and model: trained there, beside trained elsewhere.
+    """A row per test corpus, dimension and model: within-corpus beside cross-corpus Estimates.
 
-    Each cell reads `mean [interval of the mean]`. Only numbers of one row, or of rows with the same
-    test corpus and dimension, may be compared.
+    Only numbers of one row, or of rows with the same test corpus and dimension, may be compared.
 
     Args:
         summary: as of `evaluation.fold_summary`, two training and two test corpora.
         metrics: which ones; RMSE on the [-1, 1] scale.
     """
-    chosen = summary[summary["scale"] == "[-1, 1]"]
+    unit = summary[summary["scale"] == UNIT]
     rows = []
-    for (test, dimension, model, recipe), cells in chosen.groupby(
+    for (test, dimension, model, recipe), cells in unit.groupby(
         ["test_corpus", "dimension", "model", "recipe"], sort=False
     ):
         row = {"tested on": test, "dimension": dimension, "model": row_name(model, recipe)}
         for metric in metrics:
-            of = cells[cells["metric"] == metric].set_index("train_corpus")
-            (elsewhere,) = set(of.index) - {test}
-            row[f"{metric}, trained there"] = mean_and_interval(of.loc[test])
-            row[f"{metric}, trained elsewhere"] = mean_and_interval(of.loc[elsewhere])
+            by_corpus = cells[cells["metric"] == metric].set_index("train_corpus")
+            (other,) = set(by_corpus.index) - {test}
+            row[f"{metric}, trained there"] = estimate(by_corpus.loc[test])
+            row[f"{metric}, trained elsewhere"] = estimate(by_corpus.loc[other])
         rows.append(row | {"frames": cells["n"].iloc[0]})
-    order = {model: i for i, model in enumerate(dict.fromkeys(row["model"] for row in rows))}
+    order = list(dict.fromkeys(row["model"] for row in rows))
     rows.sort(key=lambda row: (row["tested on"], DIMENSIONS.index(row["dimension"]),
-                               order[row["model"]]))  # fmt: skip
+                               order.index(row["model"])))  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def group_table(estimates: pd.DataFrame) -> pd.DataFrame:
-    """A row per group and model, a column per dimension and metric: `value [interval]`.
+    """A row per group and model, a column of Estimates per dimension and metric.
 
     Args:
         estimates: as of `subgroups.by_group`, one seed.
     """
     rows = []
     for (trait, group), of_group in estimates.groupby(["trait", "group"], sort=False):
-        for (model, recipe), of in of_group.groupby(["model", "recipe"], sort=False):
+        for (model, recipe), cells in of_group.groupby(["model", "recipe"], sort=False):
+            first = cells.iloc[0]
             row = {"trait": trait, "group": group, "model": row_name(model, recipe)}
-            row |= {"people": of["subjects"].iloc[0], "frames": of["frames"].iloc[0]}
-            cells = of.rename(columns={"value": "mean"}).set_index(["dimension", "metric"])
-            row |= {" ".join(key): mean_and_interval(cells.loc[key]) for key in cells.index}
-            rows.append(row | {"data": of["test_corpus"].iloc[0]})
+            row |= {"people": first["subjects"], "frames": first["frames"]}
+            row |= {
+                f"{cell['dimension']} {cell['metric']}": estimate(cell, "value")
+                for cell in cells.to_dict("records")
+            }
+            rows.append(row | {"data": first["test_corpus"]})
     return pd.DataFrame(rows)
-
-
-def mean_and_interval(row: pd.Series) -> str:
-    """`mean [low, high]` of a row of `evaluation.fold_summary`."""
-    if not np.isfinite(row["mean"]):
-        return UNDEFINED
-    return (
-        f"{format_number(row['mean'])} [{format_number(row['low'])}, {format_number(row['high'])}]"
-    )
-
-
-def _cell(row: pd.Series) -> str:
-    if not np.isfinite(row["mean"]):
-        return UNDEFINED
-    spread = f"{format_number(row['mean'])} ± {format_number(row['sd'])}"
-    return f"{spread} [{format_number(row['low'])}, {format_number(row['high'])}]"
