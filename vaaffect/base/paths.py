@@ -1,9 +1,14 @@
-"""Where things are, independent of the working directory (papermill, nbval and Jupyter differ)."""
+"""Where things are, independent of the working directory (papermill, nbval and Jupyter differ).
 
+The Makefile runs this file without the project's packages: it imports the standard library only.
+"""
+
+import hashlib
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Path(__file__).resolve().parents[1]
+ROOT = LIBRARY.parent
 NOTEBOOKS = ROOT / "notebooks"  # sources, without outputs
 PROFILES = NOTEBOOKS / "profiles"  # one YAML file per profile
 REPORTS = ROOT / "reports"  # executed notebooks, pages, tables and figures, one folder per profile
@@ -13,6 +18,8 @@ LANDMARKS = DATA / "landmarks"  # cached landmarks of corpora that come without
 CROPS = DATA / "crops"  # cached face crops
 FEATURES = DATA / "features"  # cached features of frozen networks
 RUNS = DATA / "runs"  # trainings, one folder per profile
+MADE = (SIMULATED, LANDMARKS, CROPS, FEATURES, RUNS)  # what `make clean` removes: it can be remade
+RUNS_VARIABLE = "VAAFFECT_RUNS"  # by which a study tells its notebooks where trainings go
 
 
 def report_folder(out: str) -> Path:
@@ -21,8 +28,20 @@ def report_folder(out: str) -> Path:
 
 
 def runs_folder(profile: str) -> Path:
-    """Where the trainings of a profile go; the runner may choose it through VAAFFECT_RUNS."""
-    return Path(os.environ.get("VAAFFECT_RUNS") or RUNS / profile)
+    """Where a notebook's trainings go: what its study says, or the folder of its profile."""
+    return Path(os.environ.get(RUNS_VARIABLE) or RUNS / profile)
+
+
+def study_runs_folder(profile: str, report: Path, runs: Path = RUNS) -> Path:
+    """Where a study's trainings go: a folder in `runs` per profile and report folder."""
+    if report == (REPORTS / profile).resolve():
+        return runs / profile
+    return runs / f"{profile}-{name_of(report)}"
+
+
+def name_of(folder: Path) -> str:
+    """A short name for a folder's path, by which a file elsewhere is about it."""
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
 
 
 def shown(path: Path) -> str:

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 VARIABLE = "VAAFFECT_PROGRESS"
@@ -38,15 +38,10 @@ def report_event(event: dict) -> None:
     if not path:
         return
     line = (json.dumps(_tags | event) + "\n").encode()
-    try:
-        # One write to a file opened for appending: lines of several processes do not mix.
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
-    except OSError:
-        pass  # progress is a courtesy: a full disk shows itself where results are written
+    # Progress is a courtesy: a full disk shows itself where results are written. One unbuffered
+    # write to a file opened for appending: lines of several processes do not mix.
+    with suppress(OSError), Path(path).open("ab", buffering=0) as file:
+        file.write(line)
 
 
 def report_epoch(
@@ -86,7 +81,7 @@ class Tail:
         every: float = 0.5,
     ):
         self.path, self.follow, self.every = Path(path), follow, every
-        self._position, self._rest = 0, b""
+        self._position = 0  # of the first line that has not been read
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -105,17 +100,13 @@ class Tail:
         with self.path.open("rb") as file:
             file.seek(self._position)
             chunk = file.read()
-        self._position += len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self._position += len(whole)
         events = []
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                events.append(event)
-        return events
+        for line in whole.splitlines():
+            with suppress(ValueError):
+                events.append(json.loads(line))
+        return [event for event in events if isinstance(event, dict)]
 
     def _follow(self) -> None:
         while not self._stop.wait(self.every):

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import paths
-from .cache import digest
 from .files import sha256_of, write_atomically
-
-LIBRARY = Path(__file__).resolve().parents[1]
 
 
 def environment() -> dict[str, Any]:
@@ -33,17 +30,20 @@ def environment() -> dict[str, Any]:
 
 def colophon(profile: str) -> str:
     """What a notebook prints at its end: profile, commit, versions, device."""
-    here = environment()
-    commit = (here["commit"] or "unknown")[:10] + (
-        " with uncommitted changes" * bool(here["dirty"])
-    )
+    now = environment()
+    commit = (now["commit"] or "unknown")[:10]
+    changes = " with uncommitted changes" if now["dirty"] else ""
     chosen = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
-    versions = ", ".join(f"{name} {here['packages'].get(name)}" for name in chosen)
-    device = (
-        here["device"].get("gpu") or f"{here['device']['cpu']}, {here['device']['threads']} threads"
+    versions = ", ".join(f"{name} {now['packages'].get(name)}" for name in chosen)
+    cpu, threads = now["device"]["cpu"], now["device"]["threads"]
+    return "\n".join(
+        (
+            f"profile {profile}",
+            f"commit  {commit}{changes}",
+            f"python  {now['python']}, {versions}",
+            f"device  {now['device'].get('gpu') or f'{cpu}, {threads} threads'}",
+        )
     )
-    lines = (f"profile {profile}", f"commit  {commit}", f"python  {here['python']}, {versions}")
-    return "\n".join((*lines, f"device  {device}"))
 
 
 def source_state() -> tuple[str | None, bool | None]:
@@ -80,16 +80,13 @@ def package_versions() -> dict[str, str | None]:
 
 def device() -> dict[str, Any]:
     """The processor, and the GPU where there is one."""
-    found: dict[str, Any] = {"cpu": _processor()}
-    try:
-        import torch  # takes seconds, and the runner itself does not need it
-    except ImportError:
-        return found
-    found["threads"] = torch.get_num_threads()
+    import torch  # takes seconds, and not everybody who imports this room needs it
+
+    names: dict[str, Any] = {"cpu": _processor(), "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name(0)
-        found["gpus"] = torch.cuda.device_count()
-    return found
+        names["gpu"] = torch.cuda.get_device_name(0)
+        names["gpus"] = torch.cuda.device_count()
+    return names
 
 
 def _processor() -> str:
@@ -102,39 +99,9 @@ def _processor() -> str:
 
 
 def file_hashes(folder: Path, pattern: str = "*") -> dict[str, str]:
-    """SHA-256 of each file below a folder, by its path relative to it."""
-    return {
-        file.relative_to(folder).as_posix(): sha256_of(file)
-        for file in sorted(folder.rglob(pattern))
-        if file.is_file()
-    }
-
-
-def notebook_keys(
-    notebook: Path,
-    parameters: Mapping[str, Any],
-    library: str,
-    data: Mapping[str, str],
-    before: str,
-) -> tuple[str, str]:
-    """What an executed notebook depends on, as two hashes (key, lineage).
-
-    Notebooks hand files to the later ones, so the lineage covers the code cells, the parameters,
-    the library, the data, and the lineage of the notebook before. The key adds the prose: other
-    prose means another page, but no other numbers for those who come later.
-    """
-    import nbformat  # takes seconds, and a notebook that prints its colophon does not need it
-
-    cells = nbformat.read(notebook, as_version=4).cells
-    code = [cell.source for cell in cells if cell.cell_type == "code"]
-    prose = [(index, cell.source) for index, cell in enumerate(cells) if cell.cell_type != "code"]
-    lineage = digest(code, dict(parameters), library, dict(data), before)
-    return digest(lineage, prose), lineage
-
-
-def library_hash() -> str:
-    """One hash over the library's source files."""
-    return digest(file_hashes(LIBRARY, "*.py"))
+    """SHA-256 of each file below a folder that fits the pattern, by its path relative to it."""
+    files = [path for path in sorted(folder.rglob(pattern)) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
 def utc_now() -> str:

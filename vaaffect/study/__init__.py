@@ -4,9 +4,11 @@ Comes in: a YAML profile, checked against the notebooks. Goes out: a report fold
 """
 
 from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
+from .request import Request
 from .run import run_study
 
 __all__ = [
+    "Request",
     "load_profile",
     "notebook_number",
     "notebook_sources",

@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
@@ -79,7 +80,7 @@ def execute(
     if not failure and not is_complete(notebook):
         failure = "it ended before its last cell (a SystemExit?)"
     slim(notebook, replacements)
-    write_notebook(notebook, failed_copy if failure else target)
+    write_atomically(failed_copy if failure else target, nbformat.writes(notebook) + "\n")
     running.unlink()
     if failure:
         raise NotebookError(failure)
@@ -106,6 +107,7 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
     that a cell printed.
     """
     clean = cleaner(replacements)
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
@@ -114,18 +116,16 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"  # papermill draws a new one each time
             cell.source = clean(cell.source)
-        if cell.cell_type == "code":
-            cell.outputs = _merge_streams(cell.outputs)
-            for output in cell.outputs:
-                for key in ("text", "evalue", "traceback"):
-                    if key in output:
-                        output[key] = clean(output[key])
-                if "text/html" in output.get("data", {}):
-                    # Without its kernel a widget shows nothing; its static picture stays.
-                    output.data.pop(WIDGET, None)
-                for mime, data in output.get("data", {}).items():
-                    if mime.startswith("text/") or mime.endswith(("json", "svg+xml")):
-                        output.data[mime] = clean(data)
+        for output in cell.get("outputs", []):
+            for key in ("text", "evalue", "traceback"):
+                if key in output:
+                    output[key] = clean(output[key])
+            if "text/html" in output.get("data", {}):
+                # Without its kernel a widget shows nothing; its static picture stays.
+                output.data.pop(WIDGET, None)
+            for mime, data in output.get("data", {}).items():
+                if mime.startswith("text/") or mime.endswith(("json", "svg+xml")):
+                    output.data[mime] = clean(data)
     record = notebook.metadata.get("papermill", {})
     notebook.metadata["papermill"] = {
         key: clean(record[key]) for key in ("parameters", "duration", "version") if key in record
@@ -155,22 +155,6 @@ def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
     return clean
 
 
-def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook at once: a reader sees the old file or the whole new one."""
-    write_atomically(path, nbformat.writes(notebook) + "\n")
-
-
-def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    merged: list[NotebookNode] = []
-    for output in outputs:
-        last = merged[-1] if merged else None
-        if last and output.output_type == last.output_type == "stream" and output.name == last.name:
-            last.text += output.text
-        else:
-            merged.append(output)
-    return merged
-
-
 @contextmanager
 def _own_kernel(work: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """Make `python3` mean this interpreter, whatever kernels are installed for the user."""
@@ -190,9 +174,8 @@ def _own_kernel(work: Path, environment: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["JUPYTER_PATH"]
-        else:
+        del os.environ["JUPYTER_PATH"]
+        if before is not None:
             os.environ["JUPYTER_PATH"] = before
 
 
@@ -223,11 +206,11 @@ def _describe(error: PapermillExecutionError) -> str:
 
 def _describe_dead_kernel(notebook: NotebookNode) -> str:
     started = [
-        cell
+        cell.source
         for cell in notebook.cells
         if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
     ]
-    where = f"cell ({_first_line(started[-1].source)})" if started else "its start"
+    where = f"cell ({_first_line(started[-1])})" if started else "its start"
     return (
         f"{where}:\nThe kernel died. Most often memory ran out: close other programs, or lower the"
         " batch size or the number of clips in the profile."
@@ -235,4 +218,4 @@ def _describe_dead_kernel(notebook: NotebookNode) -> str:
 
 
 def _first_line(source: str) -> str:
-    return next((line.strip() for line in source.splitlines() if line.strip()), "")
+    return source.strip().partition("\n")[0].strip()

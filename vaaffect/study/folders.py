@@ -1,7 +1,8 @@
-"""The folders of a study: found, checked and held by one study at a time."""
+"""The folders of a study: checked, held by one study at a time, and cleared where it is asked."""
 
 import fcntl
-import hashlib
+import itertools
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,51 +10,54 @@ from pathlib import Path
 from ..base import UserError, paths, provenance, shown
 
 MADE = ("notebooks", "html", "tables", "figures")  # what a study makes in a report folder
-PAGES = ("report.html", "report.pdf", "model_card.md", "data_card.md")  # and beside these
+CARDS = ("model_card.md", "data_card.md")  # and beside these
+PAGES = ("report.html", "report.pdf")
 
 
-def checked_report_folder(out: Path | None, profile: str, notebooks_dir: Path) -> Path:
-    """The report folder, made if need be.
+def checked_report_folder(out: Path | None, profile: str, notebooks: Path) -> Path:
+    """Where the report goes; `reports/<profile>` where `out` is None.
 
     Raises:
         UserError: it is a file, or holds something that no study has made.
     """
     folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
-    inside = notebooks_dir.resolve().is_relative_to(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {shown(folder)} is a file; name a folder for the report.")
-    foreign = folder.is_dir() and not provenance.read_study_manifest(folder / "manifest.json").get(
-        "profile"
-    )
-    if inside or (foreign and any((folder / name).exists() for name in MADE)):
+    of_a_study = provenance.read_study_manifest(folder / "manifest.json").get("profile")
+    foreign = not of_a_study and any((folder / name).exists() for name in MADE)
+    if foreign or notebooks.resolve().is_relative_to(folder):
         raise UserError(
             f"--out {shown(folder)} holds folders that no study has made (there is no"
-            " manifest.json of one), and a study would clear them; name a new folder."
+            " manifest.json of one), and a study would write into them; name a new folder."
         )
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def study_runs_folder(runs_dir: Path, folder: Path, profile: str) -> Path:
-    """Where trainings go: apart from the report, one folder per profile and report folder."""
-    if folder == (paths.REPORTS / profile).resolve():
-        return Path(runs_dir) / profile
-    return Path(runs_dir) / f"{profile}-{_short_hash(folder)}"
+def clear(folder: Path) -> None:
+    """Remove what a study has made in a report folder; its manifest stays."""
+    for name in MADE:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (*PAGES, *CARDS):
+        (folder / name).unlink(missing_ok=True)
 
 
-def _short_hash(folder: Path) -> str:
-    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+def set_aside(runs: Path) -> Path | None:
+    """Rename a runs folder to the first free `<name>.previous-N`; None where there is none."""
+    if not runs.exists():
+        return None
+    names = (runs.with_name(f"{runs.name}.previous-{n}") for n in itertools.count(1))
+    return runs.rename(next(path for path in names if not path.exists()))
 
 
 @contextmanager
-def locked(runs_dir: Path, folder: Path) -> Iterator[None]:
+def locked(runs: Path, folder: Path) -> Iterator[None]:
     """Hold the report folder; the system lets go of it however the process ends.
 
     Raises:
         UserError: another study holds it.
     """
-    Path(runs_dir).mkdir(parents=True, exist_ok=True)
-    with (Path(runs_dir) / f".{_short_hash(folder)}.lock").open("w") as file:
+    runs.mkdir(parents=True, exist_ok=True)
+    with (runs / f".{paths.name_of(folder)}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -1,111 +1,62 @@
-"""The study: every notebook in order with one profile, from nothing to a report.
+"""The study: every notebook in order with one profile, from a profile to a report.
 
 Everything a study makes is in one report folder: `notebooks/` (executed copies), `tables/` and
 `figures/` (written by the notebooks), `html/` and `report.html` (pages), `manifest.json`. Trainings
-go to a runs folder beside it, so that a killed study goes on where it stopped.
+go to a runs folder beside it. A study keeps what is finished and made from what there is now, so
+that one which was killed goes on where it stopped.
 """
 
 import itertools
-import shlex
-import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 
 from ..base import VARIABLE, Tail, TimeOver, UserError, digest, paths, provenance, shown
-from ..report import pages, pdf
-from ..training import How
-from . import execution
+from . import entries, execution, folders
 from .display import Display, clock
-from .folders import MADE, PAGES, checked_report_folder, locked, study_runs_folder
-from .profiles import Profile, load_profile, notebook_number, notebook_sources, read_parameters
+from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
+from .request import Request, Setting
 
-__all__ = ["notebook_sources", "run_study"]
+if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
+    from ..training import How
 
-Prepare = Callable[[dict[str, Any], Callable[[str, int, int], None]], dict[str, str]]
 UNKNOWN_SECONDS = 60.0  # expected of a step about which nothing is known
 
 
-def run_study(
-    profile: str = "demo",
-    only: Sequence[str] = (),
-    resume: bool = False,
-    out: Path | None = None,
-    how: How | None = None,
-    minutes: float | None = None,
-    changes: Sequence[str] = (),
-    *,
-    notebooks_dir: Path = paths.NOTEBOOKS,
-    profiles_dir: Path | None = None,
-    runs_dir: Path = paths.RUNS,
-    prepare: Prepare | None = None,
-    stream: TextIO | None = None,
-    live: bool | None = None,
-) -> Path:
+def run_study(request: Request, how: "How | None" = None, setting: Setting | None = None) -> Path:
     """Run a study and return its report folder.
 
     Args:
-        profile: name of a file in the profiles folder.
-        only: notebook numbers ("03", "p1"); the others, and all trainings, are left as they are.
-        resume: keep every notebook that is complete and whose inputs are still the same.
-        out: the report folder; `reports/<profile>` by default.
+        request: what to run.
         how: where trainings run; by default what the environment says. It is no parameter: what
             comes out is the same, and so are the names of the runs.
-        minutes: after so many the study stops, and `resume` goes on. A training loses an epoch at
-            most and a corpus the clips being drawn; what has no checkpoint inside (a pretext
-            training, what a notebook computes beside trainings) begins anew, so it has to fit.
-        changes: "NAME=VALUE" or "NAME.KEY=VALUE", over what the profile says, see
-            `profiles.changed`; `out` must be given too.
-        notebooks_dir: where the notebooks are.
-        profiles_dir: where the profiles are; `profiles` beside the notebooks by default.
-        runs_dir: trainings go to a folder in here.
-        prepare: makes the data from all parameters and a progress function (what, done,
-            total), and returns their hashes; `data.prepare_data` by default.
-        stream: where progress goes; standard output by default.
-        live: redraw one progress line (default: where the stream is a terminal).
+        setting: of the real study by default.
 
     Raises:
         UserError: a profile, a folder or a notebook is not as it must be.
         KeyboardInterrupt: interrupted; what is finished is kept. TimeOver: by `minutes`.
     """
-    if changes and out is None:
-        raise UserError(
-            f"--set makes another study than the profile {profile}; name a folder for it with "
-            f"--out, so that {shown(paths.REPORTS / profile)} stays what the profile makes."
-        )
-    profiles_dir = profiles_dir or notebooks_dir / "profiles"
-    settings = load_profile(profile, profiles_dir, notebooks_dir, changes)
-    notebooks = notebook_sources(notebooks_dir)
-    if not notebooks:
-        raise UserError(f"There are no notebooks NN_name.ipynb in {shown(notebooks_dir)}.")
-    chosen = _chosen(notebooks, only)
-    folder = checked_report_folder(out, profile, notebooks_dir)
-    runs = study_runs_folder(runs_dir, folder, profile)
-    with locked(runs_dir, folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as work:
-        study = _Study(settings, notebooks, folder, runs, Path(work), how)
-        if not (resume or only):
-            study.start_afresh()
-        study.display = Display(
-            ["data", *(notebook.stem for notebook in chosen)],
-            study.expected_seconds(),
-            stream or sys.stdout,
-            live,
-        )
-        again = "python -m vaaffect study --profile " + profile
-        again += f" --only {' '.join(only)}" if only else ""
-        again += f" --out {out}" if out is not None else ""
-        again += f" --set {shlex.join(changes)}" if changes else ""
-        again += how.arguments() if how is not None else ""
-        again += f" --minutes {minutes:g}" if minutes is not None else ""
-        with _within(minutes):
-            study.run(chosen, resume, prepare or _default_prepare, again + " --resume")
-    return folder
+    study = _Study(request, how, setting or Setting())
+    with (
+        folders.locked(study.setting.runs, study.folder),
+        tempfile.TemporaryDirectory(prefix="vaaffect-") as work,
+        _within(request.minutes),
+    ):
+        study.run(Path(work))
+    return study.folder
+
+
+def _check_plan(parameters: dict[str, Any]) -> None:
+    """Refuse parameters with which a training could not work, before anything is trained."""
+    # integrator: plan (from ..training.plan import check_parameters; check_parameters(parameters))
+    return None
 
 
 @contextmanager
@@ -127,215 +78,256 @@ def _within(minutes: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A notebook and what it is run with."""
+
+    source: Path
+    given: dict[str, Any]  # what papermill injects
+    parameters: dict[str, Any]  # the same over the defaults
+
+    @property
+    def name(self) -> str:
+        return self.source.stem
+
+    @property
+    def number(self) -> str:
+        return notebook_number(self.source)
+
+
 class _Study:
-    """A study that is running: its folders, and its manifest, written after every step."""
+    """A study: its notebooks and folders, and its manifest, written after every step."""
 
+    work: Path  # for temporary files
     display: Display
+    manifest: dict[str, Any]
 
-    def __init__(
-        self,
-        profile: Profile,
-        notebooks: list[Path],
-        folder: Path,
-        runs: Path,
-        work: Path,
-        how: How | None = None,
-    ):
-        self.variables = {"VAAFFECT_RUNS": str(runs), **(how.variables() if how else {})}
-        self.profile, self.notebooks = profile, notebooks
-        self.folder, self.runs, self.work = folder, runs, work
-        self.out = shown(folder)
-        given = {"PROFILE": profile.name, "OUT": self.out}
-        self.given: dict[str, dict[str, Any]] = {}  # per notebook number: what papermill injects
-        self.parameters: dict[str, dict[str, Any]] = {}  # the same over the defaults
-        for notebook in notebooks:
-            declared = read_parameters(notebook)
-            own = {name: value for name, value in given.items() if name in declared}
-            nn = notebook_number(notebook)
-            self.given[nn] = {**profile.parameters_for(notebook), **own}
-            defaults = {parameter.name: parameter.default for parameter in declared.values()}
-            self.parameters[nn] = {**defaults, **self.given[nn]}
-        self.previous = provenance.read_study_manifest(folder / "manifest.json")
-        self.manifest: dict[str, Any] = {"notebooks": dict(self.previous.get("notebooks", {}))}
-        self.manifest["seconds"] = dict(self.previous.get("seconds", {}))
-        self.library = provenance.library_hash()
+    def __init__(self, request: Request, how: "How | None", setting: Setting):
+        """Refuse what cannot work, before anything is touched."""
+        request.check()
+        self.request, self.setting, self.again = request, setting, request.command(how)
+        self.profile = load_profile(
+            request.profile, setting.notebooks / "profiles", setting.notebooks, request.changes
+        )
+        sources = notebook_sources(setting.notebooks)
+        if not sources:
+            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(setting.notebooks)}.")
+        name = self.profile.name
+        self.folder = folders.checked_report_folder(request.out, name, setting.notebooks)
+        self.runs = paths.study_runs_folder(name, self.folder, setting.runs)
+        self.variables = {paths.RUNS_VARIABLE: str(self.runs), **(how.variables() if how else {})}
+        self.steps = [self._step(source) for source in sources]
+        self.chosen = _chosen(self.steps, request.only)
+        self.union: dict[str, Any] = {}  # all parameters of all notebooks
+        for step in self.steps:
+            self.union |= step.parameters
+        for step in self.steps:
+            self.union |= step.given
+        _check_plan(self.union)
+        self.parameters_hash = digest({step.number: step.given for step in self.steps})
+        self.library = entries.library_digest()
 
-    def union(self) -> dict[str, Any]:
-        """All parameters of all notebooks, the profile's values over the defaults."""
-        union: dict[str, Any] = {}
-        for values in [*self.parameters.values(), *self.given.values()]:
-            union.update(values)
-        return union
-
-    def start_afresh(self) -> None:
-        """Set the trainings of the last study aside and clear its report folder."""
-        if self.runs.exists():
-            aside = self.runs.with_name(self.runs.name + ".previous")
-            shutil.rmtree(aside, ignore_errors=True)
-            self.runs.rename(aside)
-        for name in MADE:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in PAGES:
-            (self.folder / name).unlink(missing_ok=True)
-        self.manifest["notebooks"], self.manifest["seconds"] = {}, {}
-
-    def expected_seconds(self) -> dict[str, float]:
-        """Per step: what the last study with these parameters took, else what the profile says."""
-        same = self.previous.get("parameters_hash") == digest(self.given)
-        measured = self.previous.get("seconds", {}) if same else {}
-        known = {**self.profile.expected_seconds, **measured}
-        fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
-        names = {"data": "data"} | {notebook_number(path): path.stem for path in self.notebooks}
-        return {name: known.get(step, fallback) for step, name in names.items()}
-
-    def save(self, status: str) -> None:
-        """Write the manifest."""
-        self.manifest["status"] = status
-        provenance.write_study_manifest(self.folder / "manifest.json", self.manifest)
-
-    def run(self, chosen: list[Path], resume: bool, prepare: Prepare, again: str) -> None:
-        """Do all steps; `again` is the command that goes on after a failure."""
-        union = self.union()
+    def run(self, work: Path) -> None:
+        """Do all steps."""
+        self.work = work
+        self.folder.mkdir(parents=True, exist_ok=True)
+        previous = provenance.read_study_manifest(self.folder / "manifest.json")
+        expected = self._expected_seconds(previous)
+        self.display = Display(["data", *(s.name for s in self.chosen)], expected, sys.stdout)
+        self.display.say(f"{self.profile.name}: {self.profile.title}")
+        if self.request.fresh:
+            previous = {}
+            if aside := folders.set_aside(self.runs):
+                self.display.say(f"The earlier trainings are kept in {shown(aside)}.")
         self.manifest = {
             "status": "running",
             "profile": self.profile.name,
             "title": self.profile.title,
-            "simulated": union.get("DATA") == "simulated",
+            "simulated": self.union.get("DATA") == "simulated",
             "started": provenance.utc_now(),
             "finished": None,
             **provenance.environment(),
-            "parameters_hash": digest(self.given),
+            "parameters_hash": self.parameters_hash,
             "data": {},
-            **self.manifest,
+            "notebooks": dict(previous.get("notebooks", {})),
+            "seconds": dict(previous.get("seconds", {})),
+            "machines": [],
             "tables": {},
         }
-        self.save("running")
-        self.display.say(f"{self.profile.name}: {self.profile.title}")
+        self._remove_former_notebooks()
+        self._save("running")
+        if self.request.fresh:  # now that the manifest knows of nothing that is finished
+            folders.clear(self.folder)
         try:
-            self._prepare(prepare, union)
-            for notebook in chosen:
-                self._notebook(notebook, resume, again)
+            self._prepare()
+            for step in self.chosen:
+                if (self.request.resume or not self.request.only) and self._is_current(step):
+                    self.display.keep(step.name)
+                else:
+                    self._execute(step)
             self._finish()
         except KeyboardInterrupt as stop:
-            self.save("interrupted")
+            self._save("interrupted")
             why = f"Stopped: {stop}." if str(stop) else "Stopped."
-            self.display.say(f"{why} What is finished is kept; go on with: {again}")
+            self.display.say(f"{why} What is finished is kept; go on with: {self.again}")
             raise
         except BaseException:
-            self.save("failed")
+            self._save("failed")
             raise
 
-    def _prepare(self, prepare: Prepare, union: dict[str, Any]) -> None:
+    def _step(self, source: Path) -> _Step:
+        declared = read_parameters(source)
+        ours = {"PROFILE": self.profile.name, "OUT": shown(self.folder)}
+        given = self.profile.parameters_for(source)
+        given |= {name: value for name, value in ours.items() if name in declared}
+        defaults = {parameter.name: parameter.default for parameter in declared.values()}
+        return _Step(source, given, defaults | given)
+
+    def _expected_seconds(self, previous: dict[str, Any]) -> dict[str, float]:
+        """Per step: what the last study with these parameters took, else what the profile says."""
+        same = previous.get("parameters_hash") == self.parameters_hash
+        known = self.profile.expected_seconds | (previous.get("seconds", {}) if same else {})
+        fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
+        names = {"data": "data"} | {step.number: step.name for step in self.steps}
+        return {name: known.get(number, fallback) for number, name in names.items()}
+
+    def _save(self, status: str) -> None:
+        self.manifest["status"] = status
+        self.manifest["machines"] = entries.machines(self.runs)
+        provenance.write_study_manifest(self.folder / "manifest.json", self.manifest)
+
+    def _remove_former_notebooks(self) -> None:
+        """Remove what notebooks have left that are no part of the study any more."""
+        present = {step.source.name for step in self.steps}
+        for number, entry in list(self.manifest["notebooks"].items()):
+            if entry["file"] not in present:
+                for name in entries.outputs(self.folder, number):
+                    (self.folder / name).unlink()
+                self._copy(entry["file"]).unlink(missing_ok=True)
+                (self.folder / "html" / entry["file"]).with_suffix(".html").unlink(missing_ok=True)
+                del self.manifest["notebooks"][number]
+                self.manifest["seconds"].pop(number, None)
+
+    def _prepare(self) -> None:
         def progress(what: str, done: int, total: int) -> None:
             self.display.follow([{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
-        self.manifest["data"] = dict(prepare(union, progress))
+        self.manifest["data"] = dict(self.setting.prepare(self.union, progress))
         # Data that was there already says nothing about how long making it takes.
         before = self.manifest["seconds"].get("data", 0.0)
         self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
 
-    def _notebook(self, notebook: Path, resume: bool, again: str) -> None:
-        nn, entries = notebook_number(notebook), self.manifest["notebooks"]
-        if resume and self._is_current(notebook):
-            self.display.keep(notebook.stem)
-            return
-        key, lineage = self._keys(notebook)
-        entries[nn] = {
-            "file": notebook.name,
+    def _execute(self, step: _Step) -> None:
+        """Run a notebook; what it wrote in an earlier study is removed first."""
+        key, lineage = self._keys(step)
+        entry: dict[str, Any] = {
+            "file": step.source.name,
             "status": "running",
-            "parameters": execution.cleaner(self._replacements())(self.parameters[nn]),
+            "parameters": execution.cleaner(self._replacements())(step.parameters),
             "key": key,
             "lineage": lineage,
             "commit": self.manifest["commit"],
             "dirty": self.manifest["dirty"],
         }
-        self.manifest["notebooks"] = dict(sorted(entries.items()))
-        self.save("running")
-        events = self.work / f"progress-{nn}.jsonl"
-        target = self.folder / "notebooks" / notebook.name
-        self.display.start(notebook.stem)
+        self.manifest["notebooks"] |= {step.number: entry}
+        self.manifest["notebooks"] = dict(sorted(self.manifest["notebooks"].items()))
+        self._save("running")
+        for name in entries.outputs(self.folder, step.number):
+            (self.folder / name).unlink()
+        events = self.work / f"progress-{step.number}.jsonl"
+        self.display.start(step.name)
         try:
             with Tail(events, self.display.follow):
                 execution.execute(
-                    notebook,
-                    target,
-                    self.given[nn],
+                    step.source,
+                    self._copy(step.source.name),
+                    step.given,
                     {VARIABLE: str(events), **self.variables},
                     self.work,
                     self._replacements(),
                 )
         except execution.NotebookError as failure:
             self.display.end(failed=True)
-            entries[nn]["status"] = "failed"
+            entry["status"] = "failed"
+            failed_copy = self._copy(step.source.name).with_suffix(".failed.ipynb")
             raise UserError(
-                f"{notebook.name} stopped at {failure}\n"
-                f"What ran until then: {shown(target.with_suffix('.failed.ipynb'))}\n"
-                f"Put that right, then continue with: {again}"
+                f"{step.source.name} stopped at {failure}\n"
+                f"What ran until then: {shown(failed_copy)}\n"
+                f"Put that right, then continue with: {self.again}"
             ) from failure
+        if step.number == entries.REPORT:
+            self.setting.write_cards(self.folder)
         seconds = round(self.display.end(), 1)
-        self.manifest["seconds"][nn] = seconds
-        self.manifest["notebooks"][nn] |= {"status": "complete", "seconds": seconds}
-        self.save("running")
+        self.manifest["seconds"][step.number] = seconds
+        written = entries.outputs(self.folder, step.number)
+        entry |= {"status": "complete", "seconds": seconds, "outputs": written}
+        self._save("running")
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
-        current = list(itertools.takewhile(self._is_current, self.notebooks))
-        stale = [
-            notebook_number(path) for path in self.notebooks[len(current) :]
-        ]  # each builds on the last
-        sources = [
-            path for path in self.notebooks if (self.folder / "notebooks" / path.name).is_file()
-        ]
+        from ..report import pages, pdf  # matplotlib, pandas and torch, which take seconds
+
+        current = list(itertools.takewhile(self._is_current, self.steps))
+        stale = [step.number for step in self.steps[len(current) :]]  # each builds on the last
+        sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
         self.manifest["finished"] = provenance.utc_now()
         self.manifest["tables"] = provenance.file_hashes(self.folder / "tables")
         for note in pages.build_pages(self.folder, sources, self.manifest):
             self.display.say(f"note: {note}")
-        if (self.folder / "report.html").is_file():
+        page = self.folder / "report.html"
+        if page.is_file():
             try:
                 pdf.print_report(self.folder)
             except UserError as missing:  # the study is whole without it
                 self.display.say(f"note: {missing}")
-        self.save("partial" if stale else "complete")
+        self._save("partial" if stale else "complete")
         if stale:
+            whole = replace(self.request, only=(), resume=False).command()
             self.display.say(
                 f"Notebooks {', '.join(stale)} were not run with the present code, parameters and"
-                " data; --resume brings them up to date."
+                f" data; this brings them up to date: {whole}"
             )
-        page = self.folder / "report.html"
         page = page if page.is_file() else self.folder / "html"
         self.display.say(f"Done in {clock(self.display.elapsed())}: {shown(page)}")
 
-    def _keys(self, notebook: Path) -> tuple[str, str]:
+    def _keys(self, step: _Step) -> tuple[str, str]:
         """(key, lineage) of a notebook on top of what the earlier ones have left on disk."""
-        nn = notebook_number(notebook)
-        index = self.notebooks.index(notebook)
+        index = self.steps.index(step)
         before = ""
         if index:
-            entry = self.manifest["notebooks"].get(notebook_number(self.notebooks[index - 1]), {})
+            entry = self.manifest["notebooks"].get(self.steps[index - 1].number, {})
             before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
-        given = {name: value for name, value in self.given[nn].items() if name != "OUT"}
-        return provenance.notebook_keys(
-            notebook, given, self.library, self.manifest["data"], before
+        given = {name: value for name, value in step.given.items() if name != "OUT"}
+        return entries.notebook_keys(
+            step.source, given, self.library, self.manifest["data"], before
         )
 
-    def _is_current(self, notebook: Path) -> bool:
-        """Whether the executed copy is whole and made from what there is now."""
-        entry = self.manifest["notebooks"].get(notebook_number(notebook), {})
-        if entry.get("status") != "complete" or entry.get("key") != self._keys(notebook)[0]:
+    def _is_current(self, step: _Step) -> bool:
+        """Whether the executed copy and what it wrote are whole and made from what there is now."""
+        entry = self.manifest["notebooks"].get(step.number, {})
+        if entry.get("status") != "complete" or entry.get("key") != self._keys(step)[0]:
+            return False
+        written = entry.get("outputs", {})
+        if not written.items() <= entries.outputs(self.folder, step.number).items():
             return False
         try:
-            copy = nbformat.read(self.folder / "notebooks" / notebook.name, as_version=4)
+            copy = nbformat.read(self._copy(step.source.name), as_version=4)
         except (OSError, ValueError):
             return False
         return execution.is_complete(copy)
 
+    def _copy(self, name: str) -> Path:
+        """Where a notebook's executed copy is."""
+        return self.folder / "notebooks" / name
+
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
-        given = [value for value in self.union().values() if isinstance(value, str)]
+        given = [value for value in self.union.values() if isinstance(value, str)]
+        folder = shown(self.folder)
         pairs = {
             **{value: f"…/{Path(value).name}" for value in given if Path(value).is_absolute()},
-            str(self.folder): self.folder.name if Path(self.out).is_absolute() else self.out,
+            str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
             str(self.runs): f"runs/{self.runs.name}",
             str(self.work): "work",
             f"{paths.ROOT}/": "",
@@ -347,22 +339,11 @@ class _Study:
         return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
 
 
-def _default_prepare(
-    parameters: dict[str, Any], progress: Callable[[str, int, int], None]
-) -> dict[str, str]:
-    from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
-
-    return data.prepare_data(parameters, progress)
-
-
-def _chosen(notebooks: list[Path], only: Sequence[str]) -> list[Path]:
-    by_number = {notebook_number(notebook): notebook for notebook in notebooks}
-    if not only:
-        return notebooks
-    wanted = {given.zfill(2) for given in only}
-    unknown = sorted(wanted - set(by_number))
-    if unknown:
+def _chosen(steps: list[_Step], only: Sequence[str]) -> list[_Step]:
+    wanted = {number.zfill(2) for number in only}
+    valid = [step.number for step in steps]
+    if unknown := sorted(wanted.difference(valid)):
         raise UserError(
-            f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(by_number)}."
+            f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(valid)}."
         )
-    return [notebook for nn, notebook in by_number.items() if nn in wanted]
+    return [step for step in steps if not only or step.number in wanted]

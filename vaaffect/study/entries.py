@@ -1,0 +1,74 @@
+"""What a manifest notes so that finished work is recognized: what a notebook was made from and what
+it wrote, and on which machines the trainings ran.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from ..base import code_digest, digest, paths, provenance, sha256_of
+from .folders import CARDS
+
+REPORT = "99"  # the notebook that the cards belong to
+PAGE_CODE = ("pages.py", "pdf.py", "formulas.py")  # of room report; pages are built in every study
+
+
+def library_digest() -> str:
+    """What the code does that a notebook can use: all rooms, and of this one the profiles."""
+    rooms = {path.parent for path in paths.LIBRARY.glob("*/__init__.py")} - {Path(__file__).parent}
+    return code_digest(*sorted(rooms), Path(__file__).with_name("profiles.py"), but=PAGE_CODE)
+
+
+def notebook_keys(
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    library: str,
+    data: Mapping[str, str],
+    before: str,
+) -> tuple[str, str]:
+    """What an executed notebook depends on, as two hashes (key, lineage).
+
+    Notebooks hand files to the later ones, so the lineage covers the code cells, the parameters,
+    the library, the data, and the lineage of the notebook before. The key adds the prose: other
+    prose means another page, but no other numbers for those who come later.
+    """
+    cells = nbformat.read(notebook, as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    prose = [(index, cell.source) for index, cell in enumerate(cells) if cell.cell_type != "code"]
+    lineage = digest(code, dict(parameters), library, dict(data), before)
+    return digest(lineage, prose), lineage
+
+
+def outputs(folder: Path, number: str) -> dict[str, str]:
+    """SHA-256 of each file that a notebook has written into a report folder, by relative path.
+
+    Names of tables and figures begin with the notebook's number.
+    """
+    hashes = {}
+    for kind in ("tables", "figures"):
+        written = provenance.file_hashes(folder / kind, f"{number}_*")
+        hashes |= {f"{kind}/{name}": value for name, value in written.items()}
+    cards = [folder / card for card in CARDS if number == REPORT and (folder / card).is_file()]
+    return hashes | {card.name: sha256_of(card) for card in cards}
+
+
+def machines(runs: Path) -> list[dict[str, Any]]:
+    """The machines of the finished trainings in a runs folder, those with most trainings first.
+
+    Returns:
+        `runs` (how many trainings), `device`, `precision`, `torch` (None where a run does not say
+        so) and `seconds` (in training, of all of them) per machine.
+    """
+    groups: dict[tuple, dict[str, Any]] = {}
+    for path in sorted(runs.glob("*/done.json")):
+        done = json.loads(path.read_text(encoding="utf-8"))
+        machine = done.get("machine", {})
+        names = {name: machine.get(name) for name in ("device", "precision", "torch")}
+        group = groups.setdefault(tuple(names.values()), {"runs": 0, **names, "seconds": 0.0})
+        group["runs"] += 1
+        group["seconds"] += machine.get("seconds", done.get("seconds", 0.0))
+    totals = [group | {"seconds": round(group["seconds"], 1)} for group in groups.values()]
+    return sorted(totals, key=lambda group: -group["runs"])

@@ -1,0 +1,99 @@
+"""What is to be run, and where a study is."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base import UserError, paths, shown
+
+if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
+    from ..training import How
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run.
+
+    Attributes:
+        profile: name of a file in the profiles folder.
+        only: notebook numbers ("03", "p1") that are run even if they are up to date; the others,
+            and all trainings, are left as they are.
+        fresh: clear the report folder and set the trainings aside first.
+        resume: with `only`, keep what is up to date, as a whole study does in any case.
+        out: the report folder; `reports/<profile>` by default.
+        minutes: after so many the study stops, and the same command goes on. A training loses an
+            epoch at most and a corpus the clips being drawn; what has no checkpoint inside (a
+            pretext training, what a notebook computes beside trainings) begins anew, so it has to
+            fit.
+        changes: "NAME=VALUE" or "NAME.KEY=VALUE", over what the profile says, see
+            `profiles.changed`; `out` must be given too.
+    """
+
+    profile: str = "demo"
+    only: Sequence[str] = ()
+    fresh: bool = False
+    resume: bool = False
+    out: Path | None = None
+    minutes: float | None = None
+    changes: Sequence[str] = ()
+
+    def command(self, how: "How | None" = None) -> str:
+        """The command that goes on with it, whatever stopped it."""
+        words = ["--profile", self.profile]
+        words += ["--only", *self.only] if self.only else []
+        words += ["--out", str(self.out)] if self.out is not None else []
+        words += ["--set", *self.changes] if self.changes else []
+        trainings = how.arguments() if how is not None else ""
+        minutes = f" --minutes {self.minutes:g}" if self.minutes is not None else ""
+        resume = " --resume" if self.only else ""
+        return f"python -m vaaffect study {shlex.join(words)}{trainings}{minutes}{resume}"
+
+    def check(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.fresh and (self.only or self.resume):
+            other = "--only" if self.only else "--resume"
+            raise UserError(f"--fresh begins the whole study from nothing; leave out {other}.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UserError("--minutes: give a number above 0.")
+        if self.changes and self.out is None:
+            profile = self.profile
+            raise UserError(
+                f"--set makes another study than the profile {profile}; name a folder for it with "
+                f"--out, so that {shown(paths.REPORTS / profile)} stays what the profile makes."
+            )
+
+
+def _prepare_data(
+    parameters: dict[str, Any], progress: Callable[[str, int, int], None]
+) -> dict[str, str]:
+    from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
+
+    return data.prepare_data(parameters, progress)
+
+
+def _write_cards(folder: Path) -> None:
+    from ..report import cards, read_record
+
+    cards.write_cards(read_record(str(folder)))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a study is, and what it does beside its notebooks; for tests, which have their own.
+
+    Attributes:
+        notebooks: the folder of the notebooks; the profiles are in `profiles` beside them.
+        runs: trainings go to a folder in here.
+        prepare: makes the data from all parameters and a progress function (what, done, total), and
+            returns their hashes.
+        write_cards: writes model card and data card into a report folder, from its tables.
+    """
+
+    notebooks: Path = paths.NOTEBOOKS
+    runs: Path = paths.RUNS
+    prepare: Callable[[dict[str, Any], Callable[[str, int, int], None]], dict[str, str]] = (
+        _prepare_data
+    )
+    write_cards: Callable[[Path], None] = _write_cards
