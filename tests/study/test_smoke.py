@@ -108,7 +108,7 @@ def test_a_training_by_hand_is_that_of_the_study(report, model, on):
 
 
 def test_a_training_made_anew_has_the_bits_of_the_study(report, tmp_path):
-    """From the pretext task on; what the same seed gives is tested in tests/training as well."""
+    """From the pretext task on; the same in small is in test_loop_of_training.py."""
     anew = [sys.executable, "-m", "vaaffect", "train", "--profile", "smoke", "--model", "resnet10"]
     done = subprocess.run(
         [*anew, "--fold", "0"],
