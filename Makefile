@@ -4,7 +4,7 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-browser test-slurm lab bench bench-train lock clean
+.PHONY: help study test test-thorough test-browser test-slurm lab bench bench-train lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,10 +13,14 @@ study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS
 	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS)) \
 	    $(if $(MINUTES),--minutes $(MINUTES))
 
+# The tests of a file stay in one process; tests/conftest.py says which file comes first.
 test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks compared
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-thorough: .venv/ready  ## what `make test` leaves out: the same again at more places
+	@$(VENV)/python -m pytest -m thorough
 
 test-browser: .venv/ready  ## the widgets in a real JupyterLab and Chromium, with a drawn camera clip
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y chromium; } || \

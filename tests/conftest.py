@@ -1,4 +1,7 @@
-"""Small real inputs that several test files share."""
+"""Small real inputs that several test files share; order and threads of tests run side by side."""
+
+# First: it says with how many threads libraries compute that are loaded below.
+from threads import SIDE_BY_SIDE  # isort: skip
 
 import os
 import signal
@@ -31,10 +34,14 @@ TINY = WildWorld(clips=20, subjects=10, frames=(3, 4), seed=3)
 TINY_LAB = LabWorld(sessions=6, subjects=3, seconds=(4, 6), seed=3)
 
 
-def pytest_collectstart(collector) -> None:
-    """nbval compares text: pictures are looked at by people, stderr depends on the machine."""
-    if hasattr(collector, "skip_compare"):
-        collector.skip_compare += "image/png", "stderr", "text/html"
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Thorough tests run where -m names them; side by side, the smoke study comes first."""
+    if "thorough" not in config.option.markexpr:
+        thorough = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if item not in thorough]
+    if SIDE_BY_SIDE:  # one process takes it at once, the others take the rest meanwhile
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,21 @@ The answers are in solutions/<notebook>.py, in cells of which the first line say
     # %% 1 right
     # %% 1 wrong: a part of what the check has to say
 
-The smoke test runs every notebook once more on its stored trainings to compare what it prints; it
-does so with the exercises answered. To try the answers of one notebook while writing them:
+The smoke test runs every notebook once more on the stored trainings, with the exercises answered,
+and compares what it prints and the tables that it writes with those of the study. To try the
+answers of one notebook while writing them:
 
     python -m vaaffect study --profile smoke --only 04
     python tests/solved.py 04
 """
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
@@ -90,21 +93,42 @@ def solved(notebook: NotebookNode, solutions: Sequence[Solution]) -> NotebookNod
     return copy
 
 
-def run_again(report: Path, stems: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
+def run_again(
+    report: Path, stems: Sequence[str], folder: Path, environment: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess:
     """Run executed notebooks again, answered, and compare the outputs that are marked for it.
+
+    None waits for another: each has the tables and figures of all the others from the study, and
+    writes its own anew, so they run side by side.
 
     Args:
         report: a report folder, whose trainings are kept.
         stems: names of notebooks in it.
-        folder: where the answered copies go.
+        folder: an empty one, where the answered copies go; each writes to `<folder>/<stem>`.
+        environment: variables for the kernels.
     """
     for stem in stems:
         notebook = nbformat.read(report / "notebooks" / f"{stem}.ipynb", as_version=4)
+        pages = shutil.ignore_patterns("notebooks", "html", "report.*", f"{stem[:2]}_*")
+        shutil.copytree(report, folder / stem, ignore=pages)
+        write_to(notebook, folder / stem)
         nbformat.write(solved(notebook, read_solutions(stem)), folder / f"{stem}.ipynb")
     files = [str(folder / f"{stem}.ipynb") for stem in stems]
     options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-q"]
+    options += ["-n", str(min(2, len(stems))), "--dist", "loadfile"]  # a kernel per notebook
     command = [sys.executable, "-m", "pytest", *options, "-c", "/dev/null", "--rootdir"]
-    return subprocess.run([*command, str(folder), *files], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [*command, str(folder), *files], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+def write_to(notebook: NotebookNode, out: Path) -> None:
+    """Give an executed notebook another folder for its tables and figures, in place."""
+    [injected] = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    injected.source, count = re.subn(
+        r"^OUT = .*$", f"OUT = {str(out)!r}", injected.source, flags=re.MULTILINE
+    )
+    assert count == 1, injected.source
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
-"""The whole study at its smallest size: run, compared, repeated, resumed."""
+"""The whole study at its smallest size: run once, resumed, and every notebook run again.
+
+The second time the notebooks run on the stored trainings, side by side, with their exercises
+answered, and must write the same tables. A training made anew must have the same bits.
+"""
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 from solved import exercises, run_again
+from threads import users_environment
 
 from vaaffect.base.paths import ROOT, RUNS
 from vaaffect.report.pages import external_loads
@@ -23,7 +28,9 @@ STEMS = [path.stem for path in notebook_sources()]
 
 def study(out, *more: str) -> str:
     command = [sys.executable, "-m", "vaaffect", "study", "--profile", "smoke", "--out", str(out)]
-    done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *more], cwd=ROOT, env=users_environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -36,8 +43,8 @@ def report():
     return out
 
 
-def tables(folder) -> dict[str, str]:
-    return {p.name: p.read_text() for p in sorted((folder / "tables").iterdir())}
+def tables(folder, pattern: str = "*") -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in (folder / "tables").glob(pattern)}
 
 
 def test_every_notebook_ran_without_errors_or_warnings(report):
@@ -100,48 +107,37 @@ def test_a_training_by_hand_is_that_of_the_study(report, model, on):
     assert one_fold.train_fold("smoke", model, 0, on) in before
 
 
-def test_the_same_seed_gives_identical_tables(report, tmp_path):
-    before = set(RUNS.iterdir())
-    try:
-        study(tmp_path / "again")  # another report folder has trainings of its own, made anew
-        assert tables(tmp_path / "again") == tables(report)
-    finally:
-        for folder in set(RUNS.iterdir()) - before:
-            shutil.rmtree(folder, ignore_errors=True)
+def test_a_training_made_anew_has_the_bits_of_the_study(report, tmp_path):
+    """From the pretext task on; the same in small is in test_loop_of_training.py."""
+    anew = [sys.executable, "-m", "vaaffect", "train", "--profile", "smoke", "--model", "resnet10"]
+    done = subprocess.run(
+        [*anew, "--fold", "0"],
+        cwd=ROOT,
+        env=users_environment() | {"VAAFFECT_RUNS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    made = Path(done.stdout.strip())
+    assert made.parent == tmp_path
+    for name in ("predictions.parquet", "validation.parquet"):
+        first = pd.read_parquet(RUNS / "smoke" / made.name / name)
+        pd.testing.assert_frame_equal(pd.read_parquet(made / name), first, check_exact=True)
 
 
-def test_notebooks_run_again_with_their_exercises_answered(report, tmp_path):
+def test_notebooks_run_again_with_their_exercises_answered_make_the_same_tables(report, tmp_path):
     """Their marked outputs are the same; checks let right answers pass, and wrong ones not."""
-    done = run_again(report, STEMS, tmp_path)
+    done = run_again(report, STEMS, tmp_path, users_environment())
     assert done.returncode == 0, done.stdout + done.stderr
+    again = {}
+    for stem in STEMS:
+        again |= tables(tmp_path / stem, f"{stem[:2]}_*")
+    first = tables(report)
+    assert len(first) > 50 and again.keys() == first.keys()
+    assert [name for name in first if again[name] != first[name]] == []
 
 
 def test_unanswered_exercises_say_so(report):
     for stem in STEMS:
         for _, check in exercises(nbformat.read(report / "notebooks" / f"{stem}.ipynb", 4)):
             assert [output.text for output in check.outputs] == ["Not answered yet.\n"], stem
-
-
-def test_papermill_by_hand_works(tmp_path):
-    wild = "{clips: 20, subjects: 12, frames: [2, 3], seed: 2}"
-    lab = "{sessions: 2, subjects: 2, seconds: [3, 4], seed: 2}"
-    source = ROOT / "notebooks" / f"{STEMS[3]}.ipynb"
-    assert source.name.startswith("03")
-    given = {"EPOCHS": 2, "SIZE": 32, "FOLDS": 3, "PROFILE": "by-hand", "OUT": tmp_path}
-    recipe = "{name: x, batch_size: 4, lr: 0.001}"
-    yaml = f"{{MODELS: [resnet10], WILD: {wild}, LAB: {lab}, RECIPE: {recipe}}}"
-    parameters = [word for name, value in given.items() for word in ("-p", name, str(value))]
-    command = [sys.executable, "-m", "papermill", source, tmp_path / "out.ipynb"]
-    done = subprocess.run(
-        [*command, "-k", "python3", *parameters, "-y", yaml],
-        cwd=tmp_path,
-        env=os.environ | {"VAAFFECT_RUNS": str(tmp_path / "runs")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    trained = {}  # the notebook also trains with other rules, of other names
-    for config in (tmp_path / "runs").glob("*/config.json"):
-        name = json.loads(config.read_text())["recipe"]["name"]
-        trained[name] = len(pd.read_csv(config.with_name("history.csv")))
-    assert trained["x"] == 2

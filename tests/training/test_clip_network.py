@@ -231,6 +231,7 @@ def test_a_training_on_clips_goes_on_where_it_was_stopped(tiny_crops, split, tmp
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
+@pytest.mark.thorough  # test_many trains networks of pictures so, and this takes two processes more
 def test_clips_and_pictures_are_trained_side_by_side(tiny_crops, split, tmp_path):
     plain = Recipe("plain", epochs=1, batch_size=8)
     trainings = [

@@ -94,13 +94,13 @@ def wait_for(process, folder: Path, pattern: str) -> None:
         time.sleep(0.0002)
 
 
-@pytest.mark.slow
-def test_ten_kills_at_random_moments(start, undisturbed, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.thorough)])
+def test_kills_at_random_moments(kills, start, undisturbed, tmp_path):
     whole, seconds = undisturbed
     rng = random.Random(SEED)
     # So many checkpoints, then a part of an epoch, well before the end: neither a busy machine nor
     # a fast one shifts it there.
-    moments = [(rng.randrange(RECIPE.epochs - 6), rng.random()) for _ in range(10)]
+    moments = [(rng.randrange(RECIPE.epochs - 6), rng.random()) for _ in range(kills)]
     print(f"seed {SEED}, an undisturbed training takes {seconds:.2f} s")
     interrupted, while_writing, reruns = 0, 0, {}
     for number, (epoch, part) in enumerate(moments):
@@ -121,8 +121,8 @@ def test_ten_kills_at_random_moments(start, undisturbed, tmp_path):
         again.join()
         assert again.exitcode == 0
         pd.testing.assert_frame_equal(read(folder), whole, check_exact=True)
-    assert interrupted >= 8  # a kill after the end would prove nothing
-    assert while_writing >= 2
+    assert interrupted >= 0.75 * kills  # a kill after the end would prove nothing
+    assert while_writing >= kills // 4
 
 
 @pytest.mark.parametrize("how", ["half written", "before the rename"])
