@@ -252,6 +252,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             that a network cannot take, a component that no recipe has, or a model that is to be
             trained on leaking folds and is not in the study.
     """
+    if "RECIPE" not in parameters:
+        return  # nothing is trained
     plan = Plan.from_parameters(parameters)
     pairs = [*plan.finetuned, *plan.from_scratch]
     if "ABLATION_MODEL" in parameters:
