@@ -67,17 +67,15 @@ def test_there_is_no_twin_of_what_starts_from_random_weights_anyway():
     assert plan.from_scratch == [] and plan.starts == {}
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory) -> Plan:
-    """A plan whose corpora are drawn, for the tests below."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vaaffect.corpora.data.SIMULATED", folder / "simulated")
-        patch.setattr("vaaffect.corpora.data.LANDMARKS", folder / "landmarks")
-        patch.setattr("vaaffect.corpora.crops.CROPS", folder / "crops")
-        plan = Plan.from_parameters(PARAMETERS)
-        assert len(plan.wild_crops.frames) and len(plan.lab_crops.frames)
-    return plan
+@pytest.fixture
+def plan(tiny_crops, monkeypatch) -> Plan:
+    """A plan on crops that other tests have too; the laboratory's are the same under another name.
+
+    For every plan, so that those made inside a function have them as well.
+    """
+    monkeypatch.setattr(Plan, "wild_crops", tiny_crops)
+    monkeypatch.setattr(Plan, "lab_crops", replace(tiny_crops, label="lab", key="of the lab"))
+    return Plan.from_parameters(PARAMETERS)
 
 
 def test_every_network_is_trained_on_every_fold_with_every_seed(plan):
@@ -92,9 +90,7 @@ def test_every_network_is_trained_on_every_fold_with_every_seed(plan):
     assert not any(training.keep_model for training in plan.trainings("lab"))
 
 
-def test_one_fold_is_that_of_the_study(plan, monkeypatch):
-    monkeypatch.setattr(Plan, "wild_crops", plan.wild_crops)
-    monkeypatch.setattr(Plan, "lab_crops", plan.lab_crops)
+def test_one_fold_is_that_of_the_study(plan):
     names = {training.name for training in plan.trainings("lab")}
     assert fold_training(PARAMETERS, "affwildnet_resnet10", 1, "lab", 1).name in names
     with pytest.raises(UserError, match=r"profile p has no network 'resnet18'; it has vgg_tiny_bn"):
@@ -103,8 +99,7 @@ def test_one_fold_is_that_of_the_study(plan, monkeypatch):
         fold_training(PARAMETERS, "resnet10", 3, "wild")
 
 
-def test_an_ablation_adds_components_to_the_thesis_recipe(plan, monkeypatch):
-    monkeypatch.setattr(Plan, "wild_crops", plan.wild_crops)
+def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
     ablation = Ablation.from_parameters(PARAMETERS | ABLATION)
     assert (ablation.base.epochs, ablation.base.weights) == (2, "pretext")
     ccc, placebo = ablation.components
