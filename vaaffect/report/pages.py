@@ -7,14 +7,14 @@ built, pictures are embedded, and a page that would load anything from elsewhere
 import html as escaping
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert import HTMLExporter
@@ -27,6 +27,7 @@ from .formulas import with_mathml
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
 CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
+EXTERNAL = re.compile(r"(?:^|[\s,])(?:https?:)?//", re.IGNORECASE)  # an address, or one of a srcset
 TEMPLATE = Path(__file__).with_name("template")
 
 
@@ -220,58 +221,36 @@ def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Loads(HTMLParser):
-    """Collects what a browser would fetch by itself when it opens a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.external: list[str] = []  # on other machines
-        self.local: list[str] = []  # files beside the page
-        self._tag = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._tag = tag
-        for name, value in attrs:
-            value = (value or "").strip()
-            loads = name in ("src", "srcset", "data", "poster", "background", "xlink:href")
-            loads = loads or (name == "href" and tag in ("link", "image", "use", "base"))
-            if loads and value and not value.startswith(("data:", "#")):
-                outside = re.search(r"(?:^|[\s,])(?:https?:)?//", value, re.IGNORECASE)
-                (self.external if outside else self.local).append(value)
-            if name == "style":
-                self._css(value)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._tag = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._tag == "style":
-            self._css(data)
-        if self._tag == "script":
-            self.external += re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", data)
-
-    def _css(self, text: str) -> None:
-        address = r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)"""
-        self.external += re.findall(address, text, re.IGNORECASE)
-
-
 def external_loads(page: str) -> list[str]:
     """The addresses that opening a page fetches; links that a reader may follow do not count."""
-    parser = _Loads()
-    parser.feed(page)
-    return parser.external
+    return [address for address in _loads(page) if EXTERNAL.search(address)]
+
+
+def _loads(page: str) -> Iterator[str]:
+    """What a browser would fetch by itself, from other machines or from files beside the page."""
+    for tag in BeautifulSoup(page, "html.parser").find_all(True):
+        for name in ("src", "srcset", "data", "poster", "background", "xlink:href", "href"):
+            followed = name == "href" and tag.name not in ("link", "image", "use", "base")
+            address = "" if followed else tag.get(name, "").strip()
+            if address and not address.startswith(("data:", "#")):
+                yield address
+        css = tag.get("style", "") + (tag.text if tag.name == "style" else "")
+        yield from re.findall(
+            r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", css, re.IGNORECASE
+        )
+        if tag.name == "script":
+            yield from re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", tag.text)
 
 
 def _check_loads(source: Path, page: str) -> None:
-    parser = _Loads()
-    parser.feed(page)
-    if parser.external:
+    for address in _loads(page):
+        if EXTERNAL.search(address):
+            raise UserError(
+                f"{source.name}: its page would load {address} from the network; embed it in the"
+                " notebook, or link to it in words."
+            )
+        # Images that are there were embedded before.
         raise UserError(
-            f"{source.name}: its page would load {parser.external[0]} from the network; embed it in"
-            " the notebook, or link to it in words."
-        )
-    if parser.local:  # images that are there were embedded before
-        raise UserError(
-            f"{source.name} shows {parser.local[0]}, which is not there (paths of pictures count"
-            " from the notebook's folder)."
+            f"{source.name} shows {address}, which is not there (paths of pictures count from the"
+            " notebook's folder)."
         )
