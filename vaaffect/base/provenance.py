@@ -133,8 +133,8 @@ def notebook_keys(
 
 
 def library_hash() -> str:
-    """One hash over the library's source files."""
-    return digest(file_hashes(LIBRARY, "*.py"))
+    """One hash over the library's source files and the figures it quotes."""
+    return digest(file_hashes(LIBRARY, "*.py"), file_hashes(LIBRARY, "*.csv"))
 
 
 def utc_now() -> str:

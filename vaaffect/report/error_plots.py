@@ -107,12 +107,12 @@ def error_by_group(estimates: pd.DataFrame, metric: str = "RMSE", ax: Axes | Non
 
 def error_in_all_groups(estimates: pd.DataFrame, metric: str = "RMSE") -> Figure:
     """A figure with a line of axes per dimension and a column per trait, see `error_by_group`."""
-    traits = list(estimates["trait"].unique())
-    size = (3.6 * len(traits), 6.4)
-    fig, axs = plt.subplots(2, len(traits), figsize=size, squeeze=False, sharey="row")
+    traits = estimates["trait"].nunique()
+    size = (3.6 * traits, 6.4)
+    fig, axs = plt.subplots(2, traits, figsize=size, squeeze=False, sharey="row")
     for line, dimension in zip(axs, DIMENSIONS, strict=True):
-        for ax, trait in zip(line, traits, strict=True):
-            rows = estimates.query("trait == @trait and dimension == @dimension")
+        by_trait = estimates[estimates["dimension"] == dimension].groupby("trait", sort=False)
+        for ax, (_, rows) in zip(line, by_trait, strict=True):
             error_by_group(rows, metric, ax)
         line[0].set_ylabel(f"{metric} of {dimension}")
         line[0].set_ylim(bottom=min(0, line[0].get_ylim()[0]))

@@ -59,30 +59,22 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
         cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
         card = new_notebook(cells=[cell])
-        link = {"href": f"html/{path.stem}.html", "title": _title(card, path.stem)}
-        site.write(link["href"], path, card, [folder], title=link["title"], up="../report.html")
-        cards.append(link)
+        cards.append({"href": f"{path.stem}.html", "title": _title(card, path.stem)})
+        site.write(f"html/{path.stem}.html", path, card, [folder],
+                   title=cards[-1]["title"], up="../report.html")  # fmt: skip
     up = "../report.html" if any(map(is_report, sources)) else None
-    for index, (source, link) in enumerate(zip(sources, links, strict=True)):
+    neighbours = zip([None, *links], [*links[1:], None], strict=False)
+    for source, link, (previous, following) in zip(sources, links, neighbours, strict=False):
         notebook, title = notebooks[source.stem], link["title"]
         # What is beside the sources can be linked to from a report in the repository only.
         bases = [folder / "notebooks", *[source.parent] * folder.is_relative_to(paths.ROOT)]
-        neighbours = {
-            "previous": links[index - 1] if index else None,
-            "next": links[index + 1] if index + 1 < len(links) else None,
-        }
-        site.write(
-            f"html/{link['href']}", source, notebook, bases, title=title, up=up, **neighbours
-        )
+        site.write(f"html/{source.stem}.html", source, notebook, bases,
+                   title=title, up=up, previous=previous, next=following)  # fmt: skip
         if is_report(source):
-            others = [
-                {"href": f"html/{other['href']}", "title": other["title"]}
-                for other in links
-                if other is not link
-            ]
             title = re.sub(r"^\d\d\. ", "", title)
+            contents = [other for other in links if other is not link] + cards
             site.write("report.html", source, _without_colophon(notebook), bases,
-                       title=title, contents=others + cards, is_report=True)  # fmt: skip
+                       title=title, contents=contents, is_report=True)  # fmt: skip
     return site.notes
 
 
@@ -103,15 +95,8 @@ class _Site:
     def write(
         self, name: str, source: Path, notebook: NotebookNode, bases: list[Path], **facts: Any
     ) -> None:
-        """Make the page `name` of what is in a notebook or card `source`.
-
-        Args:
-            name: the page's path in the folder.
-            source: for messages; its folder is where paths of pictures begin.
-            notebook: the executed copy.
-            bases: folders in which relative links are looked up.
-            facts: what the template shows beside the header.
-        """
+        """Make a page of the executed copy of `source`, with links looked up in `bases`; the
+        template shows the facts."""
         left: list[str] = []
         is_report = bool(facts.get("is_report"))
 

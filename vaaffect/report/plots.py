@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ..base import report_folder
 from ..corpora import CORPUS_NAMES, DIMENSIONS
+from ..results import error_analysis
 from ..simulator import EMOTIONS
 from .tables import UNIT, estimate, format_number, model_name, row_name
 
@@ -113,17 +114,13 @@ def faces_on_plane(
     """
     ax = plane(ax, emotions=False)
     rng = np.random.default_rng(seed)
-    cell = np.clip(np.floor((va + 1) / 2 * cells), 0, cells - 1).astype(int)
-    width = 2 / cells
-    for i in range(cells):
-        for j in range(cells):
-            inside = np.flatnonzero((cell == (i, j)).all(axis=1))
-            if len(inside) == 0:
-                continue
-            left, bottom = -1 + i * width, -1 + j * width
-            pad = 0.03 * width
-            extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
-            ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
+    cell, width = error_analysis.cell_of(va, cells), 2 / cells
+    pad = 0.03 * width
+    for place in np.unique(cell, axis=0):
+        inside = np.flatnonzero((cell == place).all(axis=1))
+        left, bottom = -1 + place * width
+        extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
+        ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     return ax
 
@@ -211,13 +208,10 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
         metric: "RMSE", "PCC", "ICC", "CCC" or "SAGR".
         axs: two axes, for valence and arousal.
     """
-    results = results.query("metric == @metric and scale == @UNIT")
-    models = list(results[["model", "recipe"]].drop_duplicates().itertuples(index=False))
+    results = results[(results["metric"] == metric) & (results["scale"] == UNIT)]
     for ax, dimension in zip(axs, DIMENSIONS, strict=True):
-        for y, (model, recipe) in enumerate(models):
-            rows = results.query(
-                "model == @model and recipe == @recipe and dimension == @dimension"
-            )
+        models = results[results["dimension"] == dimension].groupby(["model", "recipe"], sort=False)
+        for y, ((model, _), rows) in enumerate(models):
             # Of several seeds the mean, as in `evaluation.fold_summary`.
             mean = rows.loc[rows["fold"] == "mean", ["value", "low", "high"]].mean()
             folds = rows[rows["fold"] != "mean"]["value"]
@@ -230,7 +224,7 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
             ax.scatter(folds, y + offsets, s=18, color=colour, alpha=0.5, linewidths=0)
             ax.plot([mean["low"], mean["high"]], [y, y], color=colour, lw=2.5, zorder=3)
             ax.plot(mean["value"], y, "D", ms=8, color=colour, mec="white", zorder=4)
-        names = [row_name(*model) for model in models]
+        names = [row_name(*key) for key, _ in models]
         ax.set(yticks=range(len(models)), yticklabels=names, ylim=(len(models) - 0.5, -0.5))
         unit = " (labels in [−1, 1])" if metric == "RMSE" else ""
         ax.set(xlabel=f"{metric} of {dimension}{unit}", title=dimension)
@@ -307,7 +301,7 @@ def transfer_matrix(
 
 
 def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """CCC of each model by what its folds are disjoint in: a row per model, a mark per kind of fold.
+    """CCC of each model by what its folds are disjoint in: a mark per kind of fold.
 
     Args:
         price: a row per model of one dimension; columns model, subject, clip, frame.
