@@ -133,8 +133,8 @@ def notebook_keys(
 
 
 def library_hash() -> str:
-    """One hash over the library's source files and the figures it quotes."""
-    return digest(file_hashes(LIBRARY, "*.py"), file_hashes(LIBRARY, "*.csv"))
+    """One hash over the library's sources: code, quoted figures and texts."""
+    return digest(*(file_hashes(LIBRARY, pattern) for pattern in ("*.py", "*.csv", "*.j2")))
 
 
 def utc_now() -> str:
