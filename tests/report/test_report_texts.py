@@ -7,6 +7,7 @@ import re
 import pandas as pd
 import pytest
 
+from vaaffect.base import provenance
 from vaaffect.base.errors import UserError
 from vaaffect.report import cards, literature, sentences, tables
 from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
@@ -242,3 +243,13 @@ def test_words():
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
     said = with_model_names("CCC of vgg11_bn - CCC of geometry-ridge")
     assert said == "CCC of VGG11-bn − CCC of landmarks, ridge"
+
+
+def test_other_figures_or_texts_are_another_library(tmp_path, monkeypatch):
+    """A study that goes on runs its notebooks again where what they quote has changed."""
+    monkeypatch.setattr(provenance, "LIBRARY", tmp_path)
+    hashes = set()
+    for name in ("code.py", "published.csv", "model_card.md.j2"):
+        (tmp_path / name).write_text("something")
+        hashes.add(provenance.library_hash())
+    assert len(hashes) == 3
