@@ -1,4 +1,4 @@
-"""Figures of where the error is: over the plane, by label, person and group; style of `plots`."""
+"""Figures of where the error is: over the plane, by label, subject and group; style of `plots`."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -21,7 +21,7 @@ from ..simulator import EMOTIONS
 from .tables import UNIT, estimate, format_number, model_name, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
-READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
+READING = "#882255"  # a live prediction of a model that has no colour; Tol's wine, else unused
 GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
 _CORPORA = {CORPUS_NAMES["afew-va"]: "#E69F00", CORPUS_NAMES["semaine"]: "#56B4E9"}
@@ -70,7 +70,7 @@ def alt_text(figure: Figure) -> str:
 
 
 def model_colour(model: str, other: str = GREY) -> str:
-    """The colour of a model's family; `other`, grey, for the constant predictor and the like."""
+    """The colour of a model's family; `other`, grey, for the constant baseline and the like."""
     return next((c for family, c in _FAMILIES.items() if model.startswith(family)), other)
 
 
