@@ -143,6 +143,8 @@ def test_cards_become_pages_that_the_report_links_to(site):
     assert 'href="data_card.html"' in site.page("html/model_card.html")
     assert "<title>Data card</title>" in site.page("html/data_card.html")
     assert external_loads(site.page("html/model_card.html")) == []
+    before = site.page("html/model_card.html")
+    assert site.build().page("html/model_card.html") == before
 
 
 def test_navigation(whole):

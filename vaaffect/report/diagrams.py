@@ -23,11 +23,11 @@ def pipeline(
         picture: (H, W, 3) uint8 RGB frame.
         landmarks: (68, 2) in its pixels.
         crop: (S, S, 3) uint8 RGB, what the network sees.
-        va: (2,) the label that the network is to answer.
+        va: (2,) the label that the network is to predict.
         axs: five axes beside each other.
     """
     left, top, right, bottom = face_box(landmarks)
-    frame, points, square, network, answer = axs
+    frame, points, square, network, prediction = axs
     for ax in (frame, points):
         ax.imshow(picture)
         box = plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec=BOX, lw=2)
@@ -37,20 +37,20 @@ def pipeline(
     points.set(xlim=(wide[0], wide[2]), ylim=(wide[3], wide[1]))
     square.imshow(crop)
     _layers(network)
-    plane(answer, emotions=False).set(xlabel="valence", ylabel="arousal")
-    answer.plot(*va, "D", ms=8, color="black", mec="white")
+    plane(prediction, emotions=False).set(xlabel="valence", ylabel="arousal")
+    prediction.plot(*va, "D", ms=8, color="black", mec="white")
     for dimension, (x, y) in {"valence": (0, va[1]), "arousal": (va[0], 0)}.items():
-        answer.plot([va[0], x], [va[1], y], color=COLOURS[dimension], lw=1.5)
-    answer.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+        prediction.plot([va[0], x], [va[1], y], color=COLOURS[dimension], lw=1.5)
+    prediction.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     frame.figure.get_layout_engine().set(wspace=0.14)  # room for the arrows
     side = crop.shape[0]
     titles = ("frame", "68 landmarks, box", f"crop, {side} × {side}", "network", "two numbers")
     for ax, title in zip(axs, titles, strict=True):
         ax.set_title(title, fontsize="medium")
-        if ax is not answer:
+        if ax is not prediction:
             ax.axis("off")
     for before, after in itertools.pairwise(axs):
-        end = (-0.4 if after is answer else -0.05, 0.5)  # past the labels of the plane
+        end = (-0.4 if after is prediction else -0.05, 0.5)  # past the labels of the plane
         arrow = ConnectionPatch(
             (1.03, 0.5), end, coordsA=before.transAxes, coordsB=after.transAxes,
             arrowstyle="-|>", mutation_scale=14, color="0.3",

@@ -18,13 +18,8 @@ _QUALITY = 88  # of a JPEG
 
 
 def saved_alt_text(source: str, figures: Path) -> str:
-    """What the figure says of itself that a cell saves (`plots.save_figure`); "" where it saves
-    none, or several. For who cannot see it.
-
-    Args:
-        source: of the cell.
-        figures: folder in which figures are.
-    """
+    """The `plots.alt_text` of the figure that a cell with this source saves into the folder
+    `figures`; "" where it saves none, or several."""
     names = re.findall(r'save_figure\(.*?,\s*OUT,\s*"([^"]+)"', source, re.DOTALL)
     path = figures / f"{names[0]}.png" if len(names) == 1 else None
     if path is None or not path.exists():
@@ -56,8 +51,8 @@ def picture_tag(png: str, metadata: Mapping[str, Any], words: str = "") -> str:
 @lru_cache(maxsize=64)  # a figure is in a notebook's page and in the report
 def _smaller(png: str) -> tuple[str, str, tuple[int, int]]:
     """(kind, base64, (width, height)): JPEG for photographs and faces, else WebP without loss."""
-    given = base64.b64decode(png)
-    picture = cv2.imdecode(np.frombuffer(given, np.uint8), cv2.IMREAD_UNCHANGED)
+    original = base64.b64decode(png)
+    picture = cv2.imdecode(np.frombuffer(original, np.uint8), cv2.IMREAD_UNCHANGED)
     size = picture.shape[1], picture.shape[0]
     if picture.dtype != np.uint8 or (picture.ndim == 3 and picture.shape[2] == 4
                                      and picture[:, :, 3].min() < 255):  # fmt: skip
@@ -66,9 +61,9 @@ def _smaller(png: str) -> tuple[str, str, tuple[int, int]]:
         picture = picture[:, :, :3]
     full_colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, *full_colour])[1]
-    if len(jpeg) < _PHOTO * len(given):
+    if len(jpeg) < _PHOTO * len(original):
         return "jpeg", base64.b64encode(jpeg).decode(), size
     webp = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1]  # 101: no loss
-    if len(webp) < len(given):
+    if len(webp) < len(original):
         return "webp", base64.b64encode(webp).decode(), size
     return "png", png, size

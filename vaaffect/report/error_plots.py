@@ -1,4 +1,4 @@
-"""Figures of where the error is: over the plane, by label, person and group; style of `plots`."""
+"""Figures of where the error is: over the plane, by label, subject and group; style of `plots`."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,14 +13,13 @@ from .tables import model_name
 
 
 def error_over_plane(errors: pd.DataFrame, ax: Axes | None = None, least: int = 10) -> Axes:
-    """How large the error is in each cell of the plane, and where answers are pulled to.
+    """How large the error is in each cell of the plane, and where predictions are pulled to.
 
     A cell's colour is its RMSE over both dimensions, from 0 to 0.6; an arrow leads from its centre
     by its mean error.
 
     Args:
         errors: of one model, as of `error_analysis.over_plane`.
-        ax: where to draw.
         least: cells with fewer frames have no arrow.
     """
     ax = plane(ax, emotions=False)
@@ -43,18 +42,11 @@ def error_over_plane(errors: pd.DataFrame, ax: Axes | None = None, least: int = 
 
 
 def error_by_density(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """RMSE where labels are common, less common and rare: a line per model.
-
-    Args:
-        errors: of one dimension, as of `error_analysis.by_density`.
-        ax: where to draw.
-    """
+    """RMSE where labels are common, less common and rare: a line per model; `errors` as of
+    `error_analysis.by_density`, of one dimension."""
     ax = ax or plt.gca()
-    parts = list(errors["density"].unique())
-    for model, of in errors.groupby("model", sort=False):
-        dashed = "--" if model_colour(model) == GREY else "-"
-        ax.plot(parts, of["RMSE"], "o", ls=dashed, color=model_colour(model),
-                label=model_name(model))  # fmt: skip
+    for model, rows in errors.groupby("model", sort=False):
+        ax.plot(rows["density"], rows["RMSE"], "o", **_line(model))
     ax.set_xlabel("thirds of the frames, by how common their label is")
     _from_zero(ax)
     ax.grid(False, axis="x")
@@ -63,22 +55,22 @@ def error_by_density(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def error_by_person(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """RMSE of every person, from the best read to the worst: a line per model.
-
-    Args:
-        errors: of one dimension, as of `error_analysis.by_subject`.
-        ax: where to draw.
-    """
+    """RMSE of every subject, smallest first: a line per model; `errors` as of
+    `error_analysis.by_subject`, of one dimension."""
     ax = ax or plt.gca()
-    for model, of in errors.groupby("model", sort=False):
-        dashed = "--" if model_colour(model) == GREY else "-"
-        share = (np.arange(len(of)) + 0.5) / len(of) * 100
-        ax.plot(share, np.sort(of["RMSE"]), ls=dashed, color=model_colour(model),
-                label=model_name(model))  # fmt: skip
-    ax.set(xlabel="people, best to worst read (%)", xlim=(0, 100))
+    for model, rows in errors.groupby("model", sort=False):
+        percent = (np.arange(len(rows)) + 0.5) / len(rows) * 100
+        ax.plot(percent, np.sort(rows["RMSE"]), **_line(model))
+    ax.set(xlabel="subjects, smallest error first (%)", xlim=(0, 100))
     _from_zero(ax)
     ax.legend(fontsize="x-small")
     return ax
+
+
+def _line(model: str) -> dict[str, object]:
+    """How a model's line looks: dashed for the constant baseline."""
+    colour = model_colour(model)
+    return {"color": colour, "ls": "--" if colour == GREY else "-", "label": model_name(model)}
 
 
 def _from_zero(ax: Axes) -> None:
@@ -94,38 +86,37 @@ def error_by_group(estimates: pd.DataFrame, metric: str = "RMSE", ax: Axes | Non
     Args:
         estimates: of one dimension and trait, as of `subgroups.by_group`.
         metric: "RMSE", "CCC" or "bias".
-        ax: where to draw.
     """
     ax = ax or plt.gca()
-    here = estimates[estimates["metric"] == metric]
-    people = here.drop_duplicates("group").set_index("group")["subjects"]
-    models = list(here["model"].unique())
+    estimates = estimates[estimates["metric"] == metric]
+    sizes = estimates.drop_duplicates("group").set_index("group")["subjects"]
+    models = list(estimates["model"].unique())
     for model, shift in zip(models, np.linspace(-0.18, 0.18, len(models)), strict=True):
-        of = here[here["model"] == model]
-        at = [people.index.get_loc(group) for group in of["group"]]
-        bars = np.abs(of[["low", "high"]].to_numpy().T - of["value"].to_numpy())
-        known = "none" if model_colour(model) == GREY else model_colour(model)
-        ax.errorbar(np.array(at) + shift, of["value"], np.nan_to_num(bars), fmt="o", capsize=3,
-                    color=model_colour(model), mfc=known, label=model_name(model))  # fmt: skip
-    names = [f"{group}\n{count} people" for group, count in people.items()]
+        rows = estimates[estimates["model"] == model]
+        bars = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+        colour = model_colour(model)
+        ax.errorbar(sizes.index.get_indexer(rows["group"]) + shift, rows["value"],
+                    np.nan_to_num(bars), fmt="o", capsize=3, color=colour,
+                    mfc="none" if colour == GREY else colour, label=model_name(model))  # fmt: skip
+    names = [f"{group}\n{count} subjects" for group, count in sizes.items()]
     ax.set_xticks(range(len(names)), names)
-    ax.set(xlabel=here["trait"].iloc[0], xlim=(-0.5, len(names) - 0.5))
+    ax.set(xlabel=estimates["trait"].iloc[0], xlim=(-0.5, len(names) - 0.5))
     ax.grid(False, axis="x")
     return ax
 
 
 def error_in_all_groups(estimates: pd.DataFrame, metric: str = "RMSE") -> Figure:
     """A figure with a line of axes per dimension and a column per trait, see `error_by_group`."""
-    traits = list(estimates["trait"].unique())
-    size = (3.6 * len(traits), 6.4)
-    fig, axs = plt.subplots(2, len(traits), figsize=size, squeeze=False, sharey="row")
+    traits = estimates["trait"].nunique()
+    size = (3.6 * traits, 6.4)
+    fig, axs = plt.subplots(2, traits, figsize=size, squeeze=False, sharey="row")
     for line, dimension in zip(axs, DIMENSIONS, strict=True):
-        for ax, trait in zip(line, traits, strict=True):
-            of = (estimates["trait"] == trait) & (estimates["dimension"] == dimension)
-            error_by_group(estimates[of], metric, ax)
+        by_trait = estimates[estimates["dimension"] == dimension].groupby("trait", sort=False)
+        for ax, (_, rows) in zip(line, by_trait, strict=True):
+            error_by_group(rows, metric, ax)
         line[0].set_ylabel(f"{metric} of {dimension}")
         line[0].set_ylim(bottom=min(0, line[0].get_ylim()[0]))
     fig.legend(*axs[0, 0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
-    label = estimates["test_corpus"].iloc[0]
-    fig.suptitle(f"Labels in [−1, 1]; bars: 95 % intervals over people. {label}", fontsize="medium")
+    title = "Labels in [−1, 1]; bars: 95 % intervals over subjects."
+    fig.suptitle(f"{title} {estimates['test_corpus'].iloc[0]}", fontsize="medium")
     return fig

@@ -4,17 +4,12 @@ Literature never enters a measured mean. Every row says whose figure it is, on w
 scale, and under which protocol, because most of them were not obtained in the same way.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..corpora import DIMENSIONS
 from .tables import UNIT, estimate, format_number, row_name
-
-THESIS = "thesis (Ulloa Rodríguez 2019)"
-KOSSAIFI = "[7] Kossaifi et al. 2017, as quoted in the thesis"
-KOLLIAS = "[17] Kollias et al. 2019, as quoted in the thesis"
 
 METRICS = ("RMSE", "PCC", "ICC")  # of the thesis's tables, in their order
 TITLES = {
@@ -23,67 +18,20 @@ TITLES = {
     3: "In the laboratory",
     4: "From one corpus to the other",
 }
-NATIVE = "[-10, 10]"  # of AFEW-VA's labels
 
 
-@dataclass(frozen=True)
-class Published:
-    """One row of a table of the thesis."""
-
-    table: int  # its number, 1 to 4
-    system: str  # as it is called there
-    source: str  # whose figures they are
-    train: str  # the data, by name
-    test: str
-    scale: str  # of the labels, and so of RMSE
-    protocol: str  # what is known about the split
-    valence: tuple[float, float, float]  # RMSE, PCC, ICC; nan where not given
-    arousal: tuple[float, float, float]
-
-
-_NAN = float("nan")
-_FIVE = "5 folds, whether by person is not said"
-_BEST = "best single fold of those trained"
-_MIX = "best of several models, a different one per figure"
-
-PUBLISHED = (
-    Published(1, "AffWildNet", KOLLIAS, "Aff-Wild, then AFEW-VA", "AFEW-VA", NATIVE, "not quoted",
-              (_NAN, 0.514, _NAN), (_NAN, 0.575, _NAN)),
-    Published(1, "ResNet152, finetuned", THESIS, "AFEW-VA", "AFEW-VA", NATIVE, _FIVE,
-              (_NAN, 0.49, _NAN), (_NAN, 0.432, _NAN)),
-    Published(2, "best of [7]", KOSSAIFI, "AFEW-VA", "AFEW-VA", NATIVE, _MIX,
-              (2.639, 0.407, 0.29), (2.229, 0.45, 0.356)),
-    Published(2, "ResNet152, finetuned", THESIS, "AFEW-VA", "AFEW-VA", NATIVE, _FIVE,
-              (1.556, 0.49, 0.392), (1.513, 0.432, 0.303)),
-    Published(2, "VGG11, finetuned", THESIS, "AFEW-VA", "AFEW-VA", NATIVE, _FIVE,
-              (2.509, 0.434, 0.325), (2.392, 0.377, 0.264)),
-    Published(3, "best of [7]", KOSSAIFI, "SEMAINE", "SEMAINE", "not stated", _MIX,
-              (2.087, 0.35, 0.331), (1.608, 0.272, 0.245)),
-    Published(3, "VGG11, finetuned", THESIS, "SEMAINE", "SEMAINE", UNIT, _BEST,
-              (0.586, 0.240, 0.208), (0.511, 0.336, 0.318)),
-    Published(3, "ResNet152, finetuned", THESIS, "SEMAINE", "SEMAINE", UNIT, _BEST,
-              (0.608, 0.187, 0.161), (0.519, 0.282, 0.269)),
-    Published(4, "ResNet152, finetuned", THESIS, "AFEW-VA", "SEMAINE", UNIT, "one network",
-              (0.545, 0.315, 0.253), (0.657, 0.3049, 0.1945)),
-    Published(4, "VGG11, finetuned", THESIS, "SEMAINE", "AFEW-VA", NATIVE, "one network",
-              (2.016, 0.1155, 0.0925), (2.111, 0.139, 0.108)),
-    Published(4, "ResNet152, finetuned", THESIS, "SEMAINE", "AFEW-VA", NATIVE, "one network",
-              (1.898, 0.030, 0.026), (2.028, 0.121, 0.112)),
-)  # fmt: skip
+def _read_published() -> pd.DataFrame:
+    """A row per row of the thesis's tables; figures that were not given are nan."""
+    return pd.read_csv(Path(__file__).with_name("published.csv"))
 
 
 def published_frame() -> pd.DataFrame:
     """Every published figure in a row: table, system, source, train, test, scale, dimension,
     metric, value; figures that were not given are left out."""
-    rows = []
-    for published in PUBLISHED:
-        head = {name: getattr(published, name)
-                for name in ("table", "system", "source", "train", "test", "scale")}  # fmt: skip
-        for dimension in DIMENSIONS:
-            for metric, value in zip(METRICS, getattr(published, dimension), strict=True):
-                if np.isfinite(value):
-                    rows.append(head | {"dimension": dimension, "metric": metric, "value": value})
-    return pd.DataFrame(rows)
+    heads = ["table", "system", "source", "train", "test", "scale"]
+    figures = _read_published().drop(columns="protocol").melt(heads, var_name="figure")
+    figures[["dimension", "metric"]] = figures["figure"].str.split(" ", expand=True)
+    return figures[[*heads, "dimension", "metric", "value"]].dropna(ignore_index=True)
 
 
 def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: str) -> pd.DataFrame:
@@ -108,7 +56,10 @@ def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: st
             (summary["train_corpus"] == train) & (summary["test_corpus"] == test)
         ].groupby(["model", "recipe"], sort=False)
     ]
-    rows += [_published(row, metrics) for row in PUBLISHED if row.table == table]
+    rows += [
+        _published(row, metrics)
+        for row in _read_published().query("table == @table").to_dict("records")
+    ]
     return pd.DataFrame(rows)
 
 
@@ -131,16 +82,16 @@ def _measured(cells: pd.DataFrame, metrics: tuple[str, ...]) -> dict:
     return row | {"source": "this study"}
 
 
-def _published(published: Published, metrics: tuple[str, ...]) -> dict:
-    row = {
+def _published(row: dict, metrics: tuple[str, ...]) -> dict:
+    shown = {
         "block": "published",
-        "system": published.system,
-        "trained on": published.train,
-        "tested on": published.test,
-        "scale": published.scale,
-        "protocol": published.protocol,
+        "system": row["system"],
+        "trained on": row["train"],
+        "tested on": row["test"],
+        "scale": row["scale"],
+        "protocol": row["protocol"],
     }
     for dimension in DIMENSIONS:
-        values = dict(zip(METRICS, getattr(published, dimension), strict=True))
-        row |= {f"{dimension} {metric}": format_number(values[metric], 3) for metric in metrics}
-    return row | {"source": published.source}
+        for metric in metrics:
+            shown[f"{dimension} {metric}"] = format_number(row[f"{dimension} {metric}"], 3)
+    return shown | {"source": row["source"]}

@@ -7,14 +7,14 @@ built, pictures are embedded, and a page that would load anything from elsewhere
 import html as escaping
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert import HTMLExporter
@@ -27,6 +27,7 @@ from .formulas import with_mathml
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
 CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
+EXTERNAL = re.compile(r"(?:^|[\s,])(?:https?:)?//", re.IGNORECASE)  # an address, or one of a srcset
 TEMPLATE = Path(__file__).with_name("template")
 
 
@@ -58,30 +59,22 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
         cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
         card = new_notebook(cells=[cell])
-        link = {"href": f"html/{path.stem}.html", "title": _title(card, path.stem)}
-        site.write(link["href"], path, card, [folder], title=link["title"], up="../report.html")
-        cards.append(link)
+        cards.append({"href": f"{path.stem}.html", "title": _title(card, path.stem)})
+        site.write(f"html/{path.stem}.html", path, card, [folder],
+                   title=cards[-1]["title"], up="../report.html")  # fmt: skip
     up = "../report.html" if any(map(is_report, sources)) else None
-    for index, (source, link) in enumerate(zip(sources, links, strict=True)):
+    neighbours = zip([None, *links], [*links[1:], None], strict=False)
+    for source, link, (previous, following) in zip(sources, links, neighbours, strict=False):
         notebook, title = notebooks[source.stem], link["title"]
         # What is beside the sources can be linked to from a report in the repository only.
         bases = [folder / "notebooks", *[source.parent] * folder.is_relative_to(paths.ROOT)]
-        neighbours = {
-            "previous": links[index - 1] if index else None,
-            "next": links[index + 1] if index + 1 < len(links) else None,
-        }
-        site.write(
-            f"html/{link['href']}", source, notebook, bases, title=title, up=up, **neighbours
-        )
+        site.write(f"html/{source.stem}.html", source, notebook, bases,
+                   title=title, up=up, previous=previous, next=following)  # fmt: skip
         if is_report(source):
-            others = [
-                {"href": f"html/{other['href']}", "title": other["title"]}
-                for other in links
-                if other is not link
-            ]
             title = re.sub(r"^\d\d\. ", "", title)
+            contents = [other for other in links if other is not link] + cards
             site.write("report.html", source, _without_colophon(notebook), bases,
-                       title=title, contents=others + cards, is_report=True)  # fmt: skip
+                       title=title, contents=contents, is_report=True)  # fmt: skip
     return site.notes
 
 
@@ -102,15 +95,8 @@ class _Site:
     def write(
         self, name: str, source: Path, notebook: NotebookNode, bases: list[Path], **facts: Any
     ) -> None:
-        """Make the page `name` of what is in a notebook or card `source`.
-
-        Args:
-            name: the page's path in the folder.
-            source: for messages; its folder is where paths of pictures begin.
-            notebook: the executed copy.
-            bases: folders in which relative links are looked up.
-            facts: what the template shows beside the header.
-        """
+        """Make a page of the executed copy of `source`, with links looked up in `bases`; the
+        template shows the facts."""
         left: list[str] = []
         is_report = bool(facts.get("is_report"))
 
@@ -220,58 +206,36 @@ def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Loads(HTMLParser):
-    """Collects what a browser would fetch by itself when it opens a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.external: list[str] = []  # on other machines
-        self.local: list[str] = []  # files beside the page
-        self._tag = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._tag = tag
-        for name, value in attrs:
-            value = (value or "").strip()
-            loads = name in ("src", "srcset", "data", "poster", "background", "xlink:href")
-            loads = loads or (name == "href" and tag in ("link", "image", "use", "base"))
-            if loads and value and not value.startswith(("data:", "#")):
-                outside = re.search(r"(?:^|[\s,])(?:https?:)?//", value, re.IGNORECASE)
-                (self.external if outside else self.local).append(value)
-            if name == "style":
-                self._css(value)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._tag = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._tag == "style":
-            self._css(data)
-        if self._tag == "script":
-            self.external += re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", data)
-
-    def _css(self, text: str) -> None:
-        address = r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)"""
-        self.external += re.findall(address, text, re.IGNORECASE)
-
-
 def external_loads(page: str) -> list[str]:
     """The addresses that opening a page fetches; links that a reader may follow do not count."""
-    parser = _Loads()
-    parser.feed(page)
-    return parser.external
+    return [address for address in _loads(page) if EXTERNAL.search(address)]
+
+
+def _loads(page: str) -> Iterator[str]:
+    """What a browser would fetch by itself, from other machines or from files beside the page."""
+    for tag in BeautifulSoup(page, "html.parser").find_all(True):
+        for name in ("src", "srcset", "data", "poster", "background", "xlink:href", "href"):
+            followed = name == "href" and tag.name not in ("link", "image", "use", "base")
+            address = "" if followed else tag.get(name, "").strip()
+            if address and not address.startswith(("data:", "#")):
+                yield address
+        css = tag.get("style", "") + (tag.text if tag.name == "style" else "")
+        yield from re.findall(
+            r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", css, re.IGNORECASE
+        )
+        if tag.name == "script":
+            yield from re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", tag.text)
 
 
 def _check_loads(source: Path, page: str) -> None:
-    parser = _Loads()
-    parser.feed(page)
-    if parser.external:
+    for address in _loads(page):
+        if EXTERNAL.search(address):
+            raise UserError(
+                f"{source.name}: its page would load {address} from the network; embed it in the"
+                " notebook, or link to it in words."
+            )
+        # Images that are there were embedded before.
         raise UserError(
-            f"{source.name}: its page would load {parser.external[0]} from the network; embed it in"
-            " the notebook, or link to it in words."
-        )
-    if parser.local:  # images that are there were embedded before
-        raise UserError(
-            f"{source.name} shows {parser.local[0]}, which is not there (paths of pictures count"
-            " from the notebook's folder)."
+            f"{source.name} shows {address}, which is not there (paths of pictures count from the"
+            " notebook's folder)."
         )

@@ -1,7 +1,8 @@
 """Every figure's look: one style, one colour per thing, axes with units.
 
-Functions draw on the axes they are given (or on the current ones) and return them; they never show
-or save. Colours are from Okabe & Ito (2008), which people with colour-blindness can tell apart.
+Functions draw on the axes `ax` (the current ones where None) and return them; they never show or
+save. Labels and predictions are in [-1, 1]. Colours are from Okabe & Ito (2008), which people with
+colour-blindness can tell apart.
 """
 
 from pathlib import Path
@@ -15,11 +16,12 @@ from matplotlib.figure import Figure
 
 from ..base import report_folder
 from ..corpora import CORPUS_NAMES, DIMENSIONS
+from ..results import error_analysis
 from ..simulator import EMOTIONS
-from .tables import format_number, model_name, row_name
+from .tables import UNIT, estimate, format_number, model_name, row_name
 
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00"}
-READING = "#882255"  # a live answer of a model that has no colour; Tol's wine, else unused
+READING = "#882255"  # a live prediction of a model that has no colour; Tol's wine, else unused
 GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
 _CORPORA = {CORPUS_NAMES["afew-va"]: "#E69F00", CORPUS_NAMES["semaine"]: "#56B4E9"}
@@ -47,19 +49,16 @@ def use_style() -> None:
 
 
 def save_figure(figure: Figure, out: str, name: str) -> Path:
-    """Write OUT/figures/NAME.png, its words (`in_words`) in the file's description; the name begins
-    with the notebook's number."""
+    """Write OUT/figures/NAME.png, with the figure's `alt_text` as the file's description; the name
+    begins with the notebook's number."""
     path = report_folder(out) / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(
-        path,
-        bbox_inches="tight",
-        metadata={"Software": None, "Description": figure_in_words(figure)},
-    )
+    metadata = {"Software": None, "Description": alt_text(figure)}
+    figure.savefig(path, bbox_inches="tight", metadata=metadata)
     return path
 
 
-def figure_in_words(figure: Figure) -> str:
+def alt_text(figure: Figure) -> str:
     """What stands on a figure: its title, then of each panel the title and what the axes are."""
     title = figure.get_suptitle().replace("\n", " ")
     panels = []
@@ -71,7 +70,7 @@ def figure_in_words(figure: Figure) -> str:
 
 
 def model_colour(model: str, other: str = GREY) -> str:
-    """The colour of a model's family; `other`, grey, for the constant predictor and the like."""
+    """The colour of a model's family; `other`, grey, for the constant baseline and the like."""
     return next((c for family, c in _FAMILIES.items() if model.startswith(family)), other)
 
 
@@ -83,9 +82,7 @@ def data_colour(label: str) -> str:
 def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
     """An empty valence-arousal plane: equal axes in [-1, 1], the unit circle, quadrant words.
 
-    Args:
-        ax: where to draw; the current axes by default.
-        emotions: whether to mark the places of named emotions (figure 1.3 of the thesis).
+    With `emotions`, the places of named emotions are marked (figure 1.3 of the thesis).
     """
     ax = ax or plt.gca()
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
@@ -111,36 +108,26 @@ def faces_on_plane(
 
     Args:
         images: (N, S, S, 3) uint8 crops.
-        va: (N, 2) labels in [-1, 1].
-        ax: where to draw.
-        cells: cells along each axis; empty ones stay empty.
+        va: (N, 2) labels.
+        cells: along each axis; empty ones stay empty.
         seed: chooses among the faces of a cell.
     """
     ax = plane(ax, emotions=False)
     rng = np.random.default_rng(seed)
-    cell = np.clip(np.floor((va + 1) / 2 * cells), 0, cells - 1).astype(int)
-    width = 2 / cells
-    for i in range(cells):
-        for j in range(cells):
-            inside = np.flatnonzero((cell == (i, j)).all(axis=1))
-            if len(inside) == 0:
-                continue
-            left, bottom = -1 + i * width, -1 + j * width
-            pad = 0.03 * width
-            extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
-            ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
+    cell, width = error_analysis.cell_of(va, cells), 2 / cells
+    pad = 0.03 * width
+    for place in np.unique(cell, axis=0):
+        inside = np.flatnonzero((cell == place).all(axis=1))
+        left, bottom = -1 + place * width
+        extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
+        ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     return ax
 
 
 def label_density(va: np.ndarray, ax: Axes | None = None, bins: int = 21) -> Axes:
-    """How many frames each cell of the plane holds, on a logarithmic colour scale.
-
-    Args:
-        va: (N, 2) labels in [-1, 1].
-        ax: where to draw.
-        bins: cells along each axis; 21 gives AFEW-VA's integers a cell each.
-    """
+    """How many of the frames with labels va (N, 2) each cell of the plane holds, on a logarithmic
+    colour scale; 21 bins along each axis give AFEW-VA's integers a cell each."""
     ax = plane(ax, emotions=False)
     edges = np.linspace(-1.05, 1.05, bins + 1)
     *_, mesh = ax.hist2d(*va.T, bins=(edges, edges), norm="log", cmap="cividis", zorder=1)
@@ -149,14 +136,13 @@ def label_density(va: np.ndarray, ax: Axes | None = None, bins: int = 21) -> Axe
 
 
 def label_histogram(values: np.ndarray, dimension: str, ax: Axes | None = None) -> Axes:
-    """Histogram of one dimension's labels, in percent of all frames. values: (N,) in [-1, 1]."""
+    """Histogram of one dimension's labels (N,), in percent of all frames."""
     ax = ax or plt.gca()
     edges = np.linspace(-1.05, 1.05, 22)
     weights = np.full(len(values), 100 / len(values))
     ax.hist(values, bins=edges, weights=weights, color=COLOURS[dimension], edgecolor="white")
-    ax.axvline(
-        values.mean(), color="black", ls="--", lw=1, label=f"mean {format_number(values.mean())}"
-    )
+    mean = values.mean()
+    ax.axvline(mean, color="black", ls="--", lw=1, label=f"mean {format_number(mean)}")
     ax.set(xlabel=f"{dimension} label", ylabel="share of frames (%)", xlim=(-1.05, 1.05))
     ax.set_xticks(np.linspace(-1, 1, 5))
     ax.grid(False, axis="x")
@@ -171,8 +157,7 @@ def learning_curves(
 
     Args:
         histories: model name -> its history (epoch, train_mse, val_mse).
-        ax: where to draw.
-        constant: mean squared error of the constant predictor, drawn as a reference line.
+        constant: mean squared error of the constant baseline, drawn as a reference line.
     """
     ax = ax or plt.gca()
     for model, history in histories.items():
@@ -196,7 +181,6 @@ def predicted_against_true(
     Args:
         predictions: of one model, any number of folds.
         dimension: "valence" or "arousal".
-        ax: where to draw.
         seed: chooses MAX_POINTS of more points, and their sideways jitter.
     """
     ax = ax or plt.gca()
@@ -224,12 +208,10 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
         metric: "RMSE", "PCC", "ICC", "CCC" or "SAGR".
         axs: two axes, for valence and arousal.
     """
-    here = results[(results["metric"] == metric) & (results["scale"] == "[-1, 1]")]
-    models = list(here[["model", "recipe"]].drop_duplicates().itertuples(index=False))
+    results = results[(results["metric"] == metric) & (results["scale"] == UNIT)]
     for ax, dimension in zip(axs, DIMENSIONS, strict=True):
-        for y, (model, recipe) in enumerate(models):
-            rows = here[(here["model"] == model) & (here["recipe"] == recipe)]
-            rows = rows[rows["dimension"] == dimension]
+        models = results[results["dimension"] == dimension].groupby(["model", "recipe"], sort=False)
+        for y, ((model, _), rows) in enumerate(models):
             # Of several seeds the mean, as in `evaluation.fold_summary`.
             mean = rows.loc[rows["fold"] == "mean", ["value", "low", "high"]].mean()
             folds = rows[rows["fold"] != "mean"]["value"]
@@ -242,7 +224,7 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
             ax.scatter(folds, y + offsets, s=18, color=colour, alpha=0.5, linewidths=0)
             ax.plot([mean["low"], mean["high"]], [y, y], color=colour, lw=2.5, zorder=3)
             ax.plot(mean["value"], y, "D", ms=8, color=colour, mec="white", zorder=4)
-        names = [row_name(*of) for of in models]
+        names = [row_name(*key) for key, _ in models]
         ax.set(yticks=range(len(models)), yticklabels=names, ylim=(len(models) - 0.5, -0.5))
         unit = " (labels in [−1, 1])" if metric == "RMSE" else ""
         ax.set(xlabel=f"{metric} of {dimension}{unit}", title=dimension)
@@ -258,7 +240,6 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) ->
         differences: of one metric and dimension, as of `evaluation.differences`, with the wider
             bounds low_all and high_all, which hold for all comparisons at once.
         dimension: "valence" or "arousal".
-        ax: where to draw.
     """
     ax = ax or plt.gca()
     rows, colour = np.arange(len(differences)), COLOURS[dimension]
@@ -275,17 +256,12 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) ->
 def reading_lines(
     va: np.ndarray, readings: np.ndarray, ax: Axes | None = None, colour: str = READING
 ) -> Axes:
-    """A line for each single face, from where it was drawn to where a model reads it.
-
-    Args:
-        va: (N, 2) true points in [-1, 1].
-        readings: (N, 2) the model's.
-        ax: where to draw.
-        colour: of the readings.
-    """
+    """A line for each single face, from its true point in va (N, 2) to the prediction (N, 2)."""
     ax = plane(ax, emotions=False)
     ax.plot(*va.T, "o", ms=4, color="0.2", ls="none", label="drawn")
-    ax.plot(*readings.T, "D", ms=5, color=colour, mec="white", ls="none", label="read", zorder=4)
+    ax.plot(
+        *readings.T, "D", ms=5, color=colour, mec="white", ls="none", label="predicted", zorder=4
+    )
     for start, end in zip(va, readings, strict=True):
         ax.plot(*np.stack([start, end]).T, color=colour, lw=1, alpha=0.7, zorder=3)
     ax.legend(loc="lower right", fontsize="small")
@@ -302,24 +278,19 @@ def transfer_matrix(
         model: name of the model.
         dimension: "valence" or "arousal".
         metric: one that lies in [-1, 1], on the [-1, 1] scale.
-        ax: where to draw.
     """
     ax = ax or plt.gca()
-    chosen = summary[
-        (summary["model"] == model)
-        & (summary["dimension"] == dimension)
-        & (summary["metric"] == metric)
-        & (summary["scale"] == "[-1, 1]")
-    ].set_index(["train_corpus", "test_corpus"])
-    corpora = list(dict.fromkeys(chosen.index.get_level_values(0)))
-    values = chosen["mean"].unstack().reindex(index=corpora, columns=corpora)
+    cells = summary.query(
+        "model == @model and dimension == @dimension and metric == @metric and scale == @UNIT"
+    ).set_index(["train_corpus", "test_corpus"])
+    corpora = list(dict.fromkeys(cells.index.get_level_values(0)))
+    values = cells["mean"].unstack().reindex(index=corpora, columns=corpora)
     ax.imshow(values.clip(0, 1), cmap="cividis", vmin=0, vmax=1)
     for i, train in enumerate(corpora):
         for j, test in enumerate(corpora):
-            cell = chosen.loc[(train, test)]
-            mean, low, high = (format_number(cell[name]) for name in ("mean", "low", "high"))
-            ax.text(j, i, f"{mean}\n[{low}, {high}]", ha="center", va="center",
-                    color="white" if cell["mean"] < 0.5 else "black")  # fmt: skip
+            cell = estimate(cells.loc[(train, test)])
+            ax.text(j, i, f"{cell.centre}\n{cell.interval}", ha="center", va="center",
+                    color="white" if cell.value < 0.5 else "black")  # fmt: skip
     lines = [name.replace(" (", "\n(") for name in corpora]
     ax.set_xticks(range(len(corpora)), lines, fontsize="small")
     ax.set_yticks(range(len(corpora)), lines, fontsize="small")
@@ -330,17 +301,16 @@ def transfer_matrix(
 
 
 def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """CCC of each model by what its folds keep apart: a row per model, a mark per kind of fold.
+    """CCC of each model by what its folds are disjoint in: a mark per kind of fold.
 
     Args:
         price: a row per model of one dimension; columns model, subject, clip, frame.
-        ax: where to draw.
     """
     ax = ax or plt.gca()
     rows = np.arange(len(price))
     kinds = (("subject", "o", "black"), ("clip", "D", "#E69F00"), ("frame", "X", "#D55E00"))
-    ax.hlines(rows, price[["subject", "clip", "frame"]].min(axis=1),
-              price[["subject", "clip", "frame"]].max(axis=1), color="0.8", zorder=1)  # fmt: skip
+    ccc = price[["subject", "clip", "frame"]]
+    ax.hlines(rows, ccc.min(axis=1), ccc.max(axis=1), color="0.8", zorder=1)
     for kind, marker, colour in kinds:
         ax.scatter(price[kind], rows, marker=marker, color=colour, s=45, zorder=2,
                    label=f"by {kind}" + (" (honest)" if kind == "subject" else ""))  # fmt: skip

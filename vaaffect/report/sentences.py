@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from ..classical import CONSTANT
 from ..corpora import DIMENSIONS
 from ..results import FEWEST, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record
-from .tables import estimate, format_number, headline
+from .tables import estimate, format_number, headline, to_markdown
 
 PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see template/pages.css
 THESIS_TITLE = "*Deep affective computing* (Universitat Pompeu Fabra, 2019)"
@@ -130,64 +131,17 @@ def corpora(record: Record) -> str:
 
 def methods(record: Record) -> str:
     """The protocol, from the parameters of the run; Markdown."""
-    parameters = record.parameters()
-    if not parameters:
-        return (
-            "These notebooks were run by hand, not by the study's runner, so that their parameters "
-            "are not noted; they stand at the beginning of each notebook."
-        )
-    seeds, size = len(parameters["SEEDS"]), parameters["SIZE"]
-    lines = [
-        f"- **Input.** The box around the 68 landmarks, cut out and scaled to {size} × {size} "
-        "pixels (the thesis: 224 × 224), bytes scaled to [−1, 1].",
-        f"- **Folds.** {parameters['FOLDS']} subject-disjoint folds, balanced over the plane. Of "
-        "the other subjects of each fold, some choose the epoch (inner validation); the rest "
-        "train. The test part is predicted once.",
-        f"- **Training.** One loss over both dimensions; {seeds} "
-        f"{'seed' if seeds == 1 else 'seeds'} of weights and order. The table below has the rest.",
-        f"- **Intervals.** {parameters['RESAMPLES']} bootstrap samples of subjects, each with all "
-        "clips and frames, within folds; models are compared in pairs, on the same subjects in "
-        "each sample.",
-        "- **Baselines.** The constant baseline (mean label of the training part); regressions on "
-        "landmarks, HOG and LBP, on the same folds, with hyperparameters from the inner validation "
-        "part.",
-    ]
-    return "\n".join(lines)
+    return from_template("methods", parameters=record.parameters())
 
 
 def provenance(record: Record) -> str:
     """Code, versions, machines, seconds and hashes of the run; Markdown."""
-    run = record.manifest
-    if not run:
-        return "Run by hand: commit, versions and seconds are at the end of each notebook."
-    changes = " with uncommitted changes" if run.get("dirty") else ""
-    device = run["device"]
-    machine = device.get("gpu") or f"{device['cpu']}, {device.get('threads', '?')} threads"
-    seconds = [
-        f"{number} {taken:.0f} s"
-        for number, taken in run["seconds"].items()
-        if number != "99"  # is being written
-    ]
-    packages = [f"{name} {version}" for name, version in run["packages"].items()]
-    lines = [
-        f"- **Profile** {run['profile']}: {run['title']}.",
-        f"- **Code**: commit `{run['commit'] or 'unknown'}`{changes}, started {run['started']}.",
-        f"- **Machine**: {machine}; {run['platform']}, Python {run['python']}.",
-        *([f"- **Networks**: {_machines(run['machines'])}."] if run.get("machines") else []),
-        f"- **Time per step**: {', '.join(seconds)}.",
-        f"- **Packages**: {', '.join(packages)}.",
-        *(f"- **Data**, SHA-256 of {name}: `{digest}`." for name, digest in run["data"].items()),
-    ]
-    return "\n".join(lines)
+    return from_template("provenance", run=record.manifest)
 
 
-def _machines(machines: list[Mapping]) -> str:
-    """Where the trainings ran, which may be other machines than the one of the notebooks."""
-    return "; ".join(
-        f"{part['runs']} {'training' if part['runs'] == 1 else 'trainings'} on {part['device']} "
-        f"({part['precision']}, torch {part['torch']}), {part['seconds']:.0f} s"
-        for part in machines
-    )
+def from_template(name: str, **facts: object) -> str:
+    """The text `template/NAME.md.j2` with its facts; Markdown."""
+    return _TEXTS.get_template(f"{name}.md.j2").render(facts).rstrip("\n")
 
 
 def group_gaps(gaps: pd.DataFrame) -> str:
@@ -252,3 +206,12 @@ def listed(words: Iterable[str]) -> str:
     """`a, b and c`."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
+
+
+_TEXTS = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("template")),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEXTS.filters |= {"listed": listed, "number": format_number, "table": to_markdown}

@@ -134,14 +134,10 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
     return style.set_table_styles(styles)
 
 
-def fold_table(
-    summary: pd.DataFrame, metrics: tuple[str, ...] = ("RMSE", "PCC", "ICC", "CCC")
-) -> pd.DataFrame:
+def fold_table(summary: pd.DataFrame) -> pd.DataFrame:
     """The five-fold table: a row per dimension and model, a column of Estimates per metric.
 
-    Args:
-        summary: as of `evaluation.fold_summary`.
-        metrics: which ones, in which order; RMSE on the [-1, 1] scale.
+    `summary` is as of `evaluation.fold_summary`, here and below; RMSE is on the [-1, 1] scale.
     """
     unit = summary[summary["scale"] == UNIT]
     rows = []
@@ -150,7 +146,8 @@ def fold_table(
         for (model, recipe), cells in models:
             row = {"dimension": dimension, "model": row_name(model, recipe), "recipe": recipe}
             by_metric = cells.set_index("metric")
-            row |= {name: estimate(by_metric.loc[name], sd="sd") for name in metrics}
+            for metric in ("RMSE", "PCC", "ICC", "CCC"):
+                row[metric] = estimate(by_metric.loc[metric], sd="sd")
             first = cells.iloc[0]
             row |= {"folds": first["folds"], "seeds": first["seeds"], "frames": first["n"]}
             rows.append(row | {"data": first["test_corpus"]})
@@ -158,12 +155,7 @@ def fold_table(
 
 
 def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) -> pd.DataFrame:
-    """A row per model, a column of Estimates per dimension and metric.
-
-    Args:
-        summary: as of `evaluation.fold_summary`.
-        metrics: which ones; RMSE on the [-1, 1] scale.
-    """
+    """A row per model, a column of Estimates per dimension and metric."""
     unit = summary[summary["scale"] == UNIT].set_index(["dimension", "metric"])
     rows = []
     for (model, recipe), cells in unit.groupby(["model", "recipe"], sort=False):
@@ -175,24 +167,16 @@ def headline(summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")) 
     return pd.DataFrame(rows)
 
 
-def transfer_table(
-    summary: pd.DataFrame, metrics: tuple[str, ...] = ("CCC", "RMSE")
-) -> pd.DataFrame:
-    """A row per test corpus, dimension and model: within-corpus beside cross-corpus Estimates.
-
-    Only numbers of one row, or of rows with the same test corpus and dimension, may be compared.
-
-    Args:
-        summary: as of `evaluation.fold_summary`, two training and two test corpora.
-        metrics: which ones; RMSE on the [-1, 1] scale.
-    """
+def transfer_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """Of two corpora, a row per test corpus, dimension and model: within-corpus Estimates beside
+    cross-corpus ones. Only numbers with the same test corpus and dimension may be compared."""
     unit = summary[summary["scale"] == UNIT]
     rows = []
     for (test, dimension, model, recipe), cells in unit.groupby(
         ["test_corpus", "dimension", "model", "recipe"], sort=False
     ):
         row = {"tested on": test, "dimension": dimension, "model": row_name(model, recipe)}
-        for metric in metrics:
+        for metric in ("CCC", "RMSE"):
             by_corpus = cells[cells["metric"] == metric].set_index("train_corpus")
             (other,) = set(by_corpus.index) - {test}
             row[f"{metric}, trained there"] = estimate(by_corpus.loc[test])
@@ -205,20 +189,15 @@ def transfer_table(
 
 
 def group_table(estimates: pd.DataFrame) -> pd.DataFrame:
-    """A row per group and model, a column of Estimates per dimension and metric.
-
-    Args:
-        estimates: as of `subgroups.by_group`, one seed.
-    """
+    """A row per group and model, a column of Estimates per dimension and metric; `estimates` as of
+    `subgroups.by_group`, of one seed."""
     rows = []
     for (trait, group), of_group in estimates.groupby(["trait", "group"], sort=False):
         for (model, recipe), cells in of_group.groupby(["model", "recipe"], sort=False):
             first = cells.iloc[0]
             row = {"trait": trait, "group": group, "model": row_name(model, recipe)}
             row |= {"people": first["subjects"], "frames": first["frames"]}
-            row |= {
-                f"{cell['dimension']} {cell['metric']}": estimate(cell, "value")
-                for cell in cells.to_dict("records")
-            }
+            for cell in cells.to_dict("records"):
+                row[f"{cell['dimension']} {cell['metric']}"] = estimate(cell, "value")
             rows.append(row | {"data": first["test_corpus"]})
     return pd.DataFrame(rows)

@@ -17,9 +17,12 @@ PAGE_CODE = ("pages.py", "pdf.py", "formulas.py")  # of room report; pages are b
 
 
 def library_digest() -> str:
-    """What the code does that a notebook can use: all rooms, and of this one the profiles."""
+    """What a notebook can use of the library: what the code does of all rooms, and of this one the
+    profiles; and the figures and texts that stand in files of their own."""
     rooms = {path.parent for path in paths.LIBRARY.glob("*/__init__.py")} - {Path(__file__).parent}
-    return code_digest(*sorted(rooms), Path(__file__).with_name("profiles.py"), but=PAGE_CODE)
+    code = code_digest(*sorted(rooms), Path(__file__).with_name("profiles.py"), but=PAGE_CODE)
+    texts = [provenance.file_hashes(paths.LIBRARY, f"*.{ending}") for ending in ("csv", "md.j2")]
+    return digest(code, texts)
 
 
 def notebook_keys(
