@@ -27,7 +27,7 @@ PARAMETERS = {
     "BASELINES": ["geometry-ridge", "affwildnet_resnet10"],
     "EPOCHS": 8,
     "RECIPE": {"name": "made up", "weights": "pretext", "lr": 0.001},
-    "PER_MODEL": {"vgg11_bn": {"epochs": 4}},
+    "PER_MODEL": {"vgg11_bn": {"epochs": 4}, "affwildnet_resnet10": {"sequence": 4}},
     "WILD": {"clips": 60, "subjects": 20},
     "LAB": {"sessions": 30, "subjects": 10},
 }

@@ -10,7 +10,7 @@ import pytest
 from vaaffect.base.errors import UserError
 from vaaffect.report import cards, literature, sentences, tables
 from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
-from vaaffect.report.record import Record, read_record, recipes_of
+from vaaffect.report.record import Record, read_record
 from vaaffect.report.sentences import listed
 from vaaffect.report.tables import Estimate, with_model_names
 
@@ -177,9 +177,6 @@ def test_the_machines_of_the_trainings_are_named(record):
 
 
 def test_recipes_are_those_of_the_parameters(record):
-    recipes = recipes_of(record.parameters())
-    assert list(recipes) == ["vgg11_bn", "resnet18", "affwildnet_resnet10"]
-    assert (recipes["vgg11_bn"].epochs, recipes["resnet18"].epochs) == (4, 8)
     table = record.recipes().set_index("setting")
     assert table.loc["epochs at most"].tolist() == [4, 8, 8]
     assert set(table.loc["starts from"]) == {"the pretext task"}

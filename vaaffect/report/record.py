@@ -1,6 +1,5 @@
 """What a study has written, read again: tidy tables, captions, figures, and the run's manifest."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from ..base import UserError, report_folder
 from ..base import provenance as manifest
 from ..classical import CONSTANT
 from ..results import fold_summary
-from ..training import NETWORK_NAMES, Recipe
+from ..training import NETWORK_NAMES, Plan, Recipe
 from . import tables
 
 
@@ -104,8 +103,8 @@ class Record:
         parameters = self.parameters()
         if not parameters:
             return pd.DataFrame()
-        recipes = recipes_of(parameters)
-        columns = {NETWORK_NAMES[model]: _settings(recipe) for model, recipe in recipes.items()}
+        recipes = Plan.from_parameters({"PROFILE": ""} | parameters).finetuned
+        columns = {NETWORK_NAMES[model]: _settings(recipe) for model, recipe in recipes}
         return pd.DataFrame(columns).rename_axis("setting").reset_index()
 
 
@@ -119,16 +118,6 @@ def read_record(out: str) -> Record:
     if not folder.is_dir():
         raise UserError(f"{folder}: is not there; run the study that writes it first.")
     return Record(folder, manifest.read_study_manifest(folder / "manifest.json"))
-
-
-def recipes_of(parameters: Mapping[str, Any]) -> dict[str, Recipe]:
-    """Each network of a study with its recipe, from the parameters of notebook 04."""
-    baselines = [name for name in parameters["BASELINES"] if name in NETWORK_NAMES]
-    shared = parameters["RECIPE"] | {"epochs": parameters["EPOCHS"]}
-    return {
-        model: Recipe(**(shared | parameters["PER_MODEL"].get(model, {})))
-        for model in [*parameters["MODELS"], *baselines]
-    }
 
 
 def _settings(recipe: Recipe) -> dict[str, object]:
