@@ -1,8 +1,8 @@
 """The live loop beside a naive one: `python -m vaaffect bench live`.
 
-Both read the same pictures of a drawn person who moves, and draw what they read. The naive loop is
-what one writes first: dlib on every whole picture, the network in float32 as it comes, one step
-after the other. Weights are random: how fast a network is does not depend on them.
+Both predict for the same pictures of a drawn person who moves, and draw the predictions. The naive
+loop is what one writes first: dlib on every whole picture, the network in float32 as it comes, one
+step after the other. Weights are random: how fast a network is does not depend on them.
 """
 
 import os
@@ -83,8 +83,8 @@ def bench_live(
 
     Args:
         models: names of `networks.NETWORK_NAMES`.
-        pictures: how many the live loop reads in a round.
-        naive_pictures: how many the naive loop reads in a round.
+        pictures: how many the live loop gets in a round.
+        naive_pictures: how many the naive loop gets in a round.
         backend: of the live loop, see `backends.build_network`.
         report: where the table goes; None writes none.
 
@@ -166,8 +166,8 @@ def _naive(
         boxes = detector(frame.picture, 0)
         predictions = []
         if boxes:
-            found = points_of(frame.picture, max(boxes, key=lambda box: box.area()))
-            points = np.array([(p.x, p.y) for p in found.parts()], np.float32)
+            shape = points_of(frame.picture, max(boxes, key=lambda box: box.area()))
+            points = np.array([(p.x, p.y) for p in shape.parts()], np.float32)
             clock.append(time.perf_counter())
             crop, _ = crop_face(frame.picture, points, SIZE)
             clock.append(time.perf_counter())
@@ -191,8 +191,8 @@ def _naive(
 def _rows(name: str, live: Timing, naive: Timing, backend: str) -> list[dict]:
     precision = openvino_precision() if backend == "openvino" else "autocast"
     rows = []
-    for what, timing in ((f"live, {backend} {precision}", live), ("naive, PyTorch f32", naive)):
-        row = {"model": model_name(name), "loop": what, "pictures/s": round(timing.fps, 1)}
+    for loop, timing in ((f"live, {backend} {precision}", live), ("naive, PyTorch f32", naive)):
+        row = {"model": model_name(name), "loop": loop, "pictures/s": round(timing.fps, 1)}
         row |= {"whole": timing.quantiles(timing.whole)}
         row |= {s: timing.quantiles([spent[s] for spent in timing.stages]) for s in STAGES}
         rows.append(row | {"pictures": timing.pictures})

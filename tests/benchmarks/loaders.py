@@ -159,9 +159,14 @@ def loader_rows(
             if turn:
                 rates[name].append(count / (time.perf_counter() - started))
     rows = []
-    for name, of in rates.items():
+    for name, measured in rates.items():
         row = {"track": "loaders", "setting": f"batch {batch}, {size} px", "contender": name}
-        row |= {"model": "", "value": float(np.median(of)), "low": min(of), "high": max(of)}
+        row |= {
+            "model": "",
+            "value": float(np.median(measured)),
+            "low": min(measured),
+            "high": max(measured),
+        }
         rows.append(row | {"unit": "img/s", "px": size})
     return rows
 
@@ -174,6 +179,6 @@ def _check_same(images: Tensor, frames: FaceFrames, timm: Iterable) -> None:
     if farthest > _SAME_FILE:
         raise UserError(f"timm's loader and ours differ by {farthest:.3f} in a picture.")
     for row in range(0, len(frames), max(1, len(frames) // 8)):
-        apart = float((frames[row][0] - to_input(images[row : row + 1])[0].cpu()).abs().mean())
-        if apart > _SAME_CROP:
-            raise UserError(f"PIL's crop {row} and ours differ by {apart:.3f} on average.")
+        distance = float((frames[row][0] - to_input(images[row : row + 1])[0].cpu()).abs().mean())
+        if distance > _SAME_CROP:
+            raise UserError(f"PIL's crop {row} and ours differ by {distance:.3f} on average.")

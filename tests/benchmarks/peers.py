@@ -470,16 +470,16 @@ class Worker:
     def __init__(self, contender: type[Contender]) -> None:
         self.kind = contender
         context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(contender, there))
+        self._pipe, far_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(contender, far_end))
         self._process.start()
-        there.close()
+        far_end.close()
 
     def call(self, method: str, *arguments: object) -> object:
         """See Runner."""
         try:
-            self._here.send((method, arguments))
-            good, value = self._here.recv()
+            self._pipe.send((method, arguments))
+            good, value = self._pipe.recv()
         except (OSError, EOFError) as error:
             raise UserError(
                 f"{self.kind.name}: its process ended; most often memory ran out."
@@ -490,23 +490,23 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._here.close()
+        self._pipe.close()
         self._process.join(_STOP_S)
         if self._process.is_alive():
             self._process.terminate()
 
 
-def _serve(contender: type[Contender], there: multiprocessing.connection.Connection) -> None:
+def _serve(contender: type[Contender], pipe: multiprocessing.connection.Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # nobody reads what another has compiled
-        _answer(contender, there)
+        _serve_calls(contender, pipe)
 
 
-def _answer(contender: type[Contender], there: multiprocessing.connection.Connection) -> None:
+def _serve_calls(contender: type[Contender], pipe: multiprocessing.connection.Connection) -> None:
     runner = Runner(contender)
     while True:
         try:
-            method, arguments = there.recv()
+            method, arguments = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
@@ -514,7 +514,7 @@ def _answer(contender: type[Contender], there: multiprocessing.connection.Connec
         except UserError as error:
             answer = False, str(error)
         try:
-            there.send(answer)
+            pipe.send(answer)
         except OSError:
             return  # nobody waits for it any more
 

@@ -31,9 +31,9 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
-        if found:
-            return found[1]
+        match = re.search(r"model name\s*:\s*(.+)", info.read_text())
+        if match:
+            return match[1]
     return platform.processor() or platform.machine()
 
 
@@ -48,11 +48,11 @@ def circumstances(device: torch.device, rows: pd.DataFrame) -> dict[str, str]:
     """What the numbers depend on, without names of computers or people."""
     extra = [
         name
-        for name, there in (
+        for name, supported in (
             ("AVX-512 BF16", torch.cpu._is_avx512_bf16_supported()),
             ("AMX", torch.cpu._is_amx_tile_supported()),
         )
-        if there
+        if supported
     ]
     try:
         told = subprocess.run(
@@ -177,9 +177,9 @@ def _markdown(
         ("ceilings", "## Ceilings"),
         ("scaling", "## How it scales"),
     ):
-        here = rows[rows["track"] == track]
-        if len(here):
-            parts += [title, to_markdown(_plain(here))]
+        track_rows = rows[rows["track"] == track]
+        if len(track_rows):
+            parts += [title, to_markdown(_plain(track_rows))]
     if len(rows[rows["track"] == "scaling"]):
         parts.append(fitted(rows))
     return "\n\n".join(parts) + "\n"
@@ -197,8 +197,8 @@ def _plain(rows: pd.DataFrame) -> pd.DataFrame:
 
 def fit(rows: pd.DataFrame, curve: str) -> tuple[float, float]:
     """(a, b) of seconds = a + b x, least squares."""
-    here = rows[(rows["track"] == "scaling") & (rows["curve"] == curve)]
-    b, a = np.polyfit(here["x"].astype(float), here["value"], 1)
+    points = rows[(rows["track"] == "scaling") & (rows["curve"] == curve)]
+    b, a = np.polyfit(points["x"].astype(float), points["value"], 1)
     return float(a), float(b)
 
 
@@ -219,8 +219,8 @@ def draw(rows: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(13, 8), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.15, 1])
     axs = top.subplots(1, len(groups) + 1, width_ratios=[1] * len(groups) + [1.2])
-    for ax, ((model, setting), here) in zip(axs, groups, strict=False):
-        _bars(ax, here, f"{model_name(model)}, {setting}")
+    for ax, ((model, setting), drawn) in zip(axs, groups, strict=False):
+        _bars(ax, drawn, f"{model_name(model)}, {setting}")
     loaders = rows[rows["track"] == "loaders"]
     if len(loaders):
         _bars(axs[-1], loaders, "loaders alone")
@@ -236,11 +236,11 @@ def draw(rows: pd.DataFrame) -> Figure:
     ]
     curves = [c for c in curves if (scaling["curve"] == c[0]).any()]
     for ax, (curve, x, y) in zip(bottom.subplots(1, len(curves)), curves, strict=True):
-        here = scaling[scaling["curve"] == curve]
-        ax.plot(here["x"], here["value"], "o", color=_OURS, ls="" if y == "time (s)" else "-")
+        drawn = scaling[scaling["curve"] == curve]
+        ax.plot(drawn["x"], drawn["value"], "o", color=_OURS, ls="" if y == "time (s)" else "-")
         if y == "time (s)":
             a, b = fit(rows, curve)
-            at = np.array([0, here["x"].max()], float)
+            at = np.array([0, drawn["x"].max()], float)
             ax.plot(
                 at,
                 a + b * at,
@@ -249,37 +249,37 @@ def draw(rows: pd.DataFrame) -> Figure:
                 label=f"{a:.2f} s {b:+.2g} s\N{MULTIPLICATION SIGN}{x}",
             )
             ax.legend(fontsize="x-small", loc="upper left")
-        ax.set(xlabel=x, ylabel=y, ylim=(0, 1.15 * here["value"].max()), xlim=(0, None))
+        ax.set(xlabel=x, ylabel=y, ylim=(0, 1.15 * drawn["value"].max()), xlim=(0, None))
         if curve in ("folds", "threads"):
-            ax.set_xticks(here["x"])
-        ax.set_title(model_name(here["model"].iloc[0]), fontsize="small")
+            ax.set_xticks(drawn["x"])
+        ax.set_title(model_name(drawn["model"].iloc[0]), fontsize="small")
     return figure
 
 
-def _bars(ax: Axes, here: pd.DataFrame, title: str) -> None:
+def _bars(ax: Axes, shown: pd.DataFrame, title: str) -> None:
     """A bar per contender with the range of its blocks; its limit where there is one."""
-    at = np.arange(len(here))
-    value = here["value"].to_numpy(float)
-    ours = here["contender"].str.startswith("vaaffect")
-    spread = np.abs([value - here["low"].to_numpy(float), here["high"].to_numpy(float) - value])
+    at = np.arange(len(shown))
+    value = shown["value"].to_numpy(float)
+    ours = shown["contender"].str.startswith("vaaffect")
+    spread = np.abs([value - shown["low"].to_numpy(float), shown["high"].to_numpy(float) - value])
     ax.barh(
         at, np.nan_to_num(value), color=np.where(ours, _OURS, _PEER), xerr=np.nan_to_num(spread)
     )
-    mark = value / here["of_limit"].to_numpy(float)
-    ends = here["high"].to_numpy(float)
+    mark = value / shown["of_limit"].to_numpy(float)
+    ends = shown["high"].to_numpy(float)
     if np.isfinite(mark).any():
         beside = (mark > ends) & (mark < ends + 0.25 * np.nanmax(np.r_[mark, ends]))
         ends = np.where(beside, mark, ends)  # where a number would be written over the mark
         ax.plot(mark, at, "|", color=_LIMIT, ms=16, mew=2, label="limit of its precision")
         ax.legend(fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, 1.06))
-    gates = here["gate"] if "gate" in here else [""] * len(here)
+    gates = shown["gate"] if "gate" in shown else [""] * len(shown)
     for y, number, high, gate in zip(at, value, ends, gates, strict=True):
         text = f"  {number:,.0f}" if number >= 100 else f"  {number:.2f}"
         measured = np.isfinite(number)
         ax.text(high if measured else 0, y, text if measured else f"  {gate[:40]}", va="center",
                 fontsize="x-small")  # fmt: skip
-    precision = here["precision"].fillna("")
-    names = [f"{n} ({p})" if p else n for n, p in zip(here["contender"], precision, strict=True)]
+    precision = shown["precision"].fillna("")
+    names = [f"{n} ({p})" if p else n for n, p in zip(shown["contender"], precision, strict=True)]
     ax.set_yticks(at, [n.replace(": ", ":\n").replace(", ", ",\n", 1) for n in names],
                   fontsize="x-small")  # fmt: skip
     ax.invert_yaxis()

@@ -200,13 +200,13 @@ def bench_landmarks(clips: int = 4, frames: int = 40, faces: int = 90) -> list[s
 
 def _tracking(clips: int, frames: int, size: tuple[int, int]) -> list[str]:
     films = [_film(index, frames, size) for index in range(clips)]
-    found: dict[str, list] = {}
+    tracked: dict[str, list] = {}
 
     def follow(name: str, landmarker: Callable[[], Callable]) -> None:
-        found[name] = []
+        tracked[name] = []
         for pictures, _ in films:
             landmarks = landmarker()
-            found[name] += [landmarks(picture) for picture in pictures]
+            tracked[name] += [landmarks(picture) for picture in pictures]
 
     seconds = _best(
         lambda: follow("dlib on every whole picture", lambda: _naive),
@@ -214,10 +214,10 @@ def _tracking(clips: int, frames: int, size: tuple[int, int]) -> list[str]:
     )
     exact = [points for _, film in films for points in film]
     both = [
-        all(points is not None for points in pair) for pair in zip(*found.values(), strict=True)
+        all(points is not None for points in pair) for pair in zip(*tracked.values(), strict=True)
     ]
     lines = []
-    for (name, points), time_s in zip(found.items(), seconds, strict=True):
+    for (name, points), time_s in zip(tracked.items(), seconds, strict=True):
         share = np.mean([p is not None for p in points])
         of_both = [relative_error(a, b) for a, b, ok in zip(points, exact, both, strict=True) if ok]
         lines.append(
@@ -263,8 +263,8 @@ def _naive(image: np.ndarray) -> np.ndarray | None:
     boxes = detector(image, 0)
     if not boxes:
         return None
-    found = predictor(image, max(boxes, key=lambda box: box.area()))
-    return np.array([(part.x, part.y) for part in found.parts()], np.float32)
+    shape = predictor(image, max(boxes, key=lambda box: box.area()))
+    return np.array([(part.x, part.y) for part in shape.parts()], np.float32)
 
 
 def _agreement(faces: int) -> list[str]:
@@ -274,9 +274,9 @@ def _agreement(faces: int) -> list[str]:
         emotion = list(EMOTIONS.values())[seed % len(EMOTIONS)]
         units = action_units(rng.uniform(0.3, 1) * np.array(emotion))
         image, exact = render(sample_identity(rng), units, Scene())
-        found = dlib_landmarks(image)
-        if found is not None:
-            errors.append(relative_error(found, exact))
+        points = dlib_landmarks(image)
+        if points is not None:
+            errors.append(relative_error(points, exact))
     return [
         f"-- single pictures: dlib finds {len(errors)} of {faces} frontal faces",
         _described(errors),
@@ -316,9 +316,9 @@ def bench_bootstrap(resamples: int = 1000, models: int = 10, peer_resamples: int
     tables = []
     for model in range(models):
         pred = 0.5 * true + rng.normal(0, 0.3, (frames, 2))
-        of = {f"{d}_true": true[:, i] for i, d in enumerate(DIMENSIONS)}
-        of |= {f"{d}_pred": pred[:, i] for i, d in enumerate(DIMENSIONS)}
-        tables.append(one.assign(model=f"m{model}", **of)[PREDICTION_COLUMNS])
+        values = {f"{d}_true": true[:, i] for i, d in enumerate(DIMENSIONS)}
+        values |= {f"{d}_pred": pred[:, i] for i, d in enumerate(DIMENSIONS)}
+        tables.append(one.assign(model=f"m{model}", **values)[PREDICTION_COLUMNS])
     predictions = pd.concat(tables, ignore_index=True)
     names = tuple(metrics.FROM_MOMENTS)
     rows_of = [np.flatnonzero(person == i) for i in range(people)]

@@ -111,12 +111,12 @@ SHORT = dataclasses.replace(QUICK, gate_steps=12, gate_more=80)
 def test_the_gate_passes_a_right_loop_and_catches_wrong_ones(task_data):
     runners = [Runner(kind) for kind in (Author, Torchvision, Ours, Forgetful, Frozen, Broken)]
     said = []
-    found = run_gates(runners, *task_data, SHORT, said.append)
-    assert found[Torchvision.name] == Verdict(0.0, 0.0)  # the same arithmetic on a CPU
-    assert not found[Ours.name].fault and found[Ours.name].loss > 0
-    assert "its loss is" in found["wrong"].fault
-    assert "its CCC is" in found["lazy"].fault and found["lazy"].loss == 0
-    assert found["broken"].fault == "broken: RuntimeError: no such device"
+    results = run_gates(runners, *task_data, SHORT, said.append)
+    assert results[Torchvision.name] == Verdict(0.0, 0.0)  # the same arithmetic on a CPU
+    assert not results[Ours.name].fault and results[Ours.name].loss > 0
+    assert "its loss is" in results["wrong"].fault
+    assert "its CCC is" in results["lazy"].fault and results["lazy"].loss == 0
+    assert results["broken"].fault == "broken: RuntimeError: no such device"
     assert len(said) == len(runners)
 
 
@@ -155,19 +155,19 @@ def test_peers_take_the_same_steps(task_data):
 
 def test_a_process_gives_the_same_losses_and_tells_its_faults(task_data):
     batches = np.arange(16).reshape(2, 8)
-    here, there = Runner(Author), Worker(Author)
+    local, remote = Runner(Author), Worker(Author)
     try:
         task = Task("vgg_tiny_bn", 32, 8, dropout=False)
-        hashes = [r.call("start", task, *task_data) for r in (here, there)]
+        hashes = [r.call("start", task, *task_data) for r in (local, remote)]
         assert hashes[0] == hashes[1]
-        losses = [r.call("losses", batches) for r in (here, there)]
+        losses = [r.call("losses", batches) for r in (local, remote)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
         with pytest.raises(UserError, match="plain fp32 loop: IndexError"):
-            there.call("losses", batches + 10_000)
+            remote.call("losses", batches + 10_000)
     finally:
-        there.close()
+        remote.close()
     with pytest.raises(UserError, match="its process ended"):
-        there.call("losses", batches)
+        remote.call("losses", batches)
 
 
 def test_work_is_counted_as_published():
@@ -193,10 +193,10 @@ def test_the_limit_is_the_sum_of_its_parts():
 
 
 def test_ceilings_are_measured_or_nan():
-    found = measure_ceilings(CPU, seconds=0.02, small=True)
-    assert found.gemm_fp32 > 1e8 and found.conv_fp32 > 1e8 and found.copy > 1e7
+    results = measure_ceilings(CPU, seconds=0.02, small=True)
+    assert results.gemm_fp32 > 1e8 and results.conv_fp32 > 1e8 and results.copy > 1e7
     mixed = Timm.precision(CPU) == "bf16"
-    assert np.isfinite(found.gemm_low) == np.isfinite(found.conv_low) == mixed
+    assert np.isfinite(results.gemm_low) == np.isfinite(results.conv_low) == mixed
 
 
 def rows_of(speeds: dict[str, float], model: str = "resnet152") -> pd.DataFrame:
@@ -219,19 +219,19 @@ def test_shares_ratios_and_goals_come_from_the_rows():
     rows = rows_of({Author.name: 2.0, "wrong": np.nan, "vaaffect": 5.0})
     rows.loc[1, "gate"] = "failed: its loss is 3 off"
     work = Work(flop=1e11, outputs=0, weights=0)
-    found = with_limits(rows, Ceilings(1, 2e12, 1, 1e12, 1e10), {("resnet152", 224): work})
-    assert found["ours"].tolist()[::2] == [2.5, 1.0] and np.isnan(found["ours"][1])
-    assert found["of_conv"].tolist()[::2] == [0.2, 0.5]
-    assert found["of_limit"].tolist()[::2] == [0.1, 0.25]
-    by_name = {(g.goal, g.what): g for g in goals(found, CPU)}
+    results = with_limits(rows, Ceilings(1, 2e12, 1, 1e12, 1e10), {("resnet152", 224): work})
+    assert results["ours"].tolist()[::2] == [2.5, 1.0] and np.isnan(results["ours"][1])
+    assert results["of_conv"].tolist()[::2] == [0.2, 0.5]
+    assert results["of_limit"].tolist()[::2] == [0.1, 0.25]
+    by_name = {(g.goal, g.what): g for g in goals(results, CPU)}
     ratio = by_name["C1", "ResNet152 beside the fp32 loop"]
     assert (ratio.measured, ratio.outcome) == (2.5, "met")
     assert by_name["C1", "ResNet152, share of the conv ceiling"].outcome == "missed"
     assert by_name["C2", "VGG11-bn beside the fp32 loop"].outcome == "not measured"
     # Without bfloat16 the goals, which are about it, are not measured.
-    single = {g.outcome for g in goals(found.assign(precision="fp32"), CPU) if g.goal == "C1"}
+    single = {g.outcome for g in goals(results.assign(precision="fp32"), CPU) if g.goal == "C1"}
     assert single == {"not measured"}
-    shown = "\n".join(summary(found, {"a": Verdict(0.0, 0.0)}))
+    shown = "\n".join(summary(results, {"a": Verdict(0.0, 0.0)}))
     assert "failed: its loss is 3 off" in shown and "2.50 x" in shown
     assert Goal("x", "y", 0.02, 0.01, at_least=False).outcome == "missed"
 
@@ -242,8 +242,8 @@ def test_goals_of_a_gpu_come_from_the_rows():
     small = rows_of({Timm.name: 500.0, "vaaffect": 1000.0}).assign(setting="batch 32, 224 px")
     rows = pd.concat([big, small.assign(of_limit=0.6, once=20.0)], ignore_index=True)
     ours = rows["setting"].map({s: r["value"].iloc[-1] for s, r in rows.groupby("setting")})
-    found = goals(rows.assign(ours=ours / rows["value"]), torch.device("cuda"))
-    said = {(g.goal, g.what): (g.measured, g.outcome) for g in found}
+    results = goals(rows.assign(ours=ours / rows["value"]), torch.device("cuda"))
+    said = {(g.goal, g.what): (g.measured, g.outcome) for g in results}
     assert said["G1", "resnet152 beside torchvision"] == (2.0, "met")
     assert said["G1", "resnet152 beside timm, compiled"] == (pytest.approx(1 / 1.1), "missed")
     assert said["G1", "resnet152, share of the limit"] == (0.6, "missed")

@@ -104,15 +104,15 @@ def bench_study(quick: bool = False, out: Path | None = None, say: Say = print) 
     for job in jobs:
         with tempfile.TemporaryDirectory() as folder:
             write_afew_va(Path(folder) / "corpus", job.world)
-            found: dict[str, list[dict]] = {OURS: [], SCRIPT: []}
+            outcomes: dict[str, list[dict]] = {OURS: [], SCRIPT: []}
             turns = [OURS, SCRIPT, SCRIPT, OURS] if job.turns == 2 else [OURS, SCRIPT]
             for turn, name in enumerate(turns):
                 say(f"{time.monotonic() - began:4.0f} s  {job.model}, {job.px} px: {name}")
                 work = Path(folder) / f"work-{turn}"
                 work.mkdir()
                 way = with_library if name == OURS else with_script
-                found[name].append(_in_own_process(way, job, Path(folder) / "corpus", work))
-            rows.append(compared(job, found))
+                outcomes[name].append(_in_own_process(way, job, Path(folder) / "corpus", work))
+            rows.append(compared(job, outcomes))
         if out is not None:  # after each, so that what was measured is kept, whatever comes
             out.mkdir(parents=True, exist_ok=True)
             table = pd.DataFrame(rows)
@@ -170,18 +170,18 @@ def with_script(job: Job, corpus_folder: Path, work: Path) -> dict:
         least = np.inf
         for _ in range(job.epochs):
             loop.train((x.to(device), y.to(device)) for x, y in train)
-            said, true = _answers(loop.model, val, device)
-            error = float(((said - true) ** 2).mean())
+            predicted, true = _predictions(loop.model, val, device)
+            error = float(((predicted - true) ** 2).mean())
             state = {"model": loop.model.state_dict(), "optimizer": loop.optimizer.state_dict()}
             torch.save(state, work / f"checkpoint-{split.fold}.pth")
             if error < least:
                 least = error
                 torch.save(state["model"], work / f"best-{split.fold}.pth")
         loop.model.load_state_dict(torch.load(work / f"best-{split.fold}.pth", weights_only=True))
-        said, _ = _answers(loop.model, test, device)
+        predicted, _ = _predictions(loop.model, test, device)
         tables.append(
             prediction_table(
-                said,
+                predicted,
                 corpus,
                 split.test,
                 model=job.model,
@@ -198,17 +198,17 @@ def with_script(job: Job, corpus_folder: Path, work: Path) -> dict:
     return _outcome(time.perf_counter() - began, results, predictions)
 
 
-def _answers(
+def _predictions(
     model: nn.Module, loader: DataLoader, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) answers and labels, as torchvision's `evaluate`: in float32."""
+    """(n, 2) predictions and labels, as torchvision's `evaluate`: in float32."""
     model.eval()
-    said, true = [], []
+    predicted, true = [], []
     with torch.inference_mode():
         for x, y in loader:
-            said.append(model(x.to(device)).float().cpu())
+            predicted.append(model(x.to(device)).float().cpu())
             true.append(y)
-    return torch.cat(said).numpy().clip(-1, 1), torch.cat(true).numpy()
+    return torch.cat(predicted).numpy().clip(-1, 1), torch.cat(true).numpy()
 
 
 def _outcome(seconds: float, results: pd.DataFrame, predictions: pd.DataFrame) -> dict:
@@ -250,20 +250,20 @@ def _limit(
     training.predict(model, x, rows, device)  # kernels are chosen
     began = time.perf_counter()
     training.predict(model, x, rows, device)
-    answered = len(rows) / (time.perf_counter() - began)
+    predict_rate = len(rows) / (time.perf_counter() - began)
     steps = job.epochs * sum(len(split.train) for split in splits)
     # In every epoch the validation part, after the last the test part and again validation.
-    asked = sum((job.epochs + 1) * len(split.val) + len(split.test) for split in splits)
-    return decode + steps / rates[-1] + asked / answered
+    predictions = sum((job.epochs + 1) * len(split.val) + len(split.test) for split in splits)
+    return decode + steps / rates[-1] + predictions / predict_rate
 
 
-def compared(job: Job, found: dict[str, list[dict]]) -> dict:
+def compared(job: Job, outcomes: dict[str, list[dict]]) -> dict:
     """One row: seconds of both, their ratio, what of the limit is reached, and the errors.
 
     Raises:
         UserError: other frames were tested, or the errors differ by more than luck.
     """
-    ours, script = found[OURS], found[SCRIPT]
+    ours, script = outcomes[OURS], outcomes[SCRIPT]
     if any(one["tested"] != ours[0]["tested"] for one in ours + script):
         raise UserError("the two were not tested on the same frames; nothing can be compared.")
     rmse = [np.mean([one["rmse"] for one in ones], axis=0) for ones in (ours, script)]

@@ -31,6 +31,8 @@ THESIS_RANGES = {
     "anger": ((-0.5, -0.3), (0.6, 0.8)),
 }
 STRENGTH = 0.8  # of the acted emotions: then happiness lies within the thesis's range
+_DIFFICULTY = 0.3  # of the scene and of the differences between people, see `worlds.WildWorld`
+_SIZE = (480, 360)  # (width, height) of the pictures
 WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
 _FIT, _TEST = 41, 42  # streams of random numbers: the people of one are never those of the other
 
@@ -50,33 +52,28 @@ def draw_poses(
     people: int,
     emotions: Sequence[str] = tuple(EMOTIONS),
     *,
-    difficulty: float = 0.3,
     seed: int = 0,
     others: bool = False,
-    size: tuple[int, int] = (480, 360),
 ) -> Iterator[Pose]:
     """Several people, each acting every emotion in front of a camera.
 
     Args:
         people: how many.
         emotions: what they act.
-        difficulty: of the scene and of the differences between people, 0 to 1; see
-            `worlds.WildWorld`.
         seed: of the people.
         others: draw other people with the same seed, to fit a correction on.
-        size: (width, height) of the pictures.
 
     Yields:
         Poses, person after person.
     """
     for person in range(people):
         rng = np.random.default_rng([seed, _FIT if others else _TEST, person])
-        subject = sample_subject(rng, person, difficulty)
-        scene = sample_scene(rng, difficulty)
+        subject = sample_subject(rng, person, _DIFFICULTY)
+        scene = sample_scene(rng, _DIFFICULTY)
         for emotion in emotions:
             va = STRENGTH * np.array(EMOTIONS[emotion])
             units = np.clip(action_units(va) * subject.expressiveness, 0, 1)
-            yield Pose(emotion, person, va, *render(subject.identity, units, scene, size))
+            yield Pose(emotion, person, va, *render(subject.identity, units, scene, _SIZE))
 
 
 def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = False) -> pd.DataFrame:

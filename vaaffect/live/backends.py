@@ -38,17 +38,11 @@ class FromBytes(nn.Module):
 def build_network(
     model: nn.Module, size: int, backend: str = "torch", device: torch.device | str | None = None
 ) -> Network:
-    """A model ready to predict for crops.
+    """A model, (B, 3, S, S) in [-1, 1] to (B, 2), ready to predict for crops of `size` S.
 
-    Args:
-        model: maps (B, 3, S, S) in [-1, 1] to (B, 2).
-        size: S.
-        backend: "torch" predicts with the very function that the study uses; "openvino" is faster
-            on a CPU.
-        device: of PyTorch; by default the GPU when there is one.
-
-    Raises:
-        UserError: unknown backend; OpenVINO is not installed; no such device.
+    Backend "torch" predicts with the very function that the study uses, by default on the GPU when
+    there is one; "openvino" is faster on a CPU. UserError for an unknown backend, where OpenVINO is
+    not installed, and for a device that is not there.
     """
     if backend == "openvino":
         if device is not None and torch.device(device).type != "cpu":
@@ -86,11 +80,7 @@ def openvino() -> ModuleType:
 
 
 def openvino_model(model: nn.Module, size: int):
-    """A network as an `openvino.Model`: input `crop` (1, S, S, 3) uint8, output `va` (1, 2).
-
-    Raises:
-        UserError: OpenVINO is not installed.
-    """
+    """A network as an `openvino.Model`: input `crop` (1, S, S, 3) uint8, output `va` (1, 2)."""
     ov = openvino()
     crop = torch.zeros(1, size, size, 3, dtype=torch.uint8)
     program = torch.export.export(FromBytes(model.cpu().eval()), (crop,))
@@ -108,10 +98,7 @@ def openvino_precision() -> str:
 
 
 def compile_openvino(model, precision: str) -> Network:
-    """An `openvino.Model` of one crop at a time, compiled for the least latency on the CPU.
-
-    The precision is "f32" or "bf16".
-    """
+    """An `openvino.Model` compiled for the least latency on the CPU, in "f32" or "bf16"."""
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,

@@ -37,29 +37,19 @@ _WAITING = 4  # pictures that may wait to be drawn
 
 @dataclass
 class Summary:
-    """What happened in a loop.
+    """What happened in a loop."""
 
-    Attributes:
-        pictures: that the predictor was given, with or without a face.
-        without_face: of these, how many show no face.
-        predictions: rows.
-        dropped: pictures of a camera that were replaced by a newer one before anyone came for them.
-        problems: (name, reason) of pictures that could not be read.
-        seconds: from the first picture to the end.
-        milliseconds: (pictures,) from picture to predictions.
-        ended: why the loop ended before its source did, or None.
-        lost: whether that was a camera's fault.
-    """
-
-    pictures: int = 0
-    without_face: int = 0
-    predictions: int = 0
-    dropped: int = 0
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-    milliseconds: list[float] = field(default_factory=list)
-    ended: str | None = None
-    lost: bool = False
+    pictures: int = 0  # that the predictor was given, with or without a face
+    without_face: int = 0  # of these
+    predictions: int = 0  # rows
+    dropped: int = 0  # pictures of a camera that a newer one replaced before anyone came for them
+    problems: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # (name, reason) of the unreadable
+    seconds: float = 0.0  # from the first picture to the end
+    milliseconds: list[float] = field(default_factory=list)  # (pictures,) picture to predictions
+    ended: str | None = None  # why the loop ended before its source did
+    lost: bool = False  # whether that was a camera's fault
 
     def lines(self) -> list[str]:
         """The summary for people."""
@@ -162,18 +152,11 @@ def watch(
 
 
 class Annotator:
-    """Annotates pictures in a thread of its own; a context manager.
+    """Annotates the pictures of a source in a thread of its own; a context manager.
 
-    Whatever goes wrong in that thread is raised where the next picture is handed over, or in the
-    end.
-
-    Args:
-        source: whose pictures; of a camera's, some are left out when drawing is too slow.
-        path: what to write, see `watch`.
-        note: a line of text on each picture.
-
-    Raises:
-        UserError: `path` does not fit the source.
+    Of a camera's pictures some are left out when drawing is too slow. Whatever goes wrong in the
+    thread is raised where the next picture is handed over, or in the end. UserError where `path`
+    (see `watch`) does not fit the source. `note` is a line of text on each picture.
     """
 
     def __init__(self, source: Source, path: Path, note: str) -> None:

@@ -146,17 +146,10 @@ def _circumplex(
 
 
 class ClipWriter:
-    """Writes annotated pictures as a video that runs at the speed of its source.
+    """Writes annotated pictures as a video that runs at the speed of its source, `fps`.
 
     Pictures are written as often as their time demands: where one was dropped, the one before it
-    stays a little longer.
-
-    Args:
-        path: the video; its ending says which kind.
-        fps: frames per second.
-
-    Raises:
-        UserError: an unknown ending, or the video cannot be written.
+    stays a little longer. UserError where the ending is unknown or the video cannot be written.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -198,12 +191,7 @@ def as_png(picture: np.ndarray) -> bytes:
 
 
 def save_still(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8 RGB as an image file.
-
-    Raises:
-        UserError: an unknown ending.
-        OSError: it cannot be written.
-    """
+    """Write a picture (H, W, 3) uint8 RGB as an image file; UserError for an unknown ending."""
     if path.suffix.lower() not in STILLS:
         raise UserError(f"{path}: give the picture a name that ends in {', '.join(STILLS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)

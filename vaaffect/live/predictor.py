@@ -22,21 +22,15 @@ STAGES = ("landmarks", "crop", "network")
 
 @dataclass(frozen=True)
 class FacePrediction:
-    """What is predicted for one face of one picture.
+    """What is predicted for one face of one picture."""
 
-    Attributes:
-        face: number of the face, from 0, the same through a clip.
-        box: (x0, y0, x1, y1) of the crop in pixels of the picture; may reach beyond it.
-        landmarks: (68, 2) float32, in pixels of the picture.
-        va: (2,) float32, (valence, arousal) in [-1, 1].
-        milliseconds: per stage of STAGES, for all faces of the picture together.
-    """
-
-    face: int
-    box: tuple[float, float, float, float]
-    landmarks: np.ndarray
-    va: np.ndarray
-    milliseconds: dict[str, float]
+    face: int  # number of the face, from 0, the same through a clip
+    box: tuple[
+        float, float, float, float
+    ]  # x0, y0, x1, y1 of the crop; may reach beyond the picture
+    landmarks: np.ndarray  # (68, 2) float32; as the box in pixels of the picture
+    va: np.ndarray  # (2,) float32, (valence, arousal) in [-1, 1]
+    milliseconds: dict[str, float]  # per stage of STAGES, for all faces of the picture together
 
 
 class Predictor:
@@ -74,7 +68,7 @@ class Predictor:
 
     @property
     def tracker(self) -> Tracker:
-        """What finds the faces."""
+        """Finds the faces and their landmarks; where there is none yet, dlib is loaded."""
         if self._tracker is None:
             self._tracker = FacesTracker()
         return self._tracker
@@ -102,13 +96,10 @@ class Predictor:
     def predict_faces(
         self, picture: np.ndarray, faces: Faces, landmarks_ms: float = 0.0
     ) -> list[FacePrediction]:
-        """Predict for faces whose landmarks are known.
+        """Predict for faces of a picture (H, W, 3) uint8 RGB whose landmarks are known.
 
-        Args:
-            picture: (H, W, 3) uint8 RGB.
-            faces: (number, landmarks (68, 2) in pixels) of each; one that lies outside the picture
-                is left out.
-            landmarks_ms: how long it took to find them.
+        Each is (number, landmarks (68, 2) in pixels); one that lies outside the picture is left
+        out. To find them took `landmarks_ms` milliseconds.
         """
         started = time.perf_counter()
         crops, kept = [], []

@@ -38,13 +38,9 @@ class CameraLostError(UserError):
 
 
 class Stills:
-    """Image files, each on its own.
+    """An image file, or every image of a folder in the order of the names; each on its own.
 
-    Args:
-        path: an image file, or a folder of which every image is taken, in the order of the names.
-
-    Raises:
-        UserError: there is no such file, or no image in the folder.
+    UserError where there is no such file, or no image in the folder.
     """
 
     is_clip = False
@@ -97,12 +93,9 @@ class Clip:
 class CameraSource:
     """A camera, or a video that plays as one: a thread reads it, whoever iterates gets the newest.
 
-    Args:
-        capture: an open capture; it is released in the end.
-        name: how rows and messages call it.
-        fps: at which speed a file is played; None takes pictures as they come, and then the end of
-            pictures means that the camera was lost.
-        patience: seconds without a picture after which it counts as lost.
+    The open `capture` is released in the end; `name` stands in rows and messages. A file is played
+    with `fps`; without, pictures are taken as they come, and their end means that the camera was
+    lost, as do `patience` seconds without a picture.
     """
 
     is_clip = True
@@ -129,11 +122,7 @@ class CameraSource:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields the newest picture, whenever the caller is ready for one.
-
-        Raises:
-            CameraLostError: no more pictures come.
-        """
+        """The newest picture, whenever the caller is ready for one; else CameraLostError."""
         self._thread.start()
         count = 0
         while True:
@@ -202,14 +191,10 @@ Source = Stills | Clip | CameraSource
 
 
 def open_source(source: str, real_time: bool = False) -> Source:
-    """What a user means by a source.
+    """An image, a folder of images, a video file, or the number of a camera.
 
-    Args:
-        source: an image, a folder of images, a video file, or the number of a camera.
-        real_time: play a video at its own speed, as if it were a camera.
-
-    Raises:
-        UserError: there is no such thing, or it cannot be read.
+    In `real_time` a video plays at its own speed, as if it were a camera. UserError where there is
+    no such source, or it cannot be read.
     """
     path = Path(source).expanduser()
     if source.isdigit() and not path.exists():

@@ -133,11 +133,7 @@ class Interactive(anywidget.AnyWidget):
 
 
 def decode_jpeg(buffers: list) -> np.ndarray:
-    """The picture of a request: (H, W, 3) uint8 RGB.
-
-    Raises:
-        UserError: not exactly one buffer, or it is not one whole JPEG picture.
-    """
+    """The picture of a request, (H, W, 3) uint8 RGB; UserError where it is not one whole JPEG."""
     data = bytes(buffers[0]) if len(buffers) == 1 else b""
     # A decoder fills what is missing of a cut-off picture with grey; the end mark tells.
     whole = data.startswith(b"\xff\xd8") and data.rstrip(b"\x00").endswith(b"\xff\xd9")
@@ -154,12 +150,9 @@ def encode_jpeg(picture: np.ndarray) -> bytes:
 
 
 def static_figure(figure: Figure, alternative: str, text: str) -> str:
-    """A figure with a caption, as HTML that needs nothing else.
+    """A figure with a caption, as HTML that needs nothing else; `alternative` describes it.
 
-    Args:
-        figure: not one of pyplot's, which a notebook would show a second time.
-        alternative: what it shows, for those who cannot see it.
-        text: the caption, plain.
+    The figure is not one of pyplot's, which a notebook would show a second time.
     """
     file = io.BytesIO()
     figure.savefig(

@@ -61,17 +61,14 @@ def descend(
     return np.array(path)
 
 
-def draw_surface(surface: Surface, ax: Axes | None = None, cells: int = 120) -> Axes:
+def draw_surface(surface: Surface, ax: Axes | None = None) -> Axes:
     """The surface from above, in grey: light is low; lines of equal cost lie closer near the floor.
 
-    Args:
-        surface: what to draw.
-        ax: where to draw; the current axes by default.
-        cells: points along each axis at which the cost is computed.
+    It is drawn into the current axes by default.
     """
     ax = ax or plt.gca()
     left, right, bottom, top = surface.window
-    grid = np.stack(np.meshgrid(np.linspace(left, right, cells), np.linspace(bottom, top, cells)))
+    grid = np.stack(np.meshgrid(np.linspace(left, right, 120), np.linspace(bottom, top, 120)))
     costs = surface.cost(np.moveaxis(grid, 0, -1))
     levels = np.quantile(costs, np.linspace(0, 1, 15) ** 1.5)  # bands of the same order of area
     ax.contourf(*grid, costs, levels=levels, cmap=GREYS, norm=BoundaryNorm(levels, 256), zorder=0)

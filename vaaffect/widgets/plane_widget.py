@@ -46,11 +46,7 @@ DEFAULTS = {control.name: control.value for control in CONTROLS}
 
 
 def point_of(sent: Any) -> np.ndarray:
-    """(valence, arousal) (2,) within the unit circle, to which farther points are pulled.
-
-    Raises:
-        UserError: not two numbers.
-    """
+    """(valence, arousal) (2,) within the unit circle, to which farther points are pulled."""
     point = pair_of(sent, "the point", "a point; give valence and arousal")
     return point / max(np.hypot(*point), 1.0)
 
@@ -58,11 +54,7 @@ def point_of(sent: Any) -> np.ndarray:
 def draw(
     person: Identity, va: np.ndarray, settings: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The face of a person at a point (2,) of the plane, with a value for each of CONTROLS.
-
-    Returns:
-        The picture (H, W, 3) uint8 RGB, and its landmarks (68, 2) in pixels.
-    """
+    """(picture (H, W, 3) uint8 RGB, landmarks (68, 2)) of a face, with values of CONTROLS."""
     light = np.array([settings["light_side"], -0.45, 0.86])
     light /= np.linalg.norm(light)
     scene = Scene(
@@ -152,8 +144,7 @@ class Plane(Interactive):
     def figure(self, steps: int = 7) -> Figure:
         """Faces over the plane and, with a model, its predictions: the widget without a hand.
 
-        Args:
-            steps: faces along an axis; those outside the unit circle are left out.
+        There are `steps` faces along an axis; those outside the unit circle are left out.
         """
         side = np.linspace(-1, 1, 2 * steps + 1)[1::2]
         points = np.array([(v, a) for a in side for v in side if np.hypot(v, a) <= 1])
