@@ -7,6 +7,7 @@ answered, and must write the same tables. A training made anew must have the sam
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,8 @@ def study(out, *more: str) -> str:
 def report():
     """The report folder of a fresh smoke study; kept under reports/ so that people can look."""
     out = ROOT / "reports" / "smoke"
+    for folder in (out, RUNS / "smoke"):  # of the last time
+        shutil.rmtree(folder, ignore_errors=True)
     study(out)
     return out
 
@@ -108,7 +111,7 @@ def test_a_training_by_hand_is_that_of_the_study(report, model, on):
 
 
 def test_a_training_made_anew_has_the_bits_of_the_study(report, tmp_path):
-    """From the pretext task on; the same in small is in test_loop_of_training.py."""
+    """The same in small is in test_loop_of_training.py."""
     anew = [sys.executable, "-m", "vaaffect", "train", "--profile", "smoke", "--model", "resnet10"]
     done = subprocess.run(
         [*anew, "--fold", "0"],
@@ -118,7 +121,7 @@ def test_a_training_made_anew_has_the_bits_of_the_study(report, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    made = Path(done.stdout.strip())
+    made = Path(done.stdout.splitlines()[-1])
     assert made.parent == tmp_path
     for name in ("predictions.parquet", "validation.parquet"):
         first = pd.read_parquet(RUNS / "smoke" / made.name / name)
