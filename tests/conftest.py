@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from made_up import transferred
 
+from vaaffect.base import processes
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
 from vaaffect.corpora.crops import Crops, build_crops
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in thorough]
     if SIDE_BY_SIDE:  # one process takes it at once, the others take the rest meanwhile
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_core_each() -> Iterator[None]:
+    """Side by side, a test that names no number of processes starts none: the cores are taken."""
+    with pytest.MonkeyPatch.context() as patch:
+        if SIDE_BY_SIDE:
+            patch.setattr(processes, "cores", lambda: 1, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -172,8 +172,9 @@ def test_preparation_is_fitted_on_what_it_is_given_and_no_more(kind):
 
 
 def test_the_same_seed_gives_the_same_bytes(tiny_crops, splits, everything, monkeypatch):
-    again = fit_baselines(tiny_crops, splits, BASELINES)
-    assert again.to_csv() == everything.to_csv()
+    again = fit_baselines(tiny_crops, splits[:1], BASELINES)
+    first = everything[everything["fold"] == splits[0].fold].reset_index(drop=True)
+    assert again.to_csv() == first.to_csv()
     monkeypatch.setattr(baselines.os, "cpu_count", lambda: 1)
     names = ["multikernel-svr", "geometry-forest"]
     alone = fit_baselines(tiny_crops, splits, names)

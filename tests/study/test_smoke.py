@@ -7,6 +7,7 @@ answered, and must write the same tables. A training made anew must have the sam
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +40,47 @@ def study(out, *more: str) -> str:
 def report():
     """The report folder of a fresh smoke study; kept under reports/ so that people can look."""
     out = ROOT / "reports" / "smoke"
+    for folder in (out, RUNS / "smoke"):  # of the last time
+        shutil.rmtree(folder, ignore_errors=True)
     study(out)
     return out
 
 
 def tables(folder, pattern: str = "*") -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (folder / "tables").glob(pattern)}
+
+
+# Long ones first: before the last two tests of a file, a process is given its next file.
+
+
+def test_notebooks_run_again_with_their_exercises_answered_make_the_same_tables(report, tmp_path):
+    """Their marked outputs are the same; checks let right answers pass, and wrong ones not."""
+    done = run_again(report, STEMS, tmp_path, users_environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = {}
+    for stem in STEMS:
+        again |= tables(tmp_path / stem, f"{stem[:2]}_*")
+    first = tables(report)
+    assert len(first) > 50 and again.keys() == first.keys()
+    assert [name for name in first if again[name] != first[name]] == []
+
+
+def test_a_training_made_anew_has_the_bits_of_the_study(report, tmp_path):
+    """The same in small is in test_loop_of_training.py."""
+    anew = [sys.executable, "-m", "vaaffect", "train", "--profile", "smoke", "--model", "resnet10"]
+    done = subprocess.run(
+        [*anew, "--fold", "0"],
+        cwd=ROOT,
+        env=users_environment() | {"VAAFFECT_RUNS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    made = Path(done.stdout.splitlines()[-1])
+    assert made.parent == tmp_path
+    for name in ("predictions.parquet", "validation.parquet"):
+        first = pd.read_parquet(RUNS / "smoke" / made.name / name)
+        pd.testing.assert_frame_equal(pd.read_parquet(made / name), first, check_exact=True)
 
 
 def test_every_notebook_ran_without_errors_or_warnings(report):
@@ -105,36 +141,6 @@ def test_resuming_a_finished_study_runs_nothing(report):
 def test_a_training_by_hand_is_that_of_the_study(report, model, on):
     before = set((RUNS / "smoke").iterdir())
     assert one_fold.train_fold("smoke", model, 0, on) in before
-
-
-def test_a_training_made_anew_has_the_bits_of_the_study(report, tmp_path):
-    """From the pretext task on; the same in small is in test_loop_of_training.py."""
-    anew = [sys.executable, "-m", "vaaffect", "train", "--profile", "smoke", "--model", "resnet10"]
-    done = subprocess.run(
-        [*anew, "--fold", "0"],
-        cwd=ROOT,
-        env=users_environment() | {"VAAFFECT_RUNS": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    made = Path(done.stdout.strip())
-    assert made.parent == tmp_path
-    for name in ("predictions.parquet", "validation.parquet"):
-        first = pd.read_parquet(RUNS / "smoke" / made.name / name)
-        pd.testing.assert_frame_equal(pd.read_parquet(made / name), first, check_exact=True)
-
-
-def test_notebooks_run_again_with_their_exercises_answered_make_the_same_tables(report, tmp_path):
-    """Their marked outputs are the same; checks let right answers pass, and wrong ones not."""
-    done = run_again(report, STEMS, tmp_path, users_environment())
-    assert done.returncode == 0, done.stdout + done.stderr
-    again = {}
-    for stem in STEMS:
-        again |= tables(tmp_path / stem, f"{stem[:2]}_*")
-    first = tables(report)
-    assert len(first) > 50 and again.keys() == first.keys()
-    assert [name for name in first if again[name] != first[name]] == []
 
 
 def test_unanswered_exercises_say_so(report):
