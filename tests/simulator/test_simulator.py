@@ -15,9 +15,8 @@ from vaaffect.base import UserError, cache
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.landmarks import REGIONS, relative_error
 from vaaffect.corpora.tracking import dlib_landmarks
-from vaaffect.simulator import writers
+from vaaffect.simulator import Scene, build_set, render, sample_identity, sample_scene, writers
 from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, action_units, prototype
-from vaaffect.simulator.face import Scene, build_set, render, sample_identity, sample_scene
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.worlds import WildWorld, clip_plan, frame_count, subject, subject_of
 from vaaffect.simulator.writers import read_marker, write_afew_va

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .appearance import Identity, Scene, sample_identity, sample_scene
+from .appearance import Identity, Scene
 from .geometry import (
     Features,
     Head,
@@ -21,17 +21,6 @@ from .hair import hair_behind, hair_on_top
 from .painting import Canvas, beard, brow, canvas, eye, folds, glasses, mouth, nose, shade, tone
 from .scenery import Set, build_set, occlude, photograph
 from .strokes import curve, fill, line
-
-__all__ = [
-    "Identity",
-    "Scene",
-    "Set",
-    "build_set",
-    "landmarks_of",
-    "render",
-    "sample_identity",
-    "sample_scene",
-]
 
 
 def render(

@@ -29,6 +29,12 @@ class Canvas:
         fill(self.colour, points, colour)
         fill(self.cover, points, 255)
 
+    def inset(self, outline: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+        """The part of the colours around an outline (n, 2), and its low corner (x, y) in pixels."""
+        low = np.floor(outline.min(axis=0) - margin).astype(int).clip(0)
+        high = np.ceil(outline.max(axis=0) + margin).astype(int)
+        return self.colour[low[1] : high[1], low[0] : high[0]], low
+
     def fold(self, points: np.ndarray, strength: float, width: float) -> None:
         """A fold of the skin along points (n, 3): `strength` 0 to 1, `width` in face units."""
         if strength > 0.02:
@@ -111,17 +117,13 @@ def eye(
     ring = view.project(parts.eyes[which])
     upper, lower = curve(ring[:4], 6), curve(np.concatenate([ring[3:], ring[:1]]), 6)
     almond = np.concatenate([upper, lower])
-    low = np.floor(almond.min(axis=0) - 4).astype(int).clip(0)
-    high = np.ceil(almond.max(axis=0) + 4).astype(int)
     # Lid above the eye: a little darker than the skin, more to see the more it droops.
     bulge = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
     lift = unit * (0.045 + 0.05 * mood["lid_droop"]) * bulge
     crease = upper - down_of(view) * lift
     fill(page.colour, np.concatenate([crease, upper[::-1]]), tone(person.skin, 0.88))
-    box = page.colour[low[1] : high[1], low[0] : high[0]]
+    box, low = page.inset(almond, 4)
     if box.size and parts.openings > 0.06:
-        inside = np.zeros(box.shape[:2], np.uint8)
-        fill(inside, almond - low, 255)
         ball = np.empty_like(box)
         ball[:] = (236, 232, 226)
         centre = view.project(parts.irises[which][None])[0] - low
@@ -135,7 +137,7 @@ def eye(
         ball = cv2.addWeighted(ball, 0.55, veil, 0.45, 0)
         glint = centre + np.array([-0.35, -0.38]) * radius
         fill(ball, ellipse(glint, (radius * 0.24, radius * 0.24)), (255, 255, 255))
-        box[:] = _over(box, ball, inside)
+        _put_into(box, ball, almond - low)
     dark = tone(person.hair, 0.35) * 0.6 + np.array([10, 6, 6])
     line(page.colour, lower, tone(person.skin, 0.62), unit * 0.018)
     widths = unit * np.interp(np.linspace(0, 1, len(upper)), [0, 0.5, 1], [0.030, 0.046, 0.030])
@@ -218,9 +220,7 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
     hole = np.concatenate([inside_top, inside_bottom])
     gap = float(np.linalg.norm(inner[6] - inner[2])) / unit
     if gap > 0.03:
-        low = np.floor(hole.min(axis=0) - 2).astype(int).clip(0)
-        high = np.ceil(hole.max(axis=0) + 2).astype(int)
-        box = page.colour[low[1] : high[1], low[0] : high[0]]
+        box, low = page.inset(hole, 2)
         if box.size:
             cave = np.empty_like(box)
             cave[:] = (52, 14, 16)
@@ -242,9 +242,7 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
             for t in (0.26, 0.38, 0.5, 0.62, 0.74):
                 at = teeth[round(t * (len(teeth) - 1))]
                 line(cave, np.array([at, at + depth * down]), (206, 198, 186), unit * 0.008)
-            mask = np.zeros(box.shape[:2], np.uint8)
-            fill(mask, hole - low, 255)
-            box[:] = _over(box, cave, mask)
+            _put_into(box, cave, hole - low)
     seam = np.concatenate([outer[:1], inside_top, outer[6:7]])
     line(page.colour, seam, lips * 0.42, unit * 0.026)
     if gap > 0.03:
@@ -356,6 +354,13 @@ def beard(
     flat = np.empty_like(page.colour)
     flat[:] = tone(person.hair, 0.8)
     page.colour[:] = _over(page.colour, flat, mask)
+
+
+def _put_into(box: np.ndarray, top: np.ndarray, outline: np.ndarray) -> None:
+    """Draw `top` over a part of a picture, inside an outline."""
+    inside = np.zeros(box.shape[:2], np.uint8)
+    fill(inside, outline, 255)
+    box[:] = _over(box, top, inside)
 
 
 def _over(under: np.ndarray, top: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from ..base import write_atomically
-from .face import build_set, render
+from .face import render
 from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
+from .scenery import build_set
 from .writers import FrameProgress, WrittenClip, whole_folder, write_corpus
 
 

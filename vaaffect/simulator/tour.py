@@ -7,8 +7,9 @@ import numpy as np
 
 from .appearance import Identity, Scene, sample_identity
 from .circumplex import EMOTIONS, action_units
-from .face import build_set, render
+from .face import render
 from .recordings import write_video
+from .scenery import build_set
 from .worlds import sway
 
 # Where the person goes; between the stations slowly, as a face does.
