@@ -31,10 +31,12 @@ def find_clips(root: Path, problems: Problems | None = None) -> list[Path]:
     """
 
     def is_clip(path: Path) -> bool:
-        return re.fullmatch(r"\d{3}\.json", path.name) is not None and path.parent.name == path.stem
+        # Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
+        named = re.fullmatch(r"\d{3,4}\.json", path.name) is not None
+        return named and path.parent.name == path.stem
 
     found = find_files(Path(root), is_clip, [] if problems is None else problems.rows)
-    return sorted(found, key=lambda path: (path.stem, path.as_posix()))
+    return sorted(found, key=lambda path: (len(path.stem), path.stem, path.as_posix()))
 
 
 def load_afew_va(root: Path) -> Corpus:
