@@ -9,7 +9,7 @@ import pandas as pd
 
 from vaaffect.corpora.corpus import PROBLEM_COLUMNS, hashed_subject
 from vaaffect.corpora.crops import Crops
-from vaaffect.simulator.face import landmarks_of
+from vaaffect.simulator import landmarks_of
 from vaaffect.simulator.laboratory import LabWorld, session_plan
 from vaaffect.simulator.worlds import WildWorld, clip_plan
 

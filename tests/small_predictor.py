@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from vaaffect.classical.features import geometry
 from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.live.predictor import FacePrediction
+from vaaffect.simulator import landmarks_of, sample_identity, sample_scene
 from vaaffect.simulator.circumplex import action_units
-from vaaffect.simulator.face import landmarks_of, sample_identity, sample_scene
 
 
 def fitted_line(people: int = 60, faces: int = 10, seed: int = 0):

@@ -19,8 +19,8 @@ from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks, dlib_models
 from vaaffect.results import metrics
 from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import PREDICTION_COLUMNS
+from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
-from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 from vaaffect.simulator.worlds import WildWorld, clip_plan
 from vaaffect.simulator.writers import write_afew_va, write_clip
 

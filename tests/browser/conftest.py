@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from vaaffect.base.paths import ROOT
+from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
-from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 
 TOKEN = "only-for-this-test"
 ELSEWHERE = "notebooks.test"  # resolves to 127.0.0.1 in this browser, and is no secure context

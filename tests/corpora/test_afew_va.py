@@ -66,6 +66,14 @@ def test_flat_nested_and_littered_copies_load_the_same(tiny_corpus, root, tmp_pa
     assert corpus.label == load_afew_va(nested / "01").label == "AFEW-VA (simulated)"
 
 
+def test_more_than_999_clips_are_read_in_their_order(root):
+    for old, new in (("019", "999"), ("020", "1000")):
+        (root / f"01/{old}/{old}.json").rename(root / f"01/{old}/{new}.json")
+        (root / f"01/{old}").rename(root / f"01/{new}")
+    clips = load_afew_va(root).frames["clip"].unique().tolist()
+    assert clips == [*(f"{i:03d}" for i in range(1, 19)), "999", "1000"]
+
+
 def test_frames_are_sorted_by_number_whatever_the_order_in_the_file(root):
     edit(root, lambda c: c.update(frames=dict(reversed(c["frames"].items()))))
     frames = load_afew_va(root).frames

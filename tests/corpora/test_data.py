@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import cv2
 import pytest
+import yaml
 
-from vaaffect.base.errors import UserError
+from vaaffect.base import PROFILES, UserError
 from vaaffect.corpora import afew_va, data, semaine
 from vaaffect.simulator.writers import read_marker
 
@@ -82,6 +83,17 @@ def test_a_world_has_a_key_before_it_is_drawn(tmp_path):
     assert read_marker(root)["key"] == data.world_key("wild", WILD)
     with pytest.raises(UserError, match="unknown PRETEXT key 'people'"):
         data.world_key("pretext", {"people": 3})
+
+
+def test_every_world_of_the_profiles_can_be_drawn():
+    kinds = {"WILD": "wild", "LAB": "lab", "PRETEXT": "pretext"}
+    tried = 0
+    for path in PROFILES.glob("*.yaml"):
+        for name, world in yaml.safe_load(path.read_text())["all"].items():
+            if name in kinds:
+                data.world_key(kinds[name], world)
+                tried += 1
+    assert tried > 5
 
 
 def test_another_world_is_another_corpus():

@@ -13,8 +13,8 @@ from vaaffect.corpora import tracking
 from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
 from vaaffect.corpora.landmarks import landmark_corpus, relative_error
 from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks
+from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import ACTION_UNITS
-from vaaffect.simulator.face import Scene, build_set, render, sample_identity
 
 NEEDED = ("dlib", "face_recognition_models")
 missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

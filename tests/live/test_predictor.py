@@ -14,7 +14,7 @@ from vaaffect.live import backends
 from vaaffect.live.predictor import STAGES, Predictor, Smoother, find_run
 from vaaffect.results.metrics import ccc
 from vaaffect.results.predictions import read_predictions
-from vaaffect.simulator.face import Scene, render, sample_identity
+from vaaffect.simulator import Scene, render, sample_identity
 from vaaffect.training import run_folder
 from vaaffect.training.batches import to_input
 from vaaffect.training.epoch import predict

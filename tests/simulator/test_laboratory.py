@@ -15,9 +15,8 @@ from made_up import contents
 from vaaffect.__main__ import main
 from vaaffect.base import UserError, cache
 from vaaffect.corpora.tracking import dlib_landmarks
-from vaaffect.simulator import recordings, worlds
+from vaaffect.simulator import build_set, recordings, render, worlds
 from vaaffect.simulator.circumplex import ACTION_UNITS
-from vaaffect.simulator.face import build_set, render
 from vaaffect.simulator.laboratory import (
     CHARACTERS,
     LabWorld,

@@ -23,8 +23,8 @@ from vaaffect.classical.features import geometry
 from vaaffect.corpora.semaine import RaterTrace
 from vaaffect.live.predictor import FacePrediction, Predictor
 from vaaffect.report import pages
+from vaaffect.simulator import Scene, render, sample_identity
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
-from vaaffect.simulator.face import Scene, render, sample_identity
 from vaaffect.study import execution
 from vaaffect.widgets import base
 from vaaffect.widgets.descending import Surface

@@ -31,10 +31,12 @@ def find_clips(root: Path, problems: Problems | None = None) -> list[Path]:
     """
 
     def is_clip(path: Path) -> bool:
-        return re.fullmatch(r"\d{3}\.json", path.name) is not None and path.parent.name == path.stem
+        # Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
+        named = re.fullmatch(r"\d{3,4}\.json", path.name) is not None
+        return named and path.parent.name == path.stem
 
     found = find_files(Path(root), is_clip, [] if problems is None else problems.rows)
-    return sorted(found, key=lambda path: (path.stem, path.as_posix()))
+    return sorted(found, key=lambda path: (len(path.stem), path.stem, path.as_posix()))
 
 
 def load_afew_va(root: Path) -> Corpus:
@@ -117,11 +119,12 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
         return problems.add(path, 'has no "actor", so it cannot be put into a fold by subject')
     subject = hashed_subject(clip["actor"])
     for stem in sorted(frames, key=lambda stem: (_frame_number(stem), stem)):
-        reason, label, points = _read_frame(stem, frames[stem])
-        if reason is None and stem not in pictures:
-            reason = f"picture {stem}.png is missing"
-        if reason is not None:
-            problems.add(path, reason, part=stem)
+        try:
+            label, points = _read_frame(stem, frames[stem])
+            if stem not in pictures:
+                raise ValueError(f"picture {stem}.png is missing")
+        except ValueError as error:
+            problems.add(path, str(error), part=stem)
             continue
         number = _frame_number(stem)
         source = pictures[stem].relative_to(problems.root).as_posix()
@@ -134,25 +137,23 @@ def _frame_number(stem: str) -> int:
     return int(stem) if stem.isdigit() else -1
 
 
-def _read_frame(stem: str, frame: object) -> tuple[str | None, tuple[float, float], np.ndarray]:
-    """(reason it cannot be used or None, (valence, arousal) in [-1, 1], landmarks (68, 2))."""
-    nothing = (0.0, 0.0), np.empty((0, 2), np.float32)
+def _read_frame(stem: str, frame: object) -> tuple[list[float], np.ndarray]:
+    """([valence, arousal] in [-1, 1], landmarks (68, 2)); ValueError: why they cannot be used."""
     if not stem.isdigit() or not isinstance(frame, dict):
-        return "is not a numbered frame", *nothing
+        raise ValueError("is not a numbered frame")
     try:
         label = np.array([frame["valence"], frame["arousal"]], np.float64)
         points = np.array(frame["landmarks"], np.float32)
     except KeyError as key:
-        return f"has no {key}", *nothing
+        raise ValueError(f"has no {key}") from None
     except (TypeError, ValueError):
-        return "labels or landmarks are not numbers", *nothing
+        raise ValueError("labels or landmarks are not numbers") from None
     if label.shape != (2,) or not np.isfinite(label).all():
-        return "a label is not a finite number", *nothing
+        raise ValueError("a label is not a finite number")
     if np.abs(label).max() > NATIVE_SCALE:
-        return f"a label is {label[np.abs(label).argmax()]:g}, beyond [-10, 10]", *nothing
-    if points.ndim != 2 or points.shape != (68, 2):
-        return f"has {len(points) if points.ndim else 0} landmarks instead of 68", *nothing
+        raise ValueError(f"a label is {label[np.abs(label).argmax()]:g}, beyond [-10, 10]")
+    if points.shape != (68, 2):
+        raise ValueError(f"has {len(points) if points.ndim else 0} landmarks instead of 68")
     if not np.isfinite(points).all():
-        return "a landmark is not a finite number", *nothing
-    valence, arousal = (label / NATIVE_SCALE).tolist()
-    return None, (valence, arousal), points
+        raise ValueError("a landmark is not a finite number")
+    return (label / NATIVE_SCALE).tolist(), points

@@ -38,13 +38,8 @@ def load_any(root: Path) -> Corpus:
 def check_pictures(
     corpus: Corpus, workers: int | None = None, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Decode every annotated picture; returns those that cannot be used, as PROBLEM_COLUMNS.
-
-    Args:
-        corpus: frames; where it has landmarks, their box must touch the picture.
-        workers: processes; None is one per core.
-        progress: called with (pictures decoded, pictures in all).
-    """
+    """Decode every annotated picture; returns those that cannot be used, as PROBLEM_COLUMNS. Where
+    a corpus has landmarks, their box must touch the picture."""
     reasons: dict[int, str] = {}
     for piece, faults in by_pieces(corpus, _check_piece, (), workers, progress):
         reasons |= {int(piece.rows[i]): reason for i, reason in faults.items()}
@@ -65,13 +60,8 @@ def _check_piece(piece: Piece) -> dict[int, str]:
 def describe_corpus(
     corpus: Corpus, pictures: pd.DataFrame | None, every_problem: bool = False
 ) -> list[str]:
-    """Lines that say what was found in a corpus.
-
-    Args:
-        corpus: as loaded.
-        pictures: what `check_pictures` found, or None if it was not asked.
-        every_problem: list all paths of a reason, not only the first few.
-    """
+    """Lines that say what was found in a corpus, and in its `pictures` by `check_pictures`;
+    `every_problem` lists all paths of a reason, not only the first few."""
     frames = corpus.frames
     lines = [
         f"{corpus.root}: {corpus.label}",
@@ -88,8 +78,7 @@ def describe_corpus(
                 f"  {name} raters per frame: {_spread(raters)}; mean disagreement (standard "
                 f"deviation between them) {sd:.2f}"
             )
-    videos = sorted({source for source in frames["source"] if is_video(source)})
-    for source in videos:
+    for source in sorted({source for source in frames["source"] if is_video(source)}):
         video = probe_video(corpus.root / source)
         lines.append(
             f"  {source}: {video.frames} frames of {video.size[0]} x {video.size[1]} at "

@@ -39,7 +39,7 @@ class Corpus:
     """Annotated frames of one corpus.
 
     Attributes:
-        name: one of NAMES.
+        name: a key of CORPUS_NAMES.
         root: the folder that `source` is relative to.
         simulated: whether the simulator wrote it; shown wherever a number from it is shown.
         native_scale: the labels on disk are this factor times the ones here (AFEW-VA: 10).
@@ -71,9 +71,7 @@ class Corpus:
     @property
     def label(self) -> str:
         """How tables and figures name this data; simulated data always says so."""
-        return (
-            f"{CORPUS_NAMES[self.name]} (simulated)" if self.simulated else CORPUS_NAMES[self.name]
-        )
+        return CORPUS_NAMES[self.name] + " (simulated)" * self.simulated
 
     @property
     def va(self) -> np.ndarray:
@@ -135,12 +133,9 @@ def hashed_subject(name: str) -> str:
 
 
 def looks_like(root: Path) -> str | None:
-    """Which corpus a folder seems to hold, from the first telling file name found in it.
-
-    Returns:
-        One of NAMES; "zip" for archives that are still packed; "avec-2012" for that challenge's
-        repackaging of SEMAINE; None for anything else.
-    """
+    """Which corpus a folder seems to hold, from the first telling file name in it: a key of
+    CORPUS_NAMES, "zip" for archives that are still packed, "avec-2012" for that challenge's
+    repackaging of SEMAINE, or None."""
     packed = None
     for _, folders, names in os.walk(root, followlinks=True):
         folders.sort()
@@ -157,13 +152,8 @@ def looks_like(root: Path) -> str | None:
 
 
 def refuse(root: Path, expected: str, variable: str) -> UserError:
-    """The error for a folder in which nothing of a corpus was found, with what it seems to be.
-
-    Args:
-        root: the folder.
-        expected: key of NAMES: what it was read as.
-        variable: the environment variable that points to this corpus.
-    """
+    """The error for a folder in which nothing of the `expected` corpus was found, with what it
+    seems to be; `variable` is the environment variable that points to that corpus."""
     name = CORPUS_NAMES[expected]
     if not root.exists():
         return UserError(

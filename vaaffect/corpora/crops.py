@@ -198,11 +198,7 @@ def build_crops(
 
 
 def _open(folder: Path) -> Crops:
-    """The crops of a folder that holds some.
-
-    Raises:
-        UserError: the folder is gone or damaged.
-    """
+    """The crops of a folder that holds some. UserError: it is gone or damaged."""
     facts = file_cache.opened(folder)
     if facts is None:
         raise UserError(

@@ -1,7 +1,7 @@
 """Folds by subject: nobody is seen in training and in test.
 
 The corpus ships the actor of each clip; splitting by clip or by frame instead lets a network
-recognise people, and is only done to price that leak.
+recognise people, and is only done to measure the effect of that leak.
 """
 
 import hashlib
@@ -50,14 +50,8 @@ class Split:
 
 
 def label_strata(va: np.ndarray) -> np.ndarray:
-    """Cut the valence-arousal plane into nine cells, so that folds get similar labels.
-
-    Args:
-        va: (N, 2) labels in [-1, 1].
-
-    Returns:
-        (N,) cell numbers 0-8: tercile of valence times three plus tercile of arousal.
-    """
+    """Nine cells of the plane, so that folds get similar labels: (N,) numbers 0 to 8, three times
+    the tercile of valence plus that of arousal, for labels (N, 2)."""
     terciles = [np.searchsorted(np.quantile(x, [1 / 3, 2 / 3]), x) for x in va.T]
     return 3 * terciles[0] + terciles[1]
 
@@ -85,18 +79,16 @@ def subject_folds(
 def leaking_folds(
     frames: pd.DataFrame, by: str, folds: int = 5, val_share: float = 0.2, seed: int = 0
 ) -> list[Split]:
-    """Folds that leak on purpose, only to price the leak: what would we have believed?
+    """Folds that leak on purpose, only to measure the effect of the leak.
 
     As `subject_folds`, with the same number of folds and the same balance over the plane, but with
-    the same people on both sides. A result from these folds says how well a model knows people it
-    was trained on; it is no estimate for strangers, and tables call it by its `split`.
+    the same subjects on both sides. A result from these folds says how well a model knows subjects
+    that it was trained on; it is no estimate for held-out ones, and tables call it by its `split`.
 
     Args:
         frames: one row per frame, with clip, valence and arousal.
         by: "clip" keeps clips whole; "frame" deals out single frames, near copies of each other.
-        folds: number of folds; every frame is tested in exactly one.
-        val_share: share of a fold's non-test clips or frames in the inner validation part.
-        seed: shuffles clips or frames.
+        folds: as of `subject_folds`, and so val_share and seed, of clips or frames.
 
     Raises:
         UserError: another `by`, fewer clips or frames than the cuts need, or folds < 2.
@@ -109,7 +101,7 @@ def leaking_folds(
 def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: int) -> list[Split]:
     if folds < 2 or not 0 < val_share < 1:
         raise UserError(f"folds = {folds}, val_share = {val_share}; use folds >= 2, 0 < share < 1.")
-    units = np.arange(len(frames)) if by == "frame" else frames[by].to_numpy()
+    units = _units(frames, by)
     present = len(np.unique(units))
     inner = max(2, round(1 / val_share))
     if present < folds + inner - 1:
@@ -134,6 +126,11 @@ def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: in
     return splits
 
 
+def _units(frames: pd.DataFrame, by: str) -> np.ndarray:
+    """Of which unit each row is, all rows of which stay together."""
+    return np.arange(len(frames)) if by == "frame" else frames[by].to_numpy()
+
+
 def _cut(
     strata: np.ndarray, units: np.ndarray, parts: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -155,31 +152,23 @@ def assert_disjoint(split: Split, frames: pd.DataFrame) -> None:
 
     by "subject": nobody is in two parts. "clip": no clip is. "frame": no row is.
     """
-    if split.by == "subject":
-        assert_subject_disjoint(split, frames)
-    elif split.by == "clip":
-        _assert_apart(split, frames["clip"].to_numpy(), "clip")
-    else:
-        _assert_apart(split, np.arange(len(frames)), "row")
+    _assert_disjoint(split, frames, split.by)
 
 
 def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
-    """Raise AssertionError if a subject is in two parts of a split, or a part is empty.
-
-    Whatever the split's `by` says.
-    """
-    _assert_apart(split, frames["subject"].to_numpy(), "subject")
+    """As `assert_disjoint` by subject, whatever the split's `by` says."""
+    _assert_disjoint(split, frames, "subject")
 
 
-def _assert_apart(split: Split, units: np.ndarray, what: str) -> None:
+def _assert_disjoint(split: Split, frames: pd.DataFrame, by: str) -> None:
+    units, what = _units(frames, by), "row" if by == "frame" else by
     seen: dict[object, str] = {}
     for name in PARTS:
         rows = getattr(split, name)
         assert len(rows), f"fold {split.fold}: the {name} part is empty"
         for unit in np.unique(units[rows]):
-            assert unit not in seen, (
-                f"fold {split.fold}: {what} {unit} is in {seen[unit]} and in {name}"
-            )
+            where = f"fold {split.fold}: {what} {unit} is in {seen.get(unit)} and in {name}"
+            assert unit not in seen, where
             seen[unit] = name
 
 
@@ -208,12 +197,10 @@ def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     tables = []
     for split in splits:
         for part in PARTS:
-            here = frames.iloc[getattr(split, part)]
-            count = here.groupby(["subject", "clip"]).size().rename("frames").reset_index()
-            count.insert(0, "split", split.by)
-            count.insert(1, "fold", split.fold)
-            count.insert(2, "part", part)
-            tables.append(count.assign(fingerprint=split.fingerprint()))
+            rows = frames.iloc[getattr(split, part)]
+            count = rows.groupby(["subject", "clip"]).size().rename("frames").reset_index()
+            about = pd.DataFrame({"split": split.by, "fold": split.fold, "part": part}, count.index)
+            tables.append(about.join(count).assign(fingerprint=split.fingerprint()))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -222,16 +209,9 @@ def split_table(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for split in splits:
         for part in PARTS:
-            here = frames.iloc[getattr(split, part)]
-            rows.append(
-                {
-                    "fold": split.fold,
-                    "part": part,
-                    "subjects": here["subject"].nunique(),
-                    "clips": here["clip"].nunique(),
-                    "frames": len(here),
-                    "mean valence": here["valence"].mean(),
-                    "mean arousal": here["arousal"].mean(),
-                }
-            )
-    return pd.DataFrame(rows)
+            part_rows = frames.iloc[getattr(split, part)]
+            counts = part_rows["subject"].nunique(), part_rows["clip"].nunique(), len(part_rows)
+            means = part_rows["valence"].mean(), part_rows["arousal"].mean()
+            rows.append((split.fold, part, *counts, *means))
+    columns = ["fold", "part", "subjects", "clips", "frames", "mean valence", "mean arousal"]
+    return pd.DataFrame(rows, columns=columns)

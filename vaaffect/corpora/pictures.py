@@ -22,17 +22,11 @@ _STILLS = 64  # images per task: enough to amortise sending it, few enough for p
 
 @dataclass(frozen=True)
 class Video:
-    """What a video file says about itself.
+    """What a video file says about itself."""
 
-    Attributes:
-        frames: their number; a truncated file has fewer than it says.
-        fps: frames per second.
-        size: (width, height) in pixels.
-    """
-
-    frames: int
-    fps: float
-    size: tuple[int, int]
+    frames: int  # a truncated file has fewer than it says
+    fps: float  # per second
+    size: tuple[int, int]  # (width, height) in pixels
 
 
 def is_video(path: Path | str) -> bool:
@@ -51,37 +45,23 @@ def probe_video(path: Path) -> Video:
     try:
         if not capture.grab():
             raise ValueError("the video has no frame")
-        frames, fps, width, height = (
-            capture.get(key)
-            for key in (
-                cv2.CAP_PROP_FRAME_COUNT,
-                cv2.CAP_PROP_FPS,
-                cv2.CAP_PROP_FRAME_WIDTH,
-                cv2.CAP_PROP_FRAME_HEIGHT,
-            )
-        )
+        frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
     finally:
         capture.release()
     if frames < 1 or not 1 <= fps <= 1000:
         raise ValueError(f"the video says it has {frames:.0f} frames at {fps:g} per second")
-    return Video(int(frames), float(fps), (int(width), int(height)))
+    return Video(int(frames), float(fps), (int(size[0]), int(size[1])))
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Frames of a corpus that one process reads in one go: image files, or all of one video.
-
-    Attributes:
-        root: the corpus's folder.
-        rows: (n,) their row numbers in the corpus; a video's in the order of time.
-        frames: these rows.
-        landmarks: (n, 68, 2) where the corpus has landmarks.
-    """
+    """Frames of a corpus that one process reads in one go: image files, or all of one video."""
 
     root: Path
-    rows: np.ndarray
-    frames: pd.DataFrame
-    landmarks: np.ndarray | None
+    rows: np.ndarray  # (n,) row numbers in the corpus; a video's in the order of time
+    frames: pd.DataFrame  # these rows
+    landmarks: np.ndarray | None  # (n, 68, 2) where the corpus has them
 
     def pictures(self) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
         """As of `read_pictures`; the position counts within the piece."""
@@ -100,18 +80,12 @@ def by_pieces(
 
     Yields (piece, `work(piece, *settings)`), in the order in which they are done.
     """
-    pieces = [
-        Piece(
-            corpus.root,
-            rows,
-            corpus.frames.iloc[rows],
-            None if corpus.landmarks is None else corpus.landmarks[rows],
-        )
-        for rows in row_groups(corpus.frames)
-    ]
-    tasks = [(piece, *settings) for piece in pieces]
+    pieces = []
+    for rows in row_groups(corpus.frames):
+        points = None if corpus.landmarks is None else corpus.landmarks[rows]
+        pieces.append(Piece(corpus.root, rows, corpus.frames.iloc[rows], points))
     done = 0
-    for number, result in in_processes(work, tasks, workers):
+    for number, result in in_processes(work, [(piece, *settings) for piece in pieces], workers):
         done += len(pieces[number].rows)
         if progress is not None:
             progress(done, len(corpus.frames))

@@ -33,17 +33,11 @@ _DIMENSIONS = {"V": "valence", "A": "arousal"}
 
 @dataclass(frozen=True)
 class RaterTrace:
-    """What one rater wrote down for one dimension of one session.
+    """What one rater wrote down for one dimension of one session."""
 
-    Attributes:
-        rater: the rater's number in the file's name.
-        time: (n,) seconds since the video's beginning, rising.
-        value: (n,) ratings, about [-1, 1].
-    """
-
-    rater: str
-    time: np.ndarray
-    value: np.ndarray
+    rater: str  # the number in the file's name
+    time: np.ndarray  # (n,) seconds since the video's beginning, rising
+    value: np.ndarray  # (n,) ratings, about [-1, 1]
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """Ratings (T,) at some times (T,) in seconds; nan where this rater did not rate."""
@@ -57,23 +51,14 @@ class RaterTrace:
 
 @dataclass(frozen=True)
 class Session:
-    """One conversation: who talks, on which video, and who rated what.
+    """One conversation: who talks, on which video, and who rated what."""
 
-    Attributes:
-        number: the session's id.
-        character: whom the operator plays, one of CHARACTERS.
-        subject: the User; a hash.
-        path: the video that shows the User.
-        video: its length, speed and size.
-        traces: raters' traces by dimension, "valence" and "arousal".
-    """
-
-    number: str
-    character: str
-    subject: str
-    path: Path
+    number: str  # the session's id
+    character: str  # whom the operator plays, one of CHARACTERS
+    subject: str  # the User; a hash
+    path: Path  # the video that shows the User
     video: Video
-    traces: dict[str, list[RaterTrace]]
+    traces: dict[str, list[RaterTrace]]  # by dimension, "valence" and "arousal"
 
 
 def load_semaine(root: Path, every: int = EVERY) -> Corpus:
@@ -204,16 +189,10 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
 
 
 def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    """A FEELtrace file: a line per sample, `seconds rating`, every 0.02 s.
-
-    Returns:
-        Times (n,), ratings (n,), and how many lines were passed over: one token only, not a number,
-        not finite, or not later than the line before. Empty lines do not count.
-
-    Raises:
-        ValueError: fewer than two ratings, or a rating that is far outside [-1, 1].
-        OSError: the file cannot be read.
-    """
+    """A FEELtrace file, a line per sample, `seconds rating`: times (n,), ratings (n,), and how many
+    lines were passed over: one token only, not a number, not finite, or not later than the line
+    before (empty lines do not count). ValueError: fewer than two ratings, or one far outside
+    [-1, 1]."""
     lines = [line.split() for line in path.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     pairs = [line for line in lines if len(line) == 2]

@@ -6,9 +6,10 @@ Goes out: files that the loaders of the real corpora read, and the truth about w
 
 from .appearance import Identity, Scene, sample_identity, sample_scene
 from .circumplex import ACTION_UNITS, EMOTIONS, action_units
-from .face import build_set, landmarks_of, render
+from .face import landmarks_of, render
 from .laboratory import LabWorld, session_plan
 from .recordings import write_semaine
+from .scenery import build_set
 from .tour import draw_tour, record
 from .truth import wild_truth
 from .worlds import WildWorld, sample_subject

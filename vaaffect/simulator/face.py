@@ -3,17 +3,14 @@
 import cv2
 import numpy as np
 
-from .appearance import Identity, Scene, sample_identity, sample_scene
+from .appearance import Identity, Scene
 from .geometry import (
-    Features,
-    Head,
+    Face,
     PinholeCamera,
     cross_sections,
-    features,
-    head,
+    face_of,
     landmarks,
     moved_surface,
-    named,
     outline,
     pinhole_camera,
 )
@@ -21,17 +18,6 @@ from .hair import hair_behind, hair_on_top
 from .painting import Canvas, beard, brow, canvas, eye, folds, glasses, mouth, nose, shade, tone
 from .scenery import Set, build_set, occlude, photograph
 from .strokes import curve, fill, line
-
-__all__ = [
-    "Identity",
-    "Scene",
-    "Set",
-    "build_set",
-    "landmarks_of",
-    "render",
-    "sample_identity",
-    "sample_scene",
-]
 
 
 def render(
@@ -50,21 +36,19 @@ def render(
     where hair or an occluder hides them.
     """
     shared = shared or build_set(scene, size)
-    mood = named(np.clip(units, 0, 1))
+    face = face_of(identity, units, scene.gaze)
     whole = pinhole_camera(scene, size)
-    shape = head(identity)
-    parts = features(identity, shape, mood, scene.gaze)
     picture = shared.backdrop.copy()
     low, high = _patch(whole, size)
     _body(picture, identity, scene, whole)
     if np.all(high > low):
         view = whole.moved(low)
         page = canvas(view, *(high - low))
-        _paint_head(page, identity, mood, parts, shape)
-        lit = shade(moved_surface(identity, shape, mood), view, scene, page.cover.shape, 0.10)
+        _paint_head(page, face)
+        lit = shade(moved_surface(face), view, scene, page.cover.shape, 0.10)
         below = picture[low[1] : high[1], low[0] : high[0]]
         below[:] = _compose(page, lit, below)
-    points = landmarks(whole, identity, shape, mood, parts)
+    points = landmarks(whole, face)
     occlude(picture, scene, whole, np.asarray(identity.skin), np.asarray(identity.hair))
     return photograph(picture, scene, shared), points.astype(np.float32)
 
@@ -73,10 +57,8 @@ def landmarks_of(
     identity: Identity, units: np.ndarray, scene: Scene, size: tuple[int, int] = (720, 576)
 ) -> np.ndarray:
     """The landmarks that `render` returns for the same face, (68, 2), without drawing it."""
-    mood = named(np.clip(units, 0, 1))
-    shape = head(identity)
-    parts = features(identity, shape, mood, scene.gaze)
-    return landmarks(pinhole_camera(scene, size), identity, shape, mood, parts).astype(np.float32)
+    face = face_of(identity, units, scene.gaze)
+    return landmarks(pinhole_camera(scene, size), face).astype(np.float32)
 
 
 def _patch(view: PinholeCamera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -157,31 +139,29 @@ def _ears(page: Canvas, person: Identity) -> None:
         line(page.colour, path, tone(person.skin, 0.62), 0.03 * page.view.scale)
 
 
-def _paint_head(
-    page: Canvas, person: Identity, mood: dict[str, float], parts: Features, shape: Head
-) -> None:
+def _paint_head(page: Canvas, face: Face) -> None:
     """Everything above the shoulders, from back to front."""
-    view = page.view
+    view, person = page.view, face.person
     hair_behind(page, person)
     _neck(page, person)
     _ears(page, person)
     # Close together at the crown and the chin, where the outline turns.
     levels = 0.145 - 1.505 * np.cos(np.linspace(0, np.pi, 40))
-    left, right = outline(view, cross_sections(person, shape, mood, levels))
+    left, right = outline(view, cross_sections(face, levels))
     skin = np.concatenate([left, right[::-1]])
     fill(page.crease, skin, 255)
     page.put(skin, person.skin)
     if person.beard:
         from_ear = levels > 0.35
-        beard(page, person, parts, (left[from_ear], right[from_ear]))
-    folds(page, person, parts, mood)
-    nose(page, person, parts, mood)
-    mouth(page, person, parts, mood)
+        beard(page, face, (left[from_ear], right[from_ear]))
+    folds(page, face)
+    nose(page, face)
+    mouth(page, face)
     for which in (0, 1):
-        eye(page, person, parts, which, mood)
-        brow(page, person, parts.brows[which], outer_first=which == 0)
+        eye(page, face, which)
+        brow(page, face, which)
     if person.glasses:
-        glasses(page, person, parts)
+        glasses(page, face)
     hair_on_top(page, person)
 
 

@@ -19,7 +19,7 @@ _LEVEL = [-1.36, -1.28, -1.1, -0.8, -0.4, 0, 0.28, 0.55, 0.81, 1.05, 1.27, 1.455
 _WIDTH = [0, 0.42, 0.74, 0.95, 1.03, 1.02, 1, 0.975, 0.93, 0.835, 0.69, 0.50, 0.265, 0]
 _FRONT = [0, 0.42, 0.66, 0.82, 0.88, 0.86, 0.86, 0.87, 0.9, 0.9, 0.88, 0.84, 0.74, 0.7]
 _EDGE = [0, 0, 0, 0, 0, 0, 0, 0.03, 0.09, 0.2, 0.36, 0.54, 0.67, 0.7]
-JAW_LEVELS = np.array([0.02, 0.29, 0.56, 0.82, 1.06, 1.28, 1.46, 1.6, 1.65])
+_JAW_LEVELS = np.array([0.02, 0.29, 0.56, 0.82, 1.06, 1.28, 1.46, 1.6, 1.65])
 _FLATNESS = 2.3  # of a cross-section: 2 is an ellipse, more is flatter in front
 
 # Bumps of the surface: centre x and y, spread x and y, height. Mirrored where x is not 0.
@@ -62,7 +62,7 @@ def _bumps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def head(identity: Identity) -> Head:
+def _head(identity: Identity) -> Head:
     """The head of a person; the same object for the same person, as it is needed for each frame."""
     level = np.linspace(_LEVEL[0], _LEVEL[-1], 256)
     jaw = 1 + (identity.jaw_width - 1) * 1.5 * _smoothstep(0.3, 1.2, level)
@@ -73,11 +73,11 @@ def head(identity: Identity) -> Head:
     bare = Head(level, width, front, edge, np.empty(0))
     x = np.interp(rows, level, width)[:, None] * across
     y = np.broadcast_to(rows[:, None], x.shape)
-    grid = np.stack([x, y, surface(bare, x, y)], axis=-1)
+    grid = np.stack([x, y, _surface(bare, x, y)], axis=-1)
     return Head(level, width, front, edge, grid)
 
 
-def surface(shape: Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _surface(shape: Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Depth z of the front of the head at rest at (x, y)."""
     width = np.maximum(np.interp(y, shape.level, shape.width), 1e-3)
     front = np.interp(y, shape.level, shape.front)
@@ -87,17 +87,12 @@ def surface(shape: Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return edge + (front - edge) * arch + _bumps(x, y) * (1 - across**6)
 
 
-def named(units: np.ndarray) -> dict[str, float]:
-    """Action units (n_aus,) by name."""
-    return dict(zip(ACTION_UNITS, (float(u) for u in units), strict=True))
-
-
-def jaw_shift(u: dict[str, float], y: np.ndarray) -> np.ndarray:
+def _jaw_shift(u: dict[str, float], y: np.ndarray) -> np.ndarray:
     """How far down an open jaw takes the skin that lies at level y at rest."""
     return (0.28 * u["jaw_drop"] - 0.03 * u["chin_raiser"]) * _smoothstep(0.72, 1.35, y)
 
 
-def stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
+def _stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
     """Long and short faces: scales what lies below the eyes."""
     out = points.copy()
     below = out[..., 1] > 0
@@ -105,9 +100,9 @@ def stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
     return out
 
 
-def moved_surface(identity: Identity, shape: Head, u: dict[str, float]) -> np.ndarray:
+def moved_surface(face: "Face") -> np.ndarray:
     """The surface grid under expression: dropped jaw, raised cheeks, bulging brows."""
-    grid = shape.grid.copy()
+    grid, u = face.head.grid.copy(), face.mood
     x, y = np.abs(grid[..., 0]), grid[..., 1]
     cheek = 0.05 * u["lip_corner_puller"] + 0.08 * u["cheek_raiser"] + 0.04 * u["nose_wrinkler"]
     if cheek:
@@ -115,27 +110,30 @@ def moved_surface(identity: Identity, shape: Head, u: dict[str, float]) -> np.nd
     frown = 0.05 * u["brow_lowerer"] + 0.03 * u["nose_wrinkler"]
     if frown:
         grid[..., 2] += frown * np.exp(-0.5 * (((x - 0.1) / 0.1) ** 2 + ((y + 0.16) / 0.08) ** 2))
-    grid[..., 1] += jaw_shift(u, y)
-    return stretch(identity, grid)
+    grid[..., 1] += _jaw_shift(u, y)
+    return _stretch(face.person, grid)
 
 
-def cross_sections(
-    identity: Identity, shape: Head, u: dict[str, float], y: np.ndarray
-) -> np.ndarray:
+def cross_sections(face: "Face", y: np.ndarray) -> np.ndarray:
     """Points (levels, angles, 3) of the head's smooth outer surface, from left to right."""
+    shape = face.head
     across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33))
     x = np.interp(y, shape.level, shape.width)[:, None] * across
     front = np.interp(y, shape.level, shape.front)[:, None]
     edge = np.interp(y, shape.level, shape.edge)[:, None]
     z = edge + (front - edge) * (1 - np.abs(across) ** _FLATNESS) ** (1 / _FLATNESS)
-    levels = np.broadcast_to((y + jaw_shift(u, y))[:, None], x.shape)
-    return stretch(identity, np.stack([x, levels, z], axis=-1))
+    levels = np.broadcast_to((y + _jaw_shift(face.mood, y))[:, None], x.shape)
+    return _stretch(face.person, np.stack([x, levels, z], axis=-1))
 
 
 @dataclass(frozen=True)
-class Features:
-    """Control points of what is drawn on the face, (n, 3) each, in the order of the landmarks."""
+class Face:
+    """A person's face under expression, with the control points of what is drawn on it, (n, 3)
+    each, in the order of the landmarks."""
 
+    person: Identity
+    mood: dict[str, float]  # action units by name, in [0, 1]
+    head: Head
     brows: tuple[np.ndarray, np.ndarray]  # 5 each, from image left to right
     nose: np.ndarray  # 4 on the bridge, 5 on the base
     eyes: tuple[np.ndarray, np.ndarray]  # image left, image right, 6 each
@@ -253,16 +251,16 @@ def _ring(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return np.concatenate([over, under])
 
 
-def features(
-    identity: Identity, shape: Head, u: dict[str, float], gaze: tuple[float, float]
-) -> Features:
-    """All features of a face under expression, on the surface of the head."""
+def face_of(identity: Identity, units: np.ndarray, gaze: tuple[float, float]) -> Face:
+    """A person's face under action units (n_aus,), with its features on the surface of the head."""
+    shape = _head(identity)
+    u = dict(zip(ACTION_UNITS, np.clip(units, 0, 1).astype(float).tolist(), strict=True))
 
     def lift(points: np.ndarray, height: float = 0.0) -> np.ndarray:
         # The depth is taken at rest: a jaw that drops slides the lips down in front of it.
-        z = surface(shape, points[:, 0], np.minimum(points[:, 1], 1.2)) + height
+        z = _surface(shape, points[:, 0], np.minimum(points[:, 1], 1.2)) + height
         out = np.column_stack([points[:, 0] * narrow, points[:, 1], z])
-        return stretch(identity, out)
+        return _stretch(identity, out)
 
     def mirror(points: np.ndarray) -> np.ndarray:
         return points * np.array([-1.0, 1.0])
@@ -279,7 +277,10 @@ def features(
     irises = np.array([[-middle, -0.018], [middle, -0.018]]) + look
     nose_points = lift(nose)
     nose_points[5:8, 2] += np.array([0.02, 0.06, 0.02])
-    return Features(
+    return Face(
+        person=identity,
+        mood=u,
+        head=shape,
         brows=(lift(mirror(brow)[::-1], 0.02), lift(brow, 0.02)),
         nose=nose_points,
         eyes=(lift(left_eye), lift(eye)),
@@ -341,13 +342,11 @@ def outline(view: PinholeCamera, sections: np.ndarray) -> tuple[np.ndarray, np.n
     return seen[rows, left], seen[rows, right]
 
 
-def landmarks(
-    view: PinholeCamera, identity: Identity, shape: Head, u: dict[str, float], parts: Features
-) -> np.ndarray:
+def landmarks(view: PinholeCamera, face: Face) -> np.ndarray:
     """The 68 points (68, 2) in pixels, iBUG order."""
-    left, right = outline(view, cross_sections(identity, shape, u, JAW_LEVELS))
+    left, right = outline(view, cross_sections(face, _JAW_LEVELS))
     chin = (left[-1:] + right[-1:]) / 2
     jaw = np.concatenate([left[:-1], chin, right[-2::-1]])
-    lips = parts.outer_lip, parts.inner_lip
-    solid = np.concatenate([*parts.brows, parts.nose, *parts.eyes, *lips])
+    lips = face.outer_lip, face.inner_lip
+    solid = np.concatenate([*face.brows, face.nose, *face.eyes, *lips])
     return np.concatenate([jaw, view.project(solid)])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .appearance import Identity, Scene
-from .geometry import Features, PinholeCamera
+from .appearance import Scene
+from .geometry import Face, PinholeCamera
 from .strokes import curve, ellipse, fill, line, spindle, taper
 
 
@@ -28,6 +28,12 @@ class Canvas:
         """Fills a polygon in pixels with colour and takes its area for the person."""
         fill(self.colour, points, colour)
         fill(self.cover, points, 255)
+
+    def inset(self, outline: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+        """The part of the colours around an outline (n, 2), and its low corner (x, y) in pixels."""
+        low = np.floor(outline.min(axis=0) - margin).astype(int).clip(0)
+        high = np.ceil(outline.max(axis=0) + margin).astype(int)
+        return self.colour[low[1] : high[1], low[0] : high[0]], low
 
     def fold(self, points: np.ndarray, strength: float, width: float) -> None:
         """A fold of the skin along points (n, 3): `strength` 0 to 1, `width` in face units."""
@@ -103,29 +109,23 @@ def shade(
 # ---------------------------------------------------------------- features
 
 
-def eye(
-    page: Canvas, person: Identity, parts: Features, which: int, mood: dict[str, float]
-) -> None:
+def eye(page: Canvas, face: Face, which: int) -> None:
     """One eye: white, iris, lids and lashes; `which` is 0 at image left, 1 at image right."""
-    view, unit = page.view, page.view.scale
-    ring = view.project(parts.eyes[which])
+    view, unit, person = page.view, page.view.scale, face.person
+    ring = view.project(face.eyes[which])
     upper, lower = curve(ring[:4], 6), curve(np.concatenate([ring[3:], ring[:1]]), 6)
     almond = np.concatenate([upper, lower])
-    low = np.floor(almond.min(axis=0) - 4).astype(int).clip(0)
-    high = np.ceil(almond.max(axis=0) + 4).astype(int)
     # Lid above the eye: a little darker than the skin, more to see the more it droops.
     bulge = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
-    lift = unit * (0.045 + 0.05 * mood["lid_droop"]) * bulge
+    lift = unit * (0.045 + 0.05 * face.mood["lid_droop"]) * bulge
     crease = upper - down_of(view) * lift
     fill(page.colour, np.concatenate([crease, upper[::-1]]), tone(person.skin, 0.88))
-    box = page.colour[low[1] : high[1], low[0] : high[0]]
-    if box.size and parts.openings > 0.06:
-        inside = np.zeros(box.shape[:2], np.uint8)
-        fill(inside, almond - low, 255)
+    box, low = page.inset(almond, 4)
+    if box.size and face.openings > 0.06:
         ball = np.empty_like(box)
         ball[:] = (236, 232, 226)
-        centre = view.project(parts.irises[which][None])[0] - low
-        radius = parts.iris_radius * unit
+        centre = view.project(face.irises[which][None])[0] - low
+        radius = face.iris_radius * unit
         fill(ball, ellipse(centre, (radius, radius)), tone(person.iris, 0.45))
         fill(ball, ellipse(centre, (radius * 0.84, radius * 0.84)), tone(person.iris, 1.1))
         fill(ball, ellipse(centre, (radius * 0.46, radius * 0.46)), (14, 12, 12))
@@ -135,7 +135,7 @@ def eye(
         ball = cv2.addWeighted(ball, 0.55, veil, 0.45, 0)
         glint = centre + np.array([-0.35, -0.38]) * radius
         fill(ball, ellipse(glint, (radius * 0.24, radius * 0.24)), (255, 255, 255))
-        box[:] = _over(box, ball, inside)
+        _put_into(box, ball, almond - low)
     dark = tone(person.hair, 0.35) * 0.6 + np.array([10, 6, 6])
     line(page.colour, lower, tone(person.skin, 0.62), unit * 0.018)
     widths = unit * np.interp(np.linspace(0, 1, len(upper)), [0, 0.5, 1], [0.030, 0.046, 0.030])
@@ -149,12 +149,12 @@ def down_of(view: PinholeCamera) -> np.ndarray:
     return down / np.hypot(*down)
 
 
-def brow(page: Canvas, person: Identity, points: np.ndarray, outer_first: bool) -> None:
-    """One brow (5, 3): a tapered stroke with a few hairs."""
-    unit = page.view.scale
-    path = curve(page.view.project(points), 5)
+def brow(page: Canvas, face: Face, which: int) -> None:
+    """One brow: a tapered stroke with a few hairs; `which` as of `eye`."""
+    unit, person = page.view.scale, face.person
+    path = curve(page.view.project(face.brows[which]), 5)
     t = np.linspace(0, 1, len(path))
-    t = t if outer_first else t[::-1]
+    t = t[::-1] if which else t
     shape = np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
     widths = unit * 0.105 * person.brow_thickness**0.6 * shape
     hair = 0.75 * np.asarray(person.hair) + 0.25 * np.asarray(person.skin) * 0.5
@@ -166,10 +166,10 @@ def brow(page: Canvas, person: Identity, points: np.ndarray, outer_first: bool) 
         line(page.colour, inside, dark, unit * 0.014)
 
 
-def nose(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]) -> None:
+def nose(page: Canvas, face: Face) -> None:
     """Shadow, nostrils and wings; the bridge itself comes from the shading."""
-    view, unit = page.view, page.view.scale
-    base = parts.nose[4:]
+    view, unit, person, mood = page.view, page.view.scale, face.person, face.mood
+    base = face.nose[4:]
     left, right = base[0], base[4]
     for side, wing, inner in ((-1, left, base[1]), (1, right, base[3])):
         hole = view.project((0.62 * inner + 0.38 * wing + np.array([0, 0.002, 0]))[None])[0]
@@ -190,22 +190,22 @@ def nose(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]
         tip = np.array([[side * 0.10, 0.40], [side * 0.125, 0.5], [side * 0.11, 0.57]])
         page.fold(np.column_stack([tip, np.full(3, base[2, 2])]), 0.12, 0.06)
     if mood["nose_wrinkler"] > 0.05:
-        z = parts.nose[1, 2]
+        z = face.nose[1, 2]
         for y, half in ((0.02, 0.10), (0.11, 0.13), (0.20, 0.14)):
             ends = y + 0.03, z - 0.05
             ridge = np.array([[-half, *ends], [0, y - 0.02, z], [half, *ends]])
             page.fold(ridge, 0.5 * mood["nose_wrinkler"], 0.04)
 
 
-def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]) -> None:
+def mouth(page: Canvas, face: Face) -> None:
     """Lips, and between them teeth, tongue and dark."""
-    view, unit = page.view, page.view.scale
-    outer, inner = view.project(parts.outer_lip), view.project(parts.inner_lip)
+    view, unit, mood = page.view, page.view.scale, face.mood
+    outer, inner = view.project(face.outer_lip), view.project(face.inner_lip)
     over = curve(outer[:7], 5)
     under = curve(np.concatenate([outer[6:], outer[:1]]), 5)
     inside_top = curve(inner[:5], 6)
     inside_bottom = curve(np.concatenate([inner[4:], inner[:1]]), 6)
-    lips = np.asarray(person.lips)
+    lips = np.asarray(face.person.lips)
     fill(page.colour, np.concatenate([over, under]), lips)
     # The upper lip faces down and lies in shadow, the lower lip catches the light.
     corners = np.concatenate([outer[:1], inside_top, outer[6:7]])
@@ -218,9 +218,7 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
     hole = np.concatenate([inside_top, inside_bottom])
     gap = float(np.linalg.norm(inner[6] - inner[2])) / unit
     if gap > 0.03:
-        low = np.floor(hole.min(axis=0) - 2).astype(int).clip(0)
-        high = np.ceil(hole.max(axis=0) + 2).astype(int)
-        box = page.colour[low[1] : high[1], low[0] : high[0]]
+        box, low = page.inset(hole, 2)
         if box.size:
             cave = np.empty_like(box)
             cave[:] = (52, 14, 16)
@@ -242,9 +240,7 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
             for t in (0.26, 0.38, 0.5, 0.62, 0.74):
                 at = teeth[round(t * (len(teeth) - 1))]
                 line(cave, np.array([at, at + depth * down]), (206, 198, 186), unit * 0.008)
-            mask = np.zeros(box.shape[:2], np.uint8)
-            fill(mask, hole - low, 255)
-            box[:] = _over(box, cave, mask)
+            _put_into(box, cave, hole - low)
     seam = np.concatenate([outer[:1], inside_top, outer[6:7]])
     line(page.colour, seam, lips * 0.42, unit * 0.026)
     if gap > 0.03:
@@ -253,11 +249,11 @@ def mouth(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
         fill(page.colour, ellipse(corner, (unit * 0.022, unit * 0.018)), lips * 0.5)
 
 
-def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float]) -> None:
+def folds(page: Canvas, face: Face) -> None:
     """Lines and hollows of the skin: with age, and with the action units that make them."""
-    age = person.age
-    corners = parts.outer_lip[0], parts.outer_lip[6]
-    wings = parts.nose[4], parts.nose[8]
+    age, mood = face.person.age, face.mood
+    corners = face.outer_lip[0], face.outer_lip[6]
+    wings = face.nose[4], face.nose[8]
     smile = mood["lip_corner_puller"]
     sneer = max(mood["upper_lip_raiser"], mood["nose_wrinkler"])
     for side, corner, wing in ((-1, corners[0], wings[0]), (1, corners[1], wings[1])):
@@ -270,7 +266,7 @@ def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
         droop = mood["lip_corner_depressor"]
         line_ = np.array([corner + out * 0.03, corner + out * 0.06 + [0, 0.13, -0.03]])
         page.fold(line_, 0.32 * droop + 0.1 * age, 0.05)
-        ring = parts.eyes[0 if side < 0 else 1]
+        ring = face.eyes[0 if side < 0 else 1]
         below = ring[[0, 5, 4, 3] if side < 0 else [3, 4, 5, 0]] + [0, 0.075, 0.0]
         bag = 0.10 + 0.14 * age + 0.26 * mood["cheek_raiser"] + 0.16 * mood["lid_tightener"]
         page.fold(below, bag, 0.05)
@@ -280,7 +276,7 @@ def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
             start = end + out * 0.06 + [0, 0.3 * rise, 0]
             page.fold(np.array([start, end + out * 0.17 + [0, rise, -0.08]]), crow, 0.025)
         frown = mood["brow_lowerer"] * 0.6 + 0.25 * mood["nose_wrinkler"] + 0.08 * age
-        inner = parts.brows[0][4] if side < 0 else parts.brows[1][0]
+        inner = face.brows[0][4] if side < 0 else face.brows[1][0]
         top = inner + np.array([-side * 0.075, -0.10, 0])
         page.fold(np.array([top, inner + np.array([-side * 0.09, 0.09, 0])]), frown, 0.04)
     raised = mood["inner_brow_raiser"]
@@ -291,24 +287,24 @@ def folds(page: Canvas, person: Identity, parts: Features, mood: dict[str, float
         x = np.linspace(-reach, reach, 7)
         ridge = np.column_stack([x, y - bow * np.cos(x / reach * np.pi), 0.86 - 0.18 * x**2])
         page.fold(ridge, (0.40 * max(raised, wide) - 0.03 * i) + 0.22 * max(age - 0.35, 0), 0.035)
-    lip = parts.outer_lip[[8, 9, 10]] + np.array([0, 0.045, -0.02])
+    lip = face.outer_lip[[8, 9, 10]] + np.array([0, 0.045, -0.02])
     page.fold(lip, 0.26 + 0.15 * mood["chin_raiser"], 0.09)
     if mood["chin_raiser"] > 0.1:
         x = np.linspace(-0.17, 0.17, 5)
-        low = parts.outer_lip[9, 1] + 0.16 - 0.5 * x**2
+        low = face.outer_lip[9, 1] + 0.16 - 0.5 * x**2
         chin = np.column_stack([x, low, np.full(5, 0.95)])
         page.fold(chin, 0.3 * mood["chin_raiser"], 0.05)
-    longer = parts.nose[6, 1] - 0.69
+    longer = face.nose[6, 1] - 0.69
     philtrum = np.array([[0, 0.74 + longer, 1.02], [0, 0.82 + longer, 1.02]])
     page.fold(philtrum, 0.10, 0.06)
 
 
-def glasses(page: Canvas, person: Identity, parts: Features) -> None:
+def glasses(page: Canvas, face: Face) -> None:
     """A thin frame around both eyes."""
-    view, unit = page.view, page.view.scale
+    view, unit, person = page.view, page.view.scale, face.person
     colour = tone(person.hair, 0.5) if sum(person.hair) < 300 else np.array([60, 40, 34])
     rims = []
-    for ring in parts.eyes:
+    for ring in face.eyes:
         centre = ring.mean(axis=0) * np.array([1, 0, 1]) + np.array([0, 0.04, 0.14])
         t = np.linspace(0, 2 * np.pi, 28)
         x, y = (np.sign(wave) * np.abs(wave) ** 0.7 for wave in (np.cos(t), np.sin(t)))
@@ -322,22 +318,20 @@ def glasses(page: Canvas, person: Identity, parts: Features) -> None:
         line(page.colour, arm, colour, unit * 0.03)
 
 
-def beard(
-    page: Canvas, person: Identity, parts: Features, sides: tuple[np.ndarray, np.ndarray]
-) -> None:
+def beard(page: Canvas, face: Face, sides: tuple[np.ndarray, np.ndarray]) -> None:
     """Beard and moustache as a soft tint of the skin; `sides` are the outlines below the ears."""
-    view, unit = page.view, page.view.scale
+    view, unit, person = page.view, page.view.scale, face.person
     height, width = page.cover.shape
     mask = np.zeros((-(-height // 2), -(-width // 2)), np.uint8)
     left, right = sides
-    y = parts.outer_lip[0, 1]
+    y = face.outer_lip[0, 1]
     cheek = np.array([[0.78, y - 0.32, 0.45], [0.60, y - 0.10, 0.66], [0.50, y + 0.05, 0.85]])
     flip = np.array([-1.0, 1.0, 1.0])
     inner = view.project(np.concatenate([cheek[::1] * flip, cheek[::-1]]))
     ring = np.concatenate([left, right[::-1], inner[::-1]])
     fill(mask, ring / 2, 255)
-    lip = parts.outer_lip[:7] + np.array([0, -0.03, 0])
-    base = parts.nose[[4, 6, 8]] + np.array([0, 0.05, 0])
+    lip = face.outer_lip[:7] + np.array([0, -0.03, 0])
+    base = face.nose[[4, 6, 8]] + np.array([0, 0.05, 0])
     wide = np.array([[-0.50, y + 0.16, 0.85], [0.50, y + 0.16, 0.85]])
     ends = lip[[0, 6]] * [1.12, 1, 1]
     stache = np.concatenate([wide[:1], ends[:1], base, ends[1:], wide[1:]])
@@ -356,6 +350,13 @@ def beard(
     flat = np.empty_like(page.colour)
     flat[:] = tone(person.hair, 0.8)
     page.colour[:] = _over(page.colour, flat, mask)
+
+
+def _put_into(box: np.ndarray, top: np.ndarray, outline: np.ndarray) -> None:
+    """Draw `top` over a part of a picture, inside an outline."""
+    inside = np.zeros(box.shape[:2], np.uint8)
+    fill(inside, outline, 255)
+    box[:] = _over(box, top, inside)
 
 
 def _over(under: np.ndarray, top: np.ndarray, mask: np.ndarray) -> np.ndarray:

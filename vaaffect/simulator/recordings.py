@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ import cv2
 import numpy as np
 
 from ..base import write_atomically
-from .face import build_set, render
+from .face import render
 from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
+from .scenery import build_set
 from .writers import FrameProgress, WrittenClip, whole_folder, write_corpus
 
 
@@ -87,14 +89,26 @@ def _write_video(path: Path, plan: SessionPlan, world: LabWorld) -> None:
     wall = np.empty((world.size[1], world.size[0], 3), np.uint8)
     wall[:] = plan.wall
     shared = replace(build_set(plan.scenes[0], world.size), backdrop=wall)
-    # OpenCV's own writer of MJPG rounds the speed to whole frames per second; FFmpeg's does not.
-    form = cv2.VideoWriter_fourcc(*"MJPG")
-    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, form, world.fps, world.size)
-    for units, scene in zip(plan.units, plan.scenes, strict=True):
-        picture, _ = render(plan.subject.identity, units, scene, world.size, shared)
+    drawn = zip(plan.units, plan.scenes, strict=True)
+    person = plan.subject.identity
+    write_video(path, (render(person, *one, world.size, shared)[0] for one in drawn), world.fps)
+
+
+def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float) -> None:
+    """Writes pictures (H, W, 3) uint8 RGB, one at least, as Motion JPEG in an .avi file.
+
+    Raises OSError when the file cannot be written whole.
+    """
+    video, frames = None, 0
+    for picture in pictures:
+        if video is None:
+            # OpenCV's own writer rounds the speed to whole frames per second; FFmpeg's does not.
+            form, size = cv2.VideoWriter_fourcc(*"MJPG"), picture.shape[1::-1]
+            video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, form, fps, size)
         video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        frames += 1
     video.release()
-    if not _is_whole(path, len(plan.scenes)):
+    if not _is_whole(path, frames):
         # OpenCV tells nobody why it could not write.
         if shutil.disk_usage(path.parent).free < 2**20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

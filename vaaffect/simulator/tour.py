@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from .appearance import Identity, Scene, sample_identity
 from .circumplex import EMOTIONS, action_units
-from .face import build_set, render
+from .face import render
+from .recordings import write_video
+from .scenery import build_set
 from .worlds import sway
 
 # Where the person goes; between the stations slowly, as a face does.
@@ -18,21 +19,13 @@ STRENGTH = 0.8  # of the emotions: acted, not exaggerated
 
 @dataclass(frozen=True)
 class Tour:
-    """A clip of T pictures as it was planned.
+    """A clip of T pictures as it was planned."""
 
-    Attributes:
-        time_s: (T,) seconds.
-        va: (T, 2) what the person feels, (valence, arousal) in [-1, 1].
-        pictures: T times (H, W, 3) uint8 RGB.
-        landmarks: (T, 68, 2) float32, exact, in pixels.
-        fps: pictures per second.
-    """
-
-    time_s: np.ndarray
-    va: np.ndarray
-    pictures: list[np.ndarray]
-    landmarks: np.ndarray
-    fps: float
+    time_s: np.ndarray  # (T,) seconds
+    va: np.ndarray  # (T, 2) what the person feels, (valence, arousal) in [-1, 1]
+    pictures: list[np.ndarray]  # T times (H, W, 3) uint8 RGB
+    landmarks: np.ndarray  # (T, 68, 2) float32, exact, in pixels
+    fps: float  # pictures per second
 
 
 def draw_tour(
@@ -87,12 +80,5 @@ def record(tour: Tour, path: Path) -> Path:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    form = cv2.VideoWriter_fourcc(*"MJPG")
-    size = tour.pictures[0].shape[1::-1]
-    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, form, tour.fps, size)
-    for picture in tour.pictures:
-        video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    video.release()
-    if not path.is_file():
-        raise OSError(f"{path}: OpenCV could not write the video")
+    write_video(path, tour.pictures, tour.fps)
     return path

@@ -32,13 +32,8 @@ def wild_truth(world: WildWorld) -> pd.DataFrame:
 
 
 def typology_angle(colour: Colour) -> float:
-    """Individual typology angle of a skin colour in degrees (Chardon et al. 1991).
-
-    arctan((L* - 50) / b*) of CIELAB; from above 55 (very light) to below -30 (dark).
-
-    Args:
-        colour: red, green, blue in [0, 255].
-    """
+    """Individual typology angle of a skin colour in degrees (Chardon et al. 1991):
+    arctan((L* - 50) / b*) of CIELAB, from above 55 (very light) to below -30 (dark)."""
     lightness, _, yellow = rgb2lab(np.array(colour) / 255)
     return float(np.degrees(np.arctan2(lightness - 50, yellow)))
 

@@ -14,7 +14,7 @@ from .appearance import Identity, Scene, sample_identity, sample_scene
 from .circumplex import ACTION_UNITS, action_units
 
 CLIPS_PER_PART = 50
-MOST_CLIPS = 600  # twelve parts, as in AFEW-VA
+MOST_CLIPS = 9999  # AFEW-VA has 600, in twelve parts
 
 # Streams of random numbers: the second number of each seed says what it is for. The laboratory
 # has numbers of its own.

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from ..base import UserError, cache, code_digest, digest, in_processes, kept, write_atomically
-from .face import build_set, render
+from .face import render
+from .scenery import build_set
 from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
 
 MARKER = "simulated.json"  # written first: whatever lies beside it is drawn
