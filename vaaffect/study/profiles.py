@@ -12,7 +12,8 @@ gives other values:
       "03": {EPOCHS: 4}   # given to that notebook, which must declare it; p1 is the primer's first
 
 papermill only warns about a name that a notebook does not know and never looks at types, so both
-are checked here.
+are checked here. Its own `inspect_notebook` loses a text with " = " in it, `int | None` and the
+type of a bare default; pydantic would refuse the same types, with four more packages to install.
 """
 
 import ast
@@ -32,13 +33,14 @@ from ..base import NOTEBOOKS, PROFILES, UserError
 
 GIVEN_BY_RUNNER = ("PROFILE", "OUT")  # set by the study itself, never by a profile
 TOP_LEVEL = ("title", "expected_seconds", "all", "notebooks")
-SIMPLE_TYPES = {
-    "int": int,
-    "str": str,
-    "bool": bool,
-    "list": list,
-    "dict": dict,
-    "None": type(None),
+TYPES = {  # what a value in YAML may be; bool is no int here
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "bool": (bool,),
+    "list": (list,),
+    "dict": (dict,),
+    "None": (type(None),),
 }
 
 
@@ -144,40 +146,31 @@ def matches(value: Any, annotation: str) -> bool:
 
 
 def _matches(value: Any, node: ast.expr) -> bool:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _matches(value, node.left) or _matches(value, node.right)
-    if isinstance(node, ast.Subscript):
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if not _matches(value, node.value):
-            return False
-        if isinstance(value, dict) and len(inner) == 2:
-            return all(_matches(k, inner[0]) and _matches(v, inner[1]) for k, v in value.items())
-        if isinstance(value, list) and len(inner) == 1:
-            return all(_matches(item, inner[0]) for item in value)
+    match node:
+        case ast.BinOp(op=ast.BitOr()):
+            return _matches(value, node.left) or _matches(value, node.right)
+        case ast.Subscript(value=ast.Name("list"), slice=item):
+            return isinstance(value, list) and all(_matches(each, item) for each in value)
+        case ast.Subscript(value=ast.Name("dict"), slice=ast.Tuple(elts=[key, item])):
+            return isinstance(value, dict) and all(
+                _matches(k, key) and _matches(v, item) for k, v in value.items()
+            )
     name = ast.unparse(node)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name == "float":
-        return is_number
-    if name == "int":
-        return is_number and isinstance(value, int)
-    if name in SIMPLE_TYPES:
-        return isinstance(value, SIMPLE_TYPES[name])
-    raise ValueError(f"`{name}` is not a type that a profile can give")
+    if name not in TYPES:
+        raise ValueError(f"`{name}` is not a type that a profile can give")
+    return type(value) in TYPES[name]
 
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML that refuses a key given twice, where plain YAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str | int | float | bool) and key in seen:
+        keys = [self.construct_object(key_node, deep=True) for key_node, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                    None, None, f"the key {key!r} is given twice", node.value[number][0].start_mark
                 )
-            if isinstance(key, str | int | float | bool):
-                seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -187,13 +180,7 @@ def load_profile(
     notebooks_dir: Path = NOTEBOOKS,
     changes: Iterable[str] = (),
 ) -> Profile:
-    """Read `<profiles_dir>/<name>.yaml` and check it against the notebooks.
-
-    Args:
-        name: of the profile.
-        profiles_dir: where it is.
-        notebooks_dir: where the notebooks are.
-        changes: see `changed`.
+    """Read `<profiles_dir>/<name>.yaml`, make the `changes` and check it against the notebooks.
 
     Raises:
         UserError: no such profile, invalid YAML, or a key or value that no notebook can take.
@@ -216,15 +203,12 @@ def load_profile(
     return changed(profile, list(changes), notebooks_dir) if changes else profile
 
 
-def changed(profile: Profile, changes: list[str], notebooks_dir: Path = NOTEBOOKS) -> Profile:
+def changed(profile: Profile, changes: list[str], notebooks_dir: Path) -> Profile:
     """A profile with other values, which its title tells: the same study, smaller or otherwise.
 
-    Args:
-        profile: as of `load_profile`.
-        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
-            ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that
-            declares the name; what the profile gives to a single notebook is replaced too.
-        notebooks_dir: where the notebooks are.
+    A change is "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
+    ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that declares the
+    name; what the profile gives to a single notebook is replaced too.
 
     Raises:
         UserError: a change that cannot be read, or that no notebook can take.
