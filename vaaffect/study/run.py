@@ -126,9 +126,6 @@ class _Study:
         _check_plan(self.union)
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
-        from ..report import pages, pdf  # which takes seconds; all that may be refused has been
-
-        self.build_pages, self.print_report = pages.build_pages, pdf.print_report
 
     def run(self, work: Path) -> None:
         """Do all steps."""
@@ -269,17 +266,19 @@ class _Study:
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
+        from ..report import pages, pdf  # matplotlib, pandas and torch, which take seconds
+
         current = list(itertools.takewhile(self._is_current, self.steps))
         stale = [step.number for step in self.steps[len(current) :]]  # each builds on the last
         sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
         self.manifest["finished"] = provenance.utc_now()
         self.manifest["tables"] = provenance.file_hashes(self.folder / "tables")
-        for note in self.build_pages(self.folder, sources, self.manifest):
+        for note in pages.build_pages(self.folder, sources, self.manifest):
             self.display.say(f"note: {note}")
         page = self.folder / "report.html"
         if page.is_file():
             try:
-                self.print_report(self.folder)
+                pdf.print_report(self.folder)
             except UserError as missing:  # the study is whole without it
                 self.display.say(f"note: {missing}")
         self._save("partial" if stale else "complete")
