@@ -3,8 +3,6 @@
 import json
 
 from vaaffect.base import paths
-from vaaffect.report import sentences
-from vaaffect.report.record import Record
 from vaaffect.study.entries import library_digest, machines
 from vaaffect.study.profiles import notebook_sources
 
@@ -39,21 +37,12 @@ def test_machines_are_counted_also_where_a_run_does_not_name_its_own(tmp_path):
         (tmp_path / name / "done.json").write_text(json.dumps(done))
     (tmp_path / "unfinished").mkdir()
     known = {name: gpu[name] for name in ("device", "precision", "torch")}
-    unknown = dict.fromkeys(known)
+    unknown = dict.fromkeys(known, "unknown")
     assert machines(tmp_path) == [
         {"runs": 2, **known, "seconds": 3.2},
         {"runs": 1, **unknown, "seconds": 7.0},
     ]
     assert machines(tmp_path / "nothing") == []
-
-    manifest = {
-        "profile": "toy", "title": "a toy", "commit": "abc", "started": "today", "seconds": {},
-        "device": {"cpu": "laptop"}, "platform": "Linux", "python": "3.11", "packages": {},
-        "data": {}, "machines": machines(tmp_path),
-    }  # fmt: skip
-    text = sentences.provenance(Record(tmp_path, manifest))
-    assert "2 on cuda, H100 in bfloat16 with torch 2.14.1 (3 s)" in text
-    assert "1 on a machine that was not noted (7 s)" in text
 
 
 def test_no_notebook_writes_the_cards_of_a_committed_report():

@@ -180,24 +180,11 @@ def provenance(record: Record) -> str:
         f"- **Profile** {run['profile']}: {run['title']}.",
         f"- **Code**: commit `{run['commit'] or 'unknown'}`{changes}, started {run['started']}.",
         f"- **Machine**: {where}; {run['platform']}, Python {run['python']}.",
-        *_trainings(run.get("machines", [])),
         f"- **Time per step**: {', '.join(seconds.values())}.",
         f"- **Packages**: {', '.join(packages)}.",
         *(f"- **Data**, SHA-256 of {name}: `{digest}`." for name, digest in run["data"].items()),
     ]
     return "\n".join(lines)
-
-
-def _trainings(machines: list[dict]) -> list[str]:
-    """On which machines the trainings ran; a line, or none where the manifest does not say so."""
-    places = [
-        f"{machine['runs']} on {machine['device'] or 'a machine that was not noted'}"
-        + (f" in {machine['precision']}" if machine["precision"] else "")
-        + (f" with torch {machine['torch']}" if machine["torch"] else "")
-        + f" ({machine['seconds']:.0f} s)"
-        for machine in machines
-    ]
-    return [f"- **Trainings**: {'; '.join(places)}."] if places else []
 
 
 def gaps(record: Record) -> str:
