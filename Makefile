@@ -9,6 +9,7 @@ VENV := .venv/bin
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# RESUME=1, which older commands say, is what a study does anyway.
 study: .venv/ready  ## run the study, or go on; PROFILE=demo, JOBS=4 trains 4 at a time, MINUTES=9 stops then, FRESH=1 begins anew
 	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(FRESH),--fresh) $(if $(RESUME),--resume) \
 	    $(if $(JOBS),--jobs $(JOBS)) $(if $(MINUTES),--minutes $(MINUTES))

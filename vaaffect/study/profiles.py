@@ -197,9 +197,9 @@ def load_profile(
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{path.name}{where}: not valid YAML: {what}.") from error
-    profile = _checked(path.name, content, notebook_sources(notebooks_dir))
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(f"{path.name}{where}: not valid YAML: {problem}.") from error
+    profile = _checked(name, path.name, content, notebook_sources(notebooks_dir))
     return changed(profile, list(changes), notebooks_dir) if changes else profile
 
 
@@ -216,7 +216,7 @@ def changed(profile: Profile, changes: list[str], notebooks_dir: Path) -> Profil
     notebooks = notebook_sources(notebooks_dir)
     defaults = {p.name: p.default for path in notebooks for p in read_parameters(path).values()}
     shared = dict(profile.all)
-    own = {nn: dict(values) for nn, values in profile.notebooks.items()}
+    per_notebook = {nn: dict(values) for nn, values in profile.notebooks.items()}
     for change in changes:
         left, equals, right = change.partition("=")
         name, dot, key = left.strip().partition(".")
@@ -235,41 +235,40 @@ def changed(profile: Profile, changes: list[str], notebooks_dir: Path) -> Profil
                 raise UserError(f"--set {change}: {name} is {_show(before)} and has no keys.")
             value = before | {key: value}
         shared[name] = value
-        for values in own.values():
+        for values in per_notebook.values():
             values.pop(name, None)
     title = f"{profile.title}; changed: {', '.join(changes)}"
-    content = {"title": title, "all": shared, "notebooks": own}
+    content = {"title": title, "all": shared, "notebooks": per_notebook}
     content["expected_seconds"] = profile.expected_seconds
-    return _checked(f"{profile.name}.yaml with --set", content, notebooks, profile.name)
+    return _checked(profile.name, f"{profile.name}.yaml with --set", content, notebooks)
 
 
-def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -> Profile:
-    called = called or Path(file).stem
+def _checked(name: str, file: str, content: Any, notebooks: list[Path]) -> Profile:
     content = _mapping(content, file)
     for key in content:
         if key not in TOP_LEVEL:
             raise UserError(f"{file}: unknown key {key!r}; {_choices(key, TOP_LEVEL)}.")
-    title = content.get("title", called)
+    title = content.get("title", name)
     if not isinstance(title, str):
         raise UserError(f"{file}: title must be one line of text, not {_show(title)}.")
     declared = {notebook_number(notebook): read_parameters(notebook) for notebook in notebooks}
 
     shared = _mapping(content.get("all"), f"{file}: all")
     anywhere = list(dict.fromkeys(name for cell in declared.values() for name in cell))
-    for name, value in shared.items():
-        _check_known(f"{file}: all", name, anywhere, "no notebook declares it")
+    for parameter, value in shared.items():
+        _check_known(f"{file}: all", parameter, anywhere, "no notebook declares it")
         for nn, parameters in declared.items():
-            if name in parameters:
-                _check_type(f"{file}: all", parameters[name], value, nn)
+            if parameter in parameters:
+                _check_type(f"{file}: all", parameters[parameter], value, nn)
 
     per_notebook = {}
     for nn, values in _mapping(content.get("notebooks"), f"{file}: notebooks").items():
         _check_number(f"{file}: notebooks", nn, declared)
         where = f'{file}: notebooks: "{nn}"'
         per_notebook[nn] = _mapping(values, where)
-        for name, value in per_notebook[nn].items():
-            _check_known(where, name, declared[nn], f"notebook {nn} does not declare it")
-            _check_type(where, declared[nn][name], value, nn)
+        for parameter, value in per_notebook[nn].items():
+            _check_known(where, parameter, declared[nn], f"notebook {nn} does not declare it")
+            _check_type(where, declared[nn][parameter], value, nn)
 
     seconds = _mapping(content.get("expected_seconds"), f"{file}: expected_seconds")
     for step, value in seconds.items():
@@ -280,7 +279,7 @@ def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -
                 f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"
                 f" got {_show(value)}."
             )
-    return Profile(called, title, seconds, shared, per_notebook)
+    return Profile(name, title, seconds, shared, per_notebook)
 
 
 def _mapping(value: Any, where: str) -> dict:
