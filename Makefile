@@ -9,9 +9,10 @@ VENV := .venv/bin
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-study: .venv/ready  ## run the whole study; PROFILE=demo, RESUME=1 goes on, JOBS=4 trains 4 at a time, MINUTES=9 stops then
-	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(RESUME),--resume) $(if $(JOBS),--jobs $(JOBS)) \
-	    $(if $(MINUTES),--minutes $(MINUTES))
+# RESUME=1, which older commands say, is what a study does anyway.
+study: .venv/ready  ## run the study, or go on; PROFILE=demo, JOBS=4 trains 4 at a time, MINUTES=9 stops then, FRESH=1 begins anew
+	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(FRESH),--fresh) $(if $(RESUME),--resume) \
+	    $(if $(JOBS),--jobs $(JOBS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # The tests of a file stay in one process; tests/conftest.py says which file comes first.
 test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks compared
@@ -46,7 +47,8 @@ lock: .venv/ready  ## renew requirements.txt from pyproject.toml (needs uv)
 	    --no-annotate --no-header -o requirements.txt
 
 clean:  ## remove .venv and everything the study made under data/
-	rm -rf .venv data/simulated data/landmarks data/crops data/runs
+	@$(PYTHON) -c 'import runpy; made = runpy.run_path("vaaffect/base/paths.py")["MADE"]; \
+	    print(*made, sep="\0", end="")' | xargs -0 rm -rf .venv
 
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -22,6 +22,8 @@ OUT: str = "reports/by-hand"  # where results go
 PROFILE: str = "none"
 """
 
+DONE = '{"machine": {"device": "cpu, toy", "precision": "float32", "torch": "2", "seconds": 3}}'
+
 COUNT = """\
 from pathlib import Path
 with (Path({counters!r}) / "{name}").open("a") as file:
@@ -58,16 +60,18 @@ class Toy:
             "03_train",
             [
                 "# Training on $\\rho_c$",
-                "import os, sys, vaaffect.paths, vaaffect.progress as progress\n"
-                'progress.report_epoch("net fold 0", 1, 2, 0.25, 1.0)\n'
+                "import os, sys\n"
+                "from vaaffect.base import paths, report_epoch\n"
+                'report_epoch("net fold 0", 1, 2, 0.25, 1.0)\n'
                 "tables = Path(OUT) / 'tables'\n"
                 "tables.mkdir(parents=True, exist_ok=True)\n"
-                "(tables / 'a.csv').write_text('x\\n1\\n')\n"
-                "Path(os.environ['VAAFFECT_RUNS']).mkdir(parents=True, exist_ok=True)\n"
-                "(Path(os.environ['VAAFFECT_RUNS']) / 'run').write_text('weights')\n"
+                "(tables / '03_a.csv').write_text('x\\n1\\n')\n"
+                "run = Path(os.environ['VAAFFECT_RUNS']) / 'net_fold0'\n"
+                "run.mkdir(parents=True, exist_ok=True)\n"
+                f"(run / 'done.json').write_text({DONE!r})\n"
                 "print(sys.executable, os.getcwd(), Path.home())\n"
                 "import json\n"
-                "kernel = [sys.executable, os.getcwd(), str(vaaffect.paths.ROOT)]\n"
+                "kernel = [sys.executable, os.getcwd(), str(paths.ROOT)]\n"
                 f"(Path({str(self.counters)!r}) / 'kernel.json').write_text(json.dumps(kernel))",
             ],
         )
@@ -99,9 +103,16 @@ class Toy:
         progress("draw", 2, 2)
         return {"toy": "abc"}
 
-    def run(self, **options: Any) -> Path:
-        """Run the study in this process."""
+    def write_cards(self, folder: Path) -> None:
+        """Stands for the cards of the real report."""
+        (folder / "model_card.md").write_text("# Model card\n")
+
+    def run(self, how: Any = None, **options: Any) -> Path:
+        """Run the study in this process; the options are those of a `Request`."""
+        from vaaffect.study.request import Request, Setting
         from vaaffect.study.run import run_study
 
-        options = {"profile": "small", "out": self.out, "prepare": self.prepare, **options}
-        return run_study(notebooks_dir=self.notebooks, runs_dir=self.runs, **options)
+        request = Request(**{"profile": "small", "out": self.out, **options})
+        return run_study(
+            request, how, Setting(self.notebooks, self.runs, self.prepare, self.write_cards)
+        )

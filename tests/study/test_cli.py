@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,8 @@ from vaaffect import __version__
 from vaaffect.__main__ import main
 from vaaffect.base import paths
 from vaaffect.base.errors import Terminated, TimeOver, UserError
-from vaaffect.training.many import How
+from vaaffect.study import Request
+from vaaffect.training import How
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -61,6 +63,7 @@ def test_an_unknown_profile_is_one_sentence():
     "arguments",
     [
         ["study", "--nothing"],
+        ["study", "--jobs", "2", "--cluster", "slurm"],
         ["simulate", "x"],
         ["simulate", "x", "--corpus", "other", "--clips", "1", "--seed", "0"],
         ["simulate", "x", "--corpus", "afew-va", "--clips", "0", "--seed", "0"],
@@ -76,17 +79,27 @@ def test_wrong_arguments(arguments, capsys):
 
 def test_arguments_reach_the_study(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr("vaaffect.study.run.run_study", lambda *given: seen.append(given))
+    monkeypatch.setattr("vaaffect.study.run_study", lambda *given: seen.append(given))
     assert main(["study"]) == 0
     given = ["--profile", "gpu", "--only", "03", "05", "--resume", "--out", str(tmp_path)]
     given += ["--minutes", "9", "--set", "SIZE=48", "WILD.clips=30"]
     assert main(["study", *given]) == 0
-    assert main(["study", "--jobs", "3"]) == 0
+    assert main(["study", "--jobs", "3", "--fresh"]) == 0
+    changes = ["SIZE=48", "WILD.clips=30"]
     assert seen == [
-        ("demo", [], False, None, None, None, []),
-        ("gpu", ["03", "05"], True, tmp_path, None, 9.0, ["SIZE=48", "WILD.clips=30"]),
-        ("demo", [], False, None, How(jobs=3), None, []),
+        (Request("demo", [], changes=[]), None),
+        (Request("gpu", ["03", "05"], False, True, tmp_path, 9.0, changes), None),
+        (Request("demo", [], fresh=True, changes=[]), How(jobs=3)),
     ]
+
+
+def test_the_command_that_goes_on():
+    again = Request("gpu", ["03"], out=Path("a b"), minutes=9, changes=["SIZE=48"])
+    assert again.command(How(jobs=2)) == (
+        "python -m vaaffect study --profile gpu --only 03 --out 'a b' --set SIZE=48 --jobs 2"
+        " --minutes 9 --resume"
+    )
+    assert Request(fresh=True).command() == "python -m vaaffect study --profile demo"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +116,7 @@ def test_exit_codes(monkeypatch, capsys, error, code, said):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("vaaffect.study.run.run_study", fail)
+    monkeypatch.setattr("vaaffect.study.run_study", fail)
     assert main(["study"]) == code
     assert capsys.readouterr().err == said
 
@@ -112,7 +125,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
     def fail(*_):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("vaaffect.study.run.run_study", fail)
+    monkeypatch.setattr("vaaffect.study.run_study", fail)
     with pytest.raises(ValueError, match="a bug"):
         main(["study"])
 

@@ -24,15 +24,17 @@ from vaaffect.study.profiles import read_parameters
 CHILD = """
 import sys
 from pathlib import Path
-from vaaffect.__main__ import main
 from vaaffect import study
+from vaaffect.__main__ import main
+from vaaffect.base import provenance
+from vaaffect.study.request import Setting
 folder = Path(sys.argv[1])
 run = study.run_study
-study.manifest.device = lambda: {"cpu": "imports torch, which takes seconds"}
-study.run_study = lambda *arguments: run(
-    *arguments, notebooks_dir=folder / "notebooks", runs_dir=folder / "runs",
-    prepare=lambda parameters, progress: {"toy": "abc"},
-)
+provenance.device = lambda: {"cpu": "imports torch, which takes seconds"}
+study.run_study = lambda request, how: run(request, how, Setting(
+    folder / "notebooks", folder / "runs", prepare=lambda parameters, progress: {"toy": "abc"},
+    write_cards=lambda folder: None,
+))
 sys.exit(main(["study", "--profile", "small", "--out", str(folder / "out"), *sys.argv[2:]]))
 """
 
@@ -48,7 +50,7 @@ def child(toy: Toy, *arguments: str) -> subprocess.Popen:
     )
 
 
-def wait_for(path: Path, seconds: float = 60) -> None:
+def wait_for(path: Path, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < end, f"{path.name} did not appear"
@@ -79,7 +81,7 @@ def test_the_chain_runs_every_notebook_with_its_parameters(finished):
     injected = next(c for c in copy.cells if "injected-parameters" in c.metadata.get("tags", []))
     assert "EPOCHS = 4" in injected.source and "SEED = 7" in injected.source
     assert 'PROFILE = "small"' in injected.source
-    assert (finished.out / "tables" / "a.csv").exists()
+    assert (finished.out / "tables" / "03_a.csv").exists()
     assert len(finished.prepared) == 1
     assert finished.prepared[0]["SEED"] == 7  # the profile's
     assert finished.prepared[0]["EPOCHS"] == 4
@@ -123,7 +125,7 @@ def test_manifest(finished):
     entry = content["notebooks"]["03"]
     assert entry["parameters"]["EPOCHS"] == 4 and entry["parameters"]["RATE"] == 0.1
     assert re.fullmatch(r"[0-9a-f]{64}", entry["key"])
-    assert re.fullmatch(r"[0-9a-f]{64}", content["tables"]["a.csv"])
+    assert re.fullmatch(r"[0-9a-f]{64}", content["tables"]["03_a.csv"])
 
 
 def test_the_kernel_is_this_interpreter_and_sees_this_library(finished):
@@ -143,7 +145,7 @@ def test_inside_the_repository_out_is_relative(toy, monkeypatch):
     assert manifest(toy)["notebooks"]["00"]["parameters"]["OUT"] == "out"
 
 
-def test_a_failing_notebook_stops_the_study_and_resume_goes_on(toy, capsys):
+def test_a_failing_notebook_stops_the_study_and_the_same_command_goes_on(toy, capsys):
     good = (toy.notebooks / "03_train.ipynb").read_text()
     toy.write("03_train", ["# Train", "value = 3\nraise ValueError('no faces')"])
     with pytest.raises(UserError) as error:
@@ -152,7 +154,7 @@ def test_a_failing_notebook_stops_the_study_and_resume_goes_on(toy, capsys):
     assert "03_train.ipynb stopped at cell In [4] (value = 3)" in message
     assert "ValueError: no faces" in message
     assert "03_train.failed.ipynb" in message
-    assert f"python -m vaaffect study --profile small --out {toy.out} --resume" in message
+    assert message.endswith(f"python -m vaaffect study --profile small --out {toy.out}")
     assert "Traceback" not in message
     assert manifest(toy)["status"] == "failed"
     assert manifest(toy)["notebooks"]["03"]["status"] == "failed"
@@ -161,7 +163,7 @@ def test_a_failing_notebook_stops_the_study_and_resume_goes_on(toy, capsys):
 
     (toy.notebooks / "03_train.ipynb").write_text(good)
     (toy.runs / "keep").mkdir(parents=True, exist_ok=True)
-    toy.run(resume=True)
+    toy.run()
     assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 2, 1]
     names = sorted(path.name for path in (toy.out / "notebooks").iterdir())
     assert names == ["00_start.ipynb", "03_train.ipynb", "99_report.ipynb"]
@@ -172,21 +174,21 @@ def test_a_failing_notebook_stops_the_study_and_resume_goes_on(toy, capsys):
     source = nbformat.read(toy.notebooks / "03_train.ipynb", as_version=4)
     source.cells[0].source += " and more"
     nbformat.write(source, toy.notebooks / "03_train.ipynb")
-    toy.run(resume=True)
+    toy.run()
     assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 3, 1]
     source.cells[-1].source += "\nprint(1)"
     nbformat.write(source, toy.notebooks / "03_train.ipynb")
-    toy.run(resume=True)
+    toy.run()
     assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 4, 2]
 
 
 def test_a_user_error_in_a_notebook_shows_its_sentence_through_the_command_line(toy):
     toy.write(
         "00_start",
-        ["# Start", "from vaaffect.errors import UserError\nraise UserError('Put it there.')"],
+        ["# Start", "from vaaffect.base import UserError\nraise UserError('Put it there.')"],
     )
     process = child(toy)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err.startswith("vaaffect: 00_start.ipynb stopped at cell In [4]")
     assert "\nPut it there.\n" in err
@@ -208,15 +210,15 @@ def test_an_early_exit_is_no_success(toy):
 
 
 def slow(toy: Toy) -> str:
-    """Make notebook 03 wait for a minute once it runs; returns its first source."""
+    """Make notebook 03 wait once it runs; returns its first source."""
     good = (toy.notebooks / "03_train.ipynb").read_text()
     mark = toy.out.parent / "running"
-    code = f"Path({str(mark)!r}).touch()\nimport time\ntime.sleep(60)"
+    code = f"Path({str(mark)!r}).touch()\nimport time\ntime.sleep(600)"
     toy.write("03_train", ["# Train", code])
     return good
 
 
-def test_killed_then_resumed(toy):
+def test_a_killed_study_goes_on(toy):
     good = slow(toy)
     process = child(toy)
     wait_for(toy.out.parent / "running")
@@ -225,8 +227,9 @@ def test_killed_then_resumed(toy):
     assert manifest(toy)["status"] == "running"
     assert [path.name for path in (toy.out / "notebooks").iterdir()] == ["00_start.ipynb"]
     (toy.notebooks / "03_train.ipynb").write_text(good)
-    toy.run(resume=True, only=["00", "03"])
-    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 2, 0]
+    toy.run()
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 2, 1]
+    assert manifest(toy)["status"] == "complete"
 
 
 def test_interrupted_says_how_to_go_on(toy):
@@ -234,9 +237,9 @@ def test_interrupted_says_how_to_go_on(toy):
     process = child(toy)
     wait_for(toy.out.parent / "running")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert f"go on with: python -m vaaffect study --profile small --out {toy.out} --resume" in out
+    assert f"go on with: python -m vaaffect study --profile small --out {toy.out}\n" in out
     assert "Traceback" not in out + err
     assert manifest(toy)["status"] == "interrupted"
     assert manifest(toy)["notebooks"]["00"]["status"] == "complete"
@@ -247,7 +250,7 @@ def test_ended_by_a_cluster_it_stops_as_by_hand(toy):
     process = child(toy)
     wait_for(toy.out.parent / "running")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 143, err
     assert "Stopped: ended from outside." in out and "Traceback" not in out + err
     assert manifest(toy)["status"] == "interrupted"
@@ -260,7 +263,7 @@ def test_in_steps_of_some_minutes_the_study_comes_to_its_end(toy):
         "import time\n"
         f"path = Path({str(steps)!r})\n"
         "done = len(path.read_text()) if path.exists() else 0\n"
-        "for _ in range(done, 60):\n"
+        "for _ in range(done, 120):\n"
         "    time.sleep(0.2)\n"
         "    with path.open('a') as file:\n"
         "        file.write('x')"
@@ -268,18 +271,18 @@ def test_in_steps_of_some_minutes_the_study_comes_to_its_end(toy):
     toy.write("03_train", ["# Train", work])
     codes, said = [], ""
     while (not codes or codes[-1] == 75) and len(codes) < 20:
-        process = child(toy, "--resume", "--minutes", "0.15")
-        out, err = process.communicate(timeout=60)
+        process = child(toy, "--minutes", "0.3")
+        out, err = process.communicate(timeout=120)
         assert "Traceback" not in out + err
         codes.append(process.returncode)
         said = said or out
     assert codes[-1] == 0 and len(codes) > 1, codes
-    assert "Stopped: 0.15 minutes are over. What is finished is kept; go on with: " in said
-    assert said.rstrip().endswith("--minutes 0.15 --resume")
+    assert "Stopped: 0.3 minutes are over. What is finished is kept; go on with: " in said
+    assert said.rstrip().endswith("--minutes 0.3")
     assert manifest(toy)["status"] == "complete"
     runs = [toy.runs_of(nn) for nn in ("00", "03", "99")]
     assert runs[1] > 1 and sum(runs) <= 3 + len(codes) - 1, runs  # one run more per stop
-    assert len(steps.read_text()) == 60
+    assert len(steps.read_text()) == 120
 
 
 def test_another_study_than_the_profile_needs_another_folder(toy, capsys):
@@ -291,11 +294,11 @@ def test_another_study_than_the_profile_needs_another_folder(toy, capsys):
     given = made["notebooks"]["03"]["parameters"]
     assert (given["SEED"], given["MODELS"], given["EPOCHS"]) == (8, ["c"], 1)  # the profile's 4 too
     slow(toy)
-    process = child(toy, "--resume", "--set", "SEED=8", "MODELS=[c, d]")
+    process = child(toy, "--set", "SEED=8", "MODELS=[c, d]")
     wait_for(toy.out.parent / "running")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert "--set SEED=8 'MODELS=[c, d]' --resume" in out, err
+    out, err = process.communicate(timeout=120)
+    assert "--set SEED=8 'MODELS=[c, d]'\n" in out, err
 
 
 def test_two_studies_on_one_folder(toy):
@@ -307,29 +310,110 @@ def test_two_studies_on_one_folder(toy):
     assert toy.runs_of("00") == 0
 
 
-def test_only_leaves_the_rest_alone_and_a_new_start_sets_runs_aside(toy, capsys):
+def test_only_leaves_the_others_alone(toy, capsys):
     toy.run()
     [runs] = [path for path in toy.runs.iterdir() if path.is_dir()]
     toy.run(only=["99"])
     assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 1, 2]
-    assert (runs / "run").exists() and (toy.out / "html" / "00_start.html").exists()
+    assert (runs / "net_fold0").exists() and (toy.out / "html" / "00_start.html").exists()
     assert manifest(toy)["status"] == "complete"
     assert set(manifest(toy)["notebooks"]) == {"00", "03", "99"}
+    toy.run(only=["99"], resume=True)
+    assert toy.runs_of("99") == 2
 
     toy.profile("title: a toy\nall: {SEED: 8}\n")
-    (toy.out / "tables" / "old.csv").write_text("from an earlier study")
+    (toy.out / "tables" / "mine.csv").write_text("from somebody")
+    capsys.readouterr()
     toy.run(only=["0"])  # the others are now out of date, and the study says so
     assert manifest(toy)["status"] == "partial"
-    assert "Notebooks 03, 99 were not run with the present code" in capsys.readouterr().out
-    assert (toy.out / "tables" / "old.csv").exists()
+    said = capsys.readouterr().out
+    assert "Notebooks 03, 99 were not run with the present code" in said
+    assert f"up to date: python -m vaaffect study --profile small --out {toy.out}\n" in said
+    assert (toy.out / "tables" / "mine.csv").exists()
 
+
+def test_a_second_run_executes_nothing(toy, capsys):
+    toy.run()
+    before = manifest(toy)
+    capsys.readouterr()
+    toy.run()
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 1, 1]
+    said = capsys.readouterr().out
+    assert all(f"{name}  kept" in said for name in ("00_start", "03_train", "99_report"))
+    assert manifest(toy)["status"] == "complete"
+    assert manifest(toy)["notebooks"] == before["notebooks"]
+    [runs] = [path for path in toy.runs.iterdir() if path.is_dir()]
+    assert (runs / "net_fold0" / "done.json").exists()
+
+
+def test_what_a_notebook_wrote_is_written_again_where_it_is_gone_or_changed(toy):
+    toy.run()
+    table, card = toy.out / "tables" / "03_a.csv", toy.out / "model_card.md"
+    assert set(manifest(toy)["notebooks"]["03"]["outputs"]) == {"tables/03_a.csv"}
+    assert set(manifest(toy)["notebooks"]["99"]["outputs"]) == {"model_card.md"}
+    table.unlink()
+    toy.run()
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 2, 1]
+    table.write_text("by hand")
+    toy.run()
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 3, 1]
+    assert table.read_text() == "x\n1\n"
+    card.unlink()
+    toy.run()
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [1, 3, 2]
+    assert card.exists()
+
+
+def test_nothing_of_an_earlier_notebook_stays_behind(toy):
+    """Where a study goes on, a table that is no longer written must not enter the report."""
+    code = "path = Path(OUT) / 'tables' / '00_old.csv'\npath.parent.mkdir()\npath.touch()"
+    toy.write("00_start", ["# Start", code])
+    toy.write("04_former", ["# Former", code.replace("00", "04").replace(".mkdir()", "")])
+    toy.run()
+    assert (toy.out / "tables" / "00_old.csv").exists()
+    assert (toy.out / "html" / "04_former.html").exists()
+    toy.write("00_start", ["# Start", "print(1)"])
+    (toy.notebooks / "04_former.ipynb").unlink()
+    toy.run()
+    assert [path.name for path in (toy.out / "tables").iterdir()] == ["03_a.csv"]
+    assert not [path for path in toy.out.rglob("04_*")]
+    assert set(manifest(toy)["notebooks"]) == {"00", "03", "99"}
+    assert set(manifest(toy)["seconds"]) == {"data", "00", "03", "99"}
+
+
+def test_a_fresh_start_sets_the_trainings_aside_and_loses_none(toy, capsys):
+    toy.run()
+    [runs] = [path for path in toy.runs.iterdir() if path.is_dir()]
     (runs / "mark").touch()
+    toy.run(fresh=True)
+    assert [toy.runs_of(nn) for nn in ("00", "03", "99")] == [2, 2, 2]
+    assert (runs.with_name(f"{runs.name}.previous-1") / "mark").exists()
+    assert f"The earlier trainings are kept in {toy.runs}/{runs.name}.previous-1" in (
+        capsys.readouterr().out
+    )
+    assert not (runs / "mark").exists()
+
     toy.write("00_start", ["# Start", "raise ValueError('stop here')"])
-    with pytest.raises(UserError):
-        toy.run()
-    assert (runs.with_name(runs.name + ".previous") / "mark").exists()
-    assert not runs.exists()
-    assert not (toy.out / "tables").exists()
+    with pytest.raises(UserError) as error:
+        toy.run(fresh=True)
+    assert "--fresh" not in str(error.value)  # to go on is not to begin anew
+    assert (runs.with_name(f"{runs.name}.previous-1") / "mark").exists()
+    assert runs.with_name(f"{runs.name}.previous-2").exists() and not runs.exists()
+    assert not (toy.out / "tables").exists() and not (toy.out / "report.html").exists()
+    assert set(manifest(toy)["notebooks"]) == {"00"}
+
+
+@pytest.mark.parametrize("option", [{"only": ["00"]}, {"resume": True}])
+def test_a_fresh_start_is_of_the_whole_study(toy, option):
+    with pytest.raises(UserError, match=f"--fresh begins .*; leave out --{next(iter(option))}"):
+        toy.run(fresh=True, **option)
+    assert not toy.out.exists()
+
+
+def test_the_manifest_names_the_machines_of_the_trainings(finished):
+    assert manifest(finished)["machines"] == [
+        {"runs": 1, "device": "cpu, toy", "precision": "float32", "torch": "2", "seconds": 3.0}
+    ]
 
 
 def test_the_primer_runs_after_the_study_and_has_pages_like_the_rest(toy):
@@ -353,7 +437,7 @@ def test_only_an_unknown_number(toy):
         toy.run(only=["7"])
 
 
-def test_a_folder_that_no_study_made_is_not_cleared(toy):
+def test_a_folder_that_no_study_made_is_left_alone(toy):
     (toy.out / "figures").mkdir(parents=True)
     (toy.out / "figures" / "mine.png").touch()
     with pytest.raises(UserError, match="no study has made"):

@@ -1,10 +1,16 @@
-"""The study's view of itself: steps, what runs now, and the time that remains."""
+"""The study's view of itself: steps, what runs now, and the time that remains.
+
+The line is drawn by hand: tqdm counts what is done, and here the end of the line, with the study's
+own ETA, has to stay in sight however long the rest is.
+"""
 
 import shutil
 import threading
 import time
 from collections.abc import Sequence
 from typing import TextIO
+
+from tqdm import tqdm
 
 LINE_EVERY = 15.0  # seconds between two lines where there is no terminal to redraw
 
@@ -25,9 +31,7 @@ def describe(event: dict) -> str:
 
 def clock(seconds: float) -> str:
     """Seconds as mm:ss, or h:mm:ss from an hour on."""
-    whole = max(0, round(seconds))
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+    return tqdm.format_interval(max(0, round(seconds)))
 
 
 def eta(
@@ -38,18 +42,10 @@ def eta(
     expected_later: Sequence[float],
     known_now: float = 0.0,
 ) -> float:
-    """Seconds that remain, from what was expected and how long it took so far.
+    """Seconds that remain, from what was expected of the steps and what they took so far.
 
     Expectations come from another machine or an earlier run, so they are scaled by the ratio of
-    measured to expected time of the steps done so far in this run.
-
-    Args:
-        expected_done: expected seconds of each step that was run and has ended.
-        seconds_done: the seconds they took.
-        expected_now: expected seconds of the step that is running.
-        elapsed_now: seconds it has run.
-        expected_later: expected seconds of each step still to come.
-        known_now: seconds that the running step needs at least, as it says itself.
+    measured to expected time. `known_now` is what the running step says it needs at least.
     """
     ratio = sum(seconds_done) / sum(expected_done) if sum(expected_done) > 0 else 1.0
     total_now = expected_now * ratio
@@ -63,9 +59,8 @@ def eta(
 class FanOut:
     """A list of trainings that run side by side, as their events tell it.
 
-    Args:
-        plan: epochs and kind of each training (those of one kind take about as long per epoch),
-            the numbers of those that have ended already, and how many run at once.
+    `plan`: epochs and kind of each training (those of one kind take about as long per epoch), the
+    numbers of those that have ended already, and how many run at once.
     """
 
     def __init__(self, plan: dict):
@@ -105,17 +100,18 @@ class FanOut:
 
 
 class Display:
-    """The study's view of itself: a live line on a terminal, a line now and then elsewhere.
+    """A live line on a terminal, a line now and then elsewhere.
 
-    Args:
-        steps: the names of the steps, in their order.
-        expected: expected seconds per step name.
-        stream: where the lines go.
-        live: redraw one line (default: where the stream is a terminal).
+    `expected` are seconds per step name; `live` says whether one line is redrawn (by default, where
+    the stream is a terminal).
     """
 
     def __init__(
-        self, steps: Sequence[str], expected: dict[str, float], stream: TextIO, live: bool | None
+        self,
+        steps: Sequence[str],
+        expected: dict[str, float],
+        stream: TextIO,
+        live: bool | None = None,
     ):
         self.steps, self.expected, self.stream = list(steps), expected, stream
         self.live = stream.isatty() if live is None else live
@@ -124,7 +120,7 @@ class Display:
         self.kept: set[str] = set()
         self.now: str | None = None
         self.now_started = 0.0
-        self.event: dict = {}
+        self.event: dict = {}  # the latest
         self.fanout: FanOut | None = None
         self._last_line = 0.0
         self._lock = threading.Lock()
@@ -157,19 +153,15 @@ class Display:
         clear = "\r\x1b[2K" if self.live else ""
         print(f"{clear}{text}", file=self.stream, flush=True)
 
-    def note(self, event: dict) -> None:
-        """Take note of an event."""
-        if "fanout" in event:
-            self.fanout = FanOut(event["fanout"]) if event["fanout"] else None
-        elif self.fanout is not None:
-            self.fanout.note(event)
-        if "what" in event:
-            self.event = event
-
     def follow(self, events: list[dict]) -> None:
         """Take note of some events, and draw."""
         for event in events:
-            self.note(event)
+            if "fanout" in event:
+                self.fanout = FanOut(event["fanout"]) if event["fanout"] else None
+            elif self.fanout is not None:
+                self.fanout.note(event)
+            if "what" in event:
+                self.event = event
         self.draw()
 
     def elapsed(self) -> float:
@@ -180,8 +172,8 @@ class Display:
         """Seconds until the study ends."""
         later = [s for s in self.steps if s not in self.done and s not in self.kept]
         # Data that was there already says nothing about the speed of this machine.
-        found = self.done.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0)
-        done = {k: v for k, v in self.done.items() if not (found and k == "data")}
+        was_there = self.done.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0)
+        done = {k: v for k, v in self.done.items() if not (was_there and k == "data")}
         return eta(
             [self.expected[step] for step in done],
             list(done.values()),

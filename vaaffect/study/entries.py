@@ -62,14 +62,14 @@ def machines(runs: Path) -> list[dict[str, Any]]:
     """The machines of the finished trainings in a runs folder, those with most trainings first.
 
     Returns:
-        `runs` (how many trainings), `device`, `precision`, `torch` (None where a run does not say
-        so) and `seconds` (in training, of all of them) per machine.
+        `runs` (how many trainings), `device`, `precision`, `torch` ("unknown" where a run does not
+        say so) and `seconds` (in training, of all of them) per machine.
     """
     groups: dict[tuple, dict[str, Any]] = {}
     for path in sorted(runs.glob("*/done.json")):
         done = json.loads(path.read_text(encoding="utf-8"))
         machine = done.get("machine", {})
-        names = {name: machine.get(name) for name in ("device", "precision", "torch")}
+        names = {name: machine.get(name, "unknown") for name in ("device", "precision", "torch")}
         group = groups.setdefault(tuple(names.values()), {"runs": 0, **names, "seconds": 0.0})
         group["runs"] += 1
         group["seconds"] += machine.get("seconds", done.get("seconds", 0.0))

@@ -35,18 +35,12 @@ def execute(
     work: Path,
     replacements: Mapping[str, str],
 ) -> None:
-    """Run a notebook and store its executed copy.
+    """Run a notebook with parameters and store its executed copy as `target`.
 
     The copy appears under its name only when it is whole, so a killed run leaves none. A failing
-    notebook leaves `<name>.failed.ipynb` instead.
-
-    Args:
-        source: the notebook, left as it is.
-        target: where the executed copy goes.
-        parameters: values for its parameters cell.
-        environment: variables for the kernel, beside those of this process.
-        work: a folder for temporary files.
-        replacements: texts, local paths above all, and what the copy says in their place.
+    notebook leaves `<name>.failed.ipynb` instead. `environment` is for the kernel, `work` a folder
+    for temporary files; `replacements` are texts, local paths above all, and what the copy says in
+    their place.
 
     Raises:
         NotebookError: a cell raised, the kernel died, or cells were left out.

@@ -12,7 +12,8 @@ gives other values:
       "03": {EPOCHS: 4}   # given to that notebook, which must declare it; p1 is the primer's first
 
 papermill only warns about a name that a notebook does not know and never looks at types, so both
-are checked here.
+are checked here. Its own `inspect_notebook` loses a text with " = " in it, `int | None` and the
+type of a bare default; pydantic would refuse the same types, with four more packages to install.
 """
 
 import ast
@@ -32,13 +33,14 @@ from ..base import NOTEBOOKS, PROFILES, UserError
 
 GIVEN_BY_RUNNER = ("PROFILE", "OUT")  # set by the study itself, never by a profile
 TOP_LEVEL = ("title", "expected_seconds", "all", "notebooks")
-SIMPLE_TYPES = {
-    "int": int,
-    "str": str,
-    "bool": bool,
-    "list": list,
-    "dict": dict,
-    "None": type(None),
+TYPES = {  # what a value in YAML may be; bool is no int here
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "bool": (bool,),
+    "list": (list,),
+    "dict": (dict,),
+    "None": (type(None),),
 }
 
 
@@ -144,40 +146,31 @@ def matches(value: Any, annotation: str) -> bool:
 
 
 def _matches(value: Any, node: ast.expr) -> bool:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _matches(value, node.left) or _matches(value, node.right)
-    if isinstance(node, ast.Subscript):
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if not _matches(value, node.value):
-            return False
-        if isinstance(value, dict) and len(inner) == 2:
-            return all(_matches(k, inner[0]) and _matches(v, inner[1]) for k, v in value.items())
-        if isinstance(value, list) and len(inner) == 1:
-            return all(_matches(item, inner[0]) for item in value)
+    match node:
+        case ast.BinOp(op=ast.BitOr()):
+            return _matches(value, node.left) or _matches(value, node.right)
+        case ast.Subscript(value=ast.Name("list"), slice=item):
+            return isinstance(value, list) and all(_matches(each, item) for each in value)
+        case ast.Subscript(value=ast.Name("dict"), slice=ast.Tuple(elts=[key, item])):
+            return isinstance(value, dict) and all(
+                _matches(k, key) and _matches(v, item) for k, v in value.items()
+            )
     name = ast.unparse(node)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name == "float":
-        return is_number
-    if name == "int":
-        return is_number and isinstance(value, int)
-    if name in SIMPLE_TYPES:
-        return isinstance(value, SIMPLE_TYPES[name])
-    raise ValueError(f"`{name}` is not a type that a profile can give")
+    if name not in TYPES:
+        raise ValueError(f"`{name}` is not a type that a profile can give")
+    return type(value) in TYPES[name]
 
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML that refuses a key given twice, where plain YAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str | int | float | bool) and key in seen:
+        keys = [self.construct_object(key_node, deep=True) for key_node, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                    None, None, f"the key {key!r} is given twice", node.value[number][0].start_mark
                 )
-            if isinstance(key, str | int | float | bool):
-                seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -187,13 +180,7 @@ def load_profile(
     notebooks_dir: Path = NOTEBOOKS,
     changes: Iterable[str] = (),
 ) -> Profile:
-    """Read `<profiles_dir>/<name>.yaml` and check it against the notebooks.
-
-    Args:
-        name: of the profile.
-        profiles_dir: where it is.
-        notebooks_dir: where the notebooks are.
-        changes: see `changed`.
+    """Read `<profiles_dir>/<name>.yaml`, make the `changes` and check it against the notebooks.
 
     Raises:
         UserError: no such profile, invalid YAML, or a key or value that no notebook can take.
@@ -210,21 +197,18 @@ def load_profile(
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{path.name}{where}: not valid YAML: {what}.") from error
-    profile = _checked(path.name, content, notebook_sources(notebooks_dir))
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(f"{path.name}{where}: not valid YAML: {problem}.") from error
+    profile = _checked(name, path.name, content, notebook_sources(notebooks_dir))
     return changed(profile, list(changes), notebooks_dir) if changes else profile
 
 
-def changed(profile: Profile, changes: list[str], notebooks_dir: Path = NOTEBOOKS) -> Profile:
+def changed(profile: Profile, changes: list[str], notebooks_dir: Path) -> Profile:
     """A profile with other values, which its title tells: the same study, smaller or otherwise.
 
-    Args:
-        profile: as of `load_profile`.
-        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
-            ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that
-            declares the name; what the profile gives to a single notebook is replaced too.
-        notebooks_dir: where the notebooks are.
+    A change is "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
+    ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that declares the
+    name; what the profile gives to a single notebook is replaced too.
 
     Raises:
         UserError: a change that cannot be read, or that no notebook can take.
@@ -232,7 +216,7 @@ def changed(profile: Profile, changes: list[str], notebooks_dir: Path = NOTEBOOK
     notebooks = notebook_sources(notebooks_dir)
     defaults = {p.name: p.default for path in notebooks for p in read_parameters(path).values()}
     shared = dict(profile.all)
-    own = {nn: dict(values) for nn, values in profile.notebooks.items()}
+    per_notebook = {nn: dict(values) for nn, values in profile.notebooks.items()}
     for change in changes:
         left, equals, right = change.partition("=")
         name, dot, key = left.strip().partition(".")
@@ -251,41 +235,40 @@ def changed(profile: Profile, changes: list[str], notebooks_dir: Path = NOTEBOOK
                 raise UserError(f"--set {change}: {name} is {_show(before)} and has no keys.")
             value = before | {key: value}
         shared[name] = value
-        for values in own.values():
+        for values in per_notebook.values():
             values.pop(name, None)
     title = f"{profile.title}; changed: {', '.join(changes)}"
-    content = {"title": title, "all": shared, "notebooks": own}
+    content = {"title": title, "all": shared, "notebooks": per_notebook}
     content["expected_seconds"] = profile.expected_seconds
-    return _checked(f"{profile.name}.yaml with --set", content, notebooks, profile.name)
+    return _checked(profile.name, f"{profile.name}.yaml with --set", content, notebooks)
 
 
-def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -> Profile:
-    called = called or Path(file).stem
+def _checked(name: str, file: str, content: Any, notebooks: list[Path]) -> Profile:
     content = _mapping(content, file)
     for key in content:
         if key not in TOP_LEVEL:
             raise UserError(f"{file}: unknown key {key!r}; {_choices(key, TOP_LEVEL)}.")
-    title = content.get("title", called)
+    title = content.get("title", name)
     if not isinstance(title, str):
         raise UserError(f"{file}: title must be one line of text, not {_show(title)}.")
     declared = {notebook_number(notebook): read_parameters(notebook) for notebook in notebooks}
 
     shared = _mapping(content.get("all"), f"{file}: all")
     anywhere = list(dict.fromkeys(name for cell in declared.values() for name in cell))
-    for name, value in shared.items():
-        _check_known(f"{file}: all", name, anywhere, "no notebook declares it")
+    for parameter, value in shared.items():
+        _check_known(f"{file}: all", parameter, anywhere, "no notebook declares it")
         for nn, parameters in declared.items():
-            if name in parameters:
-                _check_type(f"{file}: all", parameters[name], value, nn)
+            if parameter in parameters:
+                _check_type(f"{file}: all", parameters[parameter], value, nn)
 
     per_notebook = {}
     for nn, values in _mapping(content.get("notebooks"), f"{file}: notebooks").items():
         _check_number(f"{file}: notebooks", nn, declared)
         where = f'{file}: notebooks: "{nn}"'
         per_notebook[nn] = _mapping(values, where)
-        for name, value in per_notebook[nn].items():
-            _check_known(where, name, declared[nn], f"notebook {nn} does not declare it")
-            _check_type(where, declared[nn][name], value, nn)
+        for parameter, value in per_notebook[nn].items():
+            _check_known(where, parameter, declared[nn], f"notebook {nn} does not declare it")
+            _check_type(where, declared[nn][parameter], value, nn)
 
     seconds = _mapping(content.get("expected_seconds"), f"{file}: expected_seconds")
     for step, value in seconds.items():
@@ -296,7 +279,7 @@ def _checked(file: str, content: Any, notebooks: list[Path], called: str = "") -
                 f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"
                 f" got {_show(value)}."
             )
-    return Profile(called, title, seconds, shared, per_notebook)
+    return Profile(name, title, seconds, shared, per_notebook)
 
 
 def _mapping(value: Any, where: str) -> dict:

@@ -54,9 +54,13 @@ def run_study(request: Request, how: "How | None" = None, setting: Setting | Non
 
 
 def _check_plan(parameters: dict[str, Any]) -> None:
-    """Refuse parameters with which a training could not work, before anything is trained."""
-    # integrator: plan (from ..training.plan import check_parameters; check_parameters(parameters))
-    return None
+    """Refuse parameters that cannot work, before anything is drawn or trained."""
+    from ..classical import check_names
+    from ..training import Plan, check_parameters
+
+    check_parameters(parameters)
+    if "BASELINES" in parameters:
+        check_names(Plan.from_parameters(parameters).classical)
 
 
 @contextmanager
@@ -137,8 +141,6 @@ class _Study:
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
-            if aside := folders.set_aside(self.runs):
-                self.display.say(f"The earlier trainings are kept in {shown(aside)}.")
         self.manifest = {
             "status": "running",
             "profile": self.profile.name,
@@ -157,6 +159,8 @@ class _Study:
         self._remove_former_notebooks()
         self._save("running")
         if self.request.fresh:  # now that the manifest knows of nothing that is finished
+            if aside := folders.set_aside(self.runs):
+                self.display.say(f"The earlier trainings are kept in {shown(aside)}.")
             folders.clear(self.folder)
         try:
             self._prepare()
