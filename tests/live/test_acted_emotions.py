@@ -9,10 +9,10 @@ import pytest
 from vaaffect.base.errors import UserError
 from vaaffect.live import acted_emotions
 from vaaffect.live.predictor import Predictor
-from vaaffect.results import claims
+from vaaffect.results import Bootstrap, claims
 from vaaffect.simulator.circumplex import EMOTIONS
 
-DRAW = {"resamples": 300, "seed": 0}
+DRAW = Bootstrap(300)
 PEOPLE = 6
 
 
@@ -33,7 +33,7 @@ def answering(acted: list[acted_emotions.Pose], answer) -> Predictor:
 
 def check(acted: list[acted_emotions.Pose], answer) -> pd.DataFrame:
     readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
-    return acted_emotions.check_poses(readings, "drawn", **DRAW)
+    return acted_emotions.check_poses(readings, "drawn", bootstrap=DRAW)
 
 
 def flicker(pose: acted_emotions.Pose) -> np.ndarray:
@@ -108,13 +108,12 @@ def test_an_offset_from_other_people_repairs_a_constant_bias(acted):
     readings = acted_emotions.read_poses(answering(acted, answer), iter(acted), exact=True)
     before = readings.copy()
     repaired = acted_emotions.check_poses(
-        acted_emotions.without_offset(readings, offset), "drawn", **DRAW
+        acted_emotions.without_offset(readings, offset), "drawn", bootstrap=DRAW
     )
     pd.testing.assert_frame_equal(readings, before)  # the correction is on a copy
     assert (repaired["verdict"] == acted_emotions.WITHIN).all()
-    assert not (
-        acted_emotions.check_poses(readings, "drawn", **DRAW)["verdict"] == acted_emotions.WITHIN
-    ).any()
+    unrepaired = acted_emotions.check_poses(readings, "drawn", bootstrap=DRAW)
+    assert not (unrepaired["verdict"] == acted_emotions.WITHIN).any()
 
 
 def test_people_who_correct_are_not_those_who_are_judged(acted):
@@ -127,9 +126,10 @@ def test_people_who_correct_are_not_those_who_are_judged(acted):
 def test_a_lost_face_is_left_out_and_one_person_gives_no_interval(acted):
     readings = acted_emotions.read_poses(answering(acted, lambda p: p.va), iter(acted), exact=True)
     readings.loc[readings["person"] == 0, ["valence_pred", "arousal_pred"]] = np.nan
-    assert (acted_emotions.check_poses(readings, "drawn", **DRAW)["people"] == PEOPLE - 1).all()
+    checked = acted_emotions.check_poses(readings, "drawn", bootstrap=DRAW)
+    assert (checked["people"] == PEOPLE - 1).all()
     with pytest.raises(UserError, match="at least two"):
-        acted_emotions.check_poses(readings[readings["person"] <= 1], "drawn", **DRAW)
+        acted_emotions.check_poses(readings[readings["person"] <= 1], "drawn", bootstrap=DRAW)
 
 
 def test_dlib_finds_the_people(acted):

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from ..results import clip_weights, interval
+from ..results import Bootstrap, clip_weights, interval
 from ..simulator import EMOTIONS, action_units, render, sample_scene, sample_subject
 from .predictor import Predictor
 
@@ -115,19 +115,17 @@ def read_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = False)
     return pd.DataFrame(rows)
 
 
-def check_poses(
-    readings: pd.DataFrame, data: str, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def check_poses(readings: pd.DataFrame, data: str, *, bootstrap: Bootstrap) -> pd.DataFrame:
     """Whether the mean answer to each emotion lies within its expected range.
 
     Args:
         readings: as of `read_poses`; rows with nan are left out.
         data: what was read by what, for the table.
-        resamples, seed: of the bootstrap over people, see `bootstrap.py`.
+        bootstrap: how intervals over people are made.
 
     Returns:
         A row per emotion and dimension: emotion, dimension, drawn (where the face was drawn),
-        answer (mean over people), low, high (its 95 % interval), expected_low, expected_high (the
+        answer (mean over people), low, high (its interval), expected_low, expected_high (the
         range), margin (how far inside the range the answer lies; negative outside), margin_low,
         margin_high (the least and greatest margin in the interval), verdict (WITHIN where the whole
         interval is inside the range, OUTSIDE where it is beside it, UNDECIDED otherwise), thesis
@@ -144,7 +142,7 @@ def check_poses(
         for i, dimension in enumerate(DIMENSIONS):
             drawn = float(of[f"{dimension}_true"].iloc[0])
             expected = _expected(emotion, i, drawn)
-            answer, low, high = _mean(of, f"{dimension}_pred", resamples, seed)
+            answer, low, high = _mean(of, f"{dimension}_pred", bootstrap)
             least, most = _margins(low, high, *expected)
             own = THESIS_RANGES.get(emotion)
             rows.append(
@@ -195,14 +193,14 @@ def _expected(emotion: str, dimension: int, drawn: float) -> tuple[float, float]
     return drawn - (high - low) / 2, drawn + (high - low) / 2
 
 
-def _mean(of: pd.DataFrame, column: str, resamples: int, seed: int) -> tuple[float, float, float]:
+def _mean(of: pd.DataFrame, column: str, bootstrap: Bootstrap) -> tuple[float, float, float]:
     """The mean over people, with its interval from people drawn anew."""
     by_person = of.groupby("person")[column].mean()
-    rng = np.random.default_rng(seed)
-    weights = clip_weights(by_person.index.to_numpy(), resamples, rng)
+    rng = np.random.default_rng(bootstrap.seed)
+    weights = clip_weights(by_person.index.to_numpy(), bootstrap.resamples, rng)
     samples = weights @ by_person.to_numpy() / weights.sum(axis=1)
     value = float(by_person.mean())
-    return value, *interval(value, samples, len(by_person) - 1)
+    return value, *interval(value, samples, len(by_person) - 1, level=bootstrap.level)
 
 
 def _margins(low: float, high: float, least: float, most: float) -> tuple[float, float]:
