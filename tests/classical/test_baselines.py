@@ -288,30 +288,28 @@ def test_a_large_training_part_is_thinned_evenly(monkeypatch, tiny_crops, splits
 def test_the_cache_is_read_checked_and_belongs_to_its_inputs(
     tiny_crops, splits, tmp_path, monkeypatch
 ):
-    names, done = ["geometry-ridge", "hog-ridge"], []
+    names, fit, fitted = ["geometry-ridge", "hog-ridge"], baselines._fit, []
+
+    def counted(folder, name, *inputs):
+        fitted.append(name)
+        return fit(folder, name, *inputs)
 
     def call(crops=tiny_crops, splits=splits, names=names, **options):
-        done.clear()
-        return fit_baselines(
-            crops,
-            splits,
-            names,
-            cache=tmp_path / "cache",
-            progress=lambda i, n: done.append((i, n)),
-            **options,
-        )
+        fitted.clear()
+        return fit_baselines(crops, splits, names, cache=tmp_path / "cache", **options)
 
+    monkeypatch.setattr(baselines, "_fit", counted)
     first = call(names=names[:1])
-    assert done == [(1, 2), (2, 2)]
+    assert fitted == ["geometry-ridge"] * 2
     both = call()
-    assert done == [(3, 4), (4, 4)]  # only what was missing
+    assert fitted == ["hog-ridge"] * 2  # only what was missing
     pd.testing.assert_frame_equal(both.iloc[: len(first)], first)
     pd.testing.assert_frame_equal(both, fit_baselines(tiny_crops, splits, names))
     # Nothing is measured when nothing is missing.
     with monkeypatch.context() as patch:
         patch.setattr(baselines, "_measure", None)
         pd.testing.assert_frame_equal(call(), both)
-    assert not done
+    assert not fitted
     for change in (
         {"seed": 1},
         {"crops": dataclasses.replace(tiny_crops, key="another")},
@@ -319,7 +317,7 @@ def test_the_cache_is_read_checked_and_belongs_to_its_inputs(
         {"splits": subject_folds(tiny_crops.frames, 2, 0.34, seed=5)},
     ):
         call(**change)
-        assert len(done) == 4, change
+        assert len(fitted) == 4, change
     (folder,) = (tmp_path / "cache").glob("hog-ridge_subject_fold0_seed1_*")
     assert "Ridge(alpha=" in json.loads((folder / "manifest.json").read_text())["valence"]
     (folder / "predictions.parquet").write_bytes(b"")

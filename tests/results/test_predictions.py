@@ -61,7 +61,7 @@ BAD = {
 
 @pytest.mark.parametrize("spoil, message", BAD.values(), ids=BAD)
 def test_bad_predictions_are_refused_by_name(spoil, message):
-    for use in (check_predictions, lambda t: evaluate(t, 1), differences):
+    for use in (check_predictions, lambda t: evaluate(t, 1), lambda t: differences(t, "m")):
         with pytest.raises(UserError, match=message):
             use(spoil(predictions()))
 

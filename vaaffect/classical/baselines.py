@@ -8,8 +8,8 @@ there is no refit on both, and the test rows are predicted once.
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -87,7 +87,6 @@ def fit_baselines(
     *,
     seed: int = 0,
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Fit baselines on each fold and predict its test rows, and every frame of other corpora.
 
@@ -102,7 +101,6 @@ def fit_baselines(
         elsewhere: other corpora; their crops may have another size.
         seed: of random forests and of randomised principal components.
         cache: folder in which predictions are kept; later calls with the same inputs read them.
-        progress: called with (fits done, fits in all), a fit being one method on one fold.
 
     Returns:
         A prediction table as of `prediction_table`, recipe RECIPE, predictions clipped to [-1, 1];
@@ -135,11 +133,7 @@ def fit_baselines(
 
         # One thread of BLAS per fit: faster for small matrices, and sums whose order never changes.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-            futures = [pool.submit(fit, folder) for folder in missing]
-            for done, future in enumerate(as_completed(futures), len(jobs) - len(missing) + 1):
-                future.result()
-                if progress is not None:
-                    progress(done, len(jobs))
+            list(pool.map(fit, missing))
         tables = [pd.read_parquet(folder / _TABLE) for folder in jobs]
     return pd.concat(tables, ignore_index=True)
 

@@ -109,39 +109,24 @@ class SubjectDraws:
     freedom: dict[str, int]
 
 
-class SubjectSampler:
-    """Draws subjects, the same for all models and dimensions that share folds and subjects."""
-
-    def __init__(self, bootstrap: Bootstrap):
-        self._bootstrap = bootstrap
-        self._known: dict[tuple, SubjectDraws] = {}
-
-    def __call__(self, folds: Mapping[str, pd.DataFrame]) -> SubjectDraws:
-        """The draws for some folds, each a table with a column `subject`."""
-        subjects = {fold: np.unique(rows["subject"].to_numpy()) for fold, rows in folds.items()}
-        key = tuple((fold, *names) for fold, names in subjects.items())
-        if key not in self._known:
-            self._known[key] = self._draw(subjects)
-        return self._known[key]
-
-    def _draw(self, subjects: dict[str, np.ndarray]) -> SubjectDraws:
-        everyone = np.unique(np.concatenate(list(subjects.values())))
-        if len(everyone) == sum(len(names) for names in subjects.values()):
-            strata = subjects
-        else:
-            # Folds that share subjects, as on another corpus: to their mean, a subject counts as
-            # drawn in all of them or in none.
-            strata = {"0": everyone}
-        weights = {}
-        for fold, names in strata.items():
-            rng = np.random.default_rng([self._bootstrap.seed, int(fold)])
-            weights[fold] = clip_weights(names, self._bootstrap.resamples, rng)
-        freedom = {fold: len(names) - 1 for fold, names in subjects.items()}
-        freedom["mean"] = len(everyone) - len(strata)
-        if strata is not subjects:
-            shared = weights["0"]
-            weights = {f: shared[:, np.isin(everyone, names)] for f, names in subjects.items()}
-        return SubjectDraws(weights, freedom)
+def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> SubjectDraws:
+    """Draws for folds {"0": rows with a column `subject`}; the same for the same subjects."""
+    subjects = {fold: np.unique(rows["subject"].to_numpy()) for fold, rows in folds.items()}
+    everyone = np.unique(np.concatenate(list(subjects.values())))
+    shared = len(everyone) < sum(len(names) for names in subjects.values())
+    # Folds that share subjects, as on another corpus: to their mean, a subject counts as drawn in
+    # all of them or in none.
+    strata = {"0": everyone} if shared else subjects
+    weights = {}
+    for fold, names in strata.items():
+        rng = np.random.default_rng([bootstrap.seed, int(fold)])
+        weights[fold] = clip_weights(names, bootstrap.resamples, rng)
+    freedom = {fold: len(names) - 1 for fold, names in subjects.items()}
+    freedom["mean"] = len(everyone) - len(strata)
+    if shared:
+        drawn = weights["0"]
+        weights = {fold: drawn[:, np.isin(everyone, names)] for fold, names in subjects.items()}
+    return SubjectDraws(weights, freedom)
 
 
 # For each metric: to the scale of its interval, back, and the slope of the way there.

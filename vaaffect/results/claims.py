@@ -19,12 +19,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from ..corpora import DIMENSIONS
 from .bootstrap import Bootstrap
-from .comparisons import Difference, paired_differences
+from .comparisons import paired_difference
 from .error_analysis import neutral_bias
-from .evaluation import MODEL
+from .predictions import MODEL
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+# What selects two models, see `comparisons.paired_difference`.
+_Pair = tuple[Mapping[str, object], Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,20 @@ def networks_reach_the_state_of_the_art(
         return _not_measured("H1", statement, thesis, why)
 
     def mean_pcc(model: str) -> float:
-        pair = (_within_corpus(model, wild),) * 2
-        same = paired_differences(predictions, *pair, metric="PCC", bootstrap=Bootstrap(0))
-        return float(np.mean([difference.first for difference in same]))
+        same = (_within_corpus(model, wild),) * 2
+        options = {"metric": "PCC", "bootstrap": Bootstrap(0)}
+        return float(np.mean([
+            paired_difference(predictions, *same, dimension=d, **options).first for d in DIMENSIONS
+        ]))  # fmt: skip
 
     network, rival = (max(names, key=mean_pcc) for names in (networks, classical))
     pair = _within_corpus(network, wild), _within_corpus(rival, wild)
-    differences = paired_differences(predictions, *pair, metric="PCC", bootstrap=bootstrap)
+    effect = _mean_difference(predictions, [pair], "PCC", bootstrap)
     comparison = (
         f"PCC of the best network ({network}) - that of the best method of Kossaifi et al. [7] and "
         f"Kollias et al. [17]{among} ({rival}), same folds, mean of both dimensions"
     )
-    return _claim("H1", statement, thesis, comparison, *_average(differences), wild)
+    return _claim("H1", statement, thesis, comparison, *effect, wild)
 
 
 def the_wild_generalizes_better(
@@ -106,11 +111,11 @@ def the_wild_generalizes_better(
     """
     gains = {}
     for train, test in ((wild, lab), (lab, wild)):
-        differences = []
-        for name in networks:
-            pair = _within_corpus(name, test) | {"train_corpus": train}, _within_corpus(name, test)
-            differences += paired_differences(predictions, *pair, metric="CCC", bootstrap=bootstrap)
-        gains[train] = _average(differences)
+        pairs = [
+            (_within_corpus(name, test) | {"train_corpus": train}, _within_corpus(name, test))
+            for name in networks
+        ]
+        gains[train] = _mean_difference(predictions, pairs, "CCC", bootstrap)
     (outward, half), (back, other_half) = gains[wild], gains[lab]
     subjects = predictions.groupby("test_corpus")["subject"].nunique()
     # Different subjects in the two corpora: independent.
@@ -162,18 +167,18 @@ def resnet_against_vgg(
          "found, on one fold, against what it expected (section 5.1.3, table 3)"),
     ):  # fmt: skip
         pair = _within_corpus(first, corpus), _within_corpus(second, corpus)
-        differences = paired_differences(predictions, *pair, metric="CCC", bootstrap=bootstrap)
+        effect = _mean_difference(predictions, [pair], "CCC", bootstrap)
         comparison = (
             f"CCC of {first} - CCC of {second}, each with a recipe of its own, same folds, "
             "mean of both dimensions"
         )
-        claims.append(_claim("H4", statement, thesis, comparison, *_average(differences), corpus))
+        claims.append(_claim("H4", statement, thesis, comparison, *effect, corpus))
     return claims
 
 
 def transfer_beats_scratch(
     predictions: pd.DataFrame,
-    pairs: Sequence[tuple[Mapping[str, object], Mapping[str, object]]],
+    pairs: Sequence[_Pair],
     start: str,
     data: str,
     *,
@@ -193,17 +198,13 @@ def transfer_beats_scratch(
     if not pairs:
         why = "every network of this study was trained from the same kind of start"
         return _not_measured("H5", statement, thesis, why)
-    differences = [
-        difference
-        for pair in pairs
-        for difference in paired_differences(predictions, *pair, metric="CCC", bootstrap=bootstrap)
-    ]
+    effect = _mean_difference(predictions, pairs, "CCC", bootstrap)
     names = " and ".join(dict.fromkeys(str(transferred["model"]) for transferred, _ in pairs))
     comparison = (
         f"CCC of {names} started from {start} - the same started from random weights, same recipe "
         "and folds, mean of networks and dimensions"
     )
-    return _claim("H5", statement, thesis, comparison, *_average(differences), data)
+    return _claim("H5", statement, thesis, comparison, *effect, data)
 
 
 def labels_explain_neutral(
@@ -280,8 +281,15 @@ def _within_corpus(model: str, corpus: str) -> dict[str, str]:
     return {"model": model, "train_corpus": corpus, "test_corpus": corpus}
 
 
-def _average(differences: Sequence[Difference]) -> tuple[float, float]:
-    """(mean of the differences, half-width of its interval)."""
+def _mean_difference(
+    predictions: pd.DataFrame, pairs: Sequence[_Pair], metric: str, bootstrap: Bootstrap
+) -> tuple[float, float]:
+    """(first - second, half-width of its interval), averaged over pairs and dimensions."""
+    differences = [
+        paired_difference(predictions, *pair, metric=metric, dimension=d, bootstrap=bootstrap)
+        for pair in pairs
+        for d in DIMENSIONS
+    ]
     value = float(np.mean([d.value for d in differences]))
     return value, float(np.mean([(d.high - d.low) / 2 for d in differences]))
 

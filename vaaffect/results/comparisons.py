@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, SubjectSampler, interval, mean_estimate
-from .evaluation import MODEL, metric_estimates
-from .predictions import GROUP, by_fold, check_predictions
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, mean_estimate, subject_draws
+from .evaluation import metric_estimates
+from .predictions import GROUP, MODEL, by_fold, check_predictions
 
 
 def in_within_corpus_folds(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -103,30 +102,15 @@ def paired_difference(
     Raises:
         UserError: when a selection is no model or several, or the frames do not match.
     """
-    (difference,) = paired_differences(
-        predictions, first, second, metric=metric, dimensions=(dimension,), bootstrap=bootstrap
-    )
-    return difference
-
-
-def paired_differences(
-    predictions: pd.DataFrame,
-    first: Mapping[str, object],
-    second: Mapping[str, object],
-    *,
-    metric: str,
-    dimensions: Sequence[str] = DIMENSIONS,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-) -> list[Difference]:
-    """`paired_difference` in each dimension."""
     check_predictions(predictions)
     one, other = (_selected(predictions, columns) for columns in (first, second))
-    return _compared(one, other, (metric,), dimensions, bootstrap)
+    (difference,) = _compared(one, other, (metric,), (dimension,), bootstrap)
+    return difference
 
 
 def differences(
     predictions: pd.DataFrame,
-    reference: Mapping[str, object] | str | None = None,
+    reference: Mapping[str, object] | str,
     *,
     metrics: Sequence[str] = ("RMSE", "CCC"),
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
@@ -138,8 +122,7 @@ def differences(
 
     Args:
         predictions: a row per frame, columns PREDICTION_COLUMNS.
-        reference: what selects the model to compare with, a dict of columns or the name of a model;
-            None compares every pair of models on a test corpus.
+        reference: what selects the model to compare with, a dict of columns or the name of a model.
         metrics: which ones; RMSE on [-1, 1].
         bootstrap: how intervals are made.
 
@@ -173,14 +156,9 @@ def differences(
 
 
 def _pairs(
-    models: Sequence[dict[str, str]], reference: Mapping[str, object] | str | None
+    models: Sequence[dict[str, str]], reference: Mapping[str, object] | str
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """What is compared with what, columns MODEL of both; see `differences`."""
-    if reference is None:
-        for one, other in combinations(models, 2):
-            if one["test_corpus"] == other["test_corpus"]:
-                yield other, one
-        return
     wanted = {"model": reference} if isinstance(reference, str) else dict(reference)
     _known_columns(wanted, MODEL)
     references = [model for model in models if wanted.items() <= model.items()]
@@ -239,7 +217,7 @@ def _compared(
         for _, seed_rows in model_rows.groupby("seed", sort=False)
     ]
     seeds = first["seed"].nunique()
-    draws = SubjectSampler(bootstrap)(trainings[0])
+    draws = subject_draws(trainings[0], bootstrap)
     sizes = {"folds": len(trainings[0]), "subjects": first["subject"].nunique()}
     sizes["n"] = len(first.drop_duplicates(["clip", "frame"]))
     compared = []

@@ -5,14 +5,12 @@ per model (GROUP) and whatever it is cut by. Labels, predictions and errors are 
 is predicted - true.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, SubjectSampler, interval
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, subject_draws
 from .metrics import from_arrays
 from .predictions import VALUES, by_fold, by_model
 
@@ -70,15 +68,7 @@ def _ccc_losses(fold_rows: pd.DataFrame, dimension: str) -> dict[str, float]:
 
 
 def cell_of(va: np.ndarray, cells: int) -> np.ndarray:
-    """The cell of the plane in which each label lies.
-
-    Args:
-        va: (N, 2) labels (valence, arousal) in [-1, 1].
-        cells: along each axis.
-
-    Returns:
-        (N, 2) numbers from 0 to cells - 1.
-    """
+    """Of labels (N, 2) in [-1, 1], the cells of the plane: (N, 2) numbers from 0 to cells - 1."""
     return np.clip(np.floor((va + 1) / 2 * cells), 0, cells - 1).astype(int)
 
 
@@ -182,11 +172,7 @@ def _error(error: np.ndarray) -> dict[str, float]:
 
 
 def neutral_bias(
-    predictions: pd.DataFrame,
-    trained_on: Mapping[str, np.ndarray] | None = None,
-    *,
-    within: float = 0.0,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    predictions: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:
     """What is predicted for neutral faces, and what the training labels alone let one expect.
 
@@ -198,12 +184,8 @@ def neutral_bias(
     0, like that of a constant.
 
     Args:
-        predictions: a row per frame.
-        trained_on: training corpus -> its (N, 2) labels, for cross-corpus models. The training
-            labels of within-corpus models are those of the other folds, which are in the
-            predictions.
-        within: how far from 0 both labels may be in a frame that counts as neutral; SEMAINE's
-            traces are never exactly 0.
+        predictions: a row per frame, of within-corpus models: the training labels of a fold are
+            those of the other folds. Neutral frames are those labelled exactly (0, 0).
         bootstrap: how intervals are made.
 
     Returns:
@@ -212,19 +194,18 @@ def neutral_bias(
         by number of neutral frames; nan without any.
 
     Raises:
-        UserError: when a model was trained on a corpus whose labels are not known.
+        UserError: a model whose training labels are not in the predictions.
     """
-    sampler = SubjectSampler(bootstrap)
     rows = []
     for head, model_rows in by_model(predictions):
         folds = by_fold(model_rows)
-        weights = sampler(folds).weights
-        neutral = model_rows[_is_neutral(model_rows, within)]
+        weights = subject_draws(folds, bootstrap).weights
+        neutral = model_rows[_is_neutral(model_rows)]
         sizes = {"frames": len(neutral[["clip", "frame"]].drop_duplicates())}
         sizes["subjects"] = neutral["subject"].nunique()
-        counts = np.array([_is_neutral(fold_rows, within).sum() for fold_rows in folds.values()])
+        counts = np.array([_is_neutral(fold_rows).sum() for fold_rows in folds.values()])
         fraction = counts / max(len(neutral), 1)
-        means = np.stack([_training_mean(model_rows, fold, trained_on) for fold in folds])
+        means = np.stack([_training_mean(model_rows, fold) for fold in folds])
         for axis, dimension in enumerate(DIMENSIONS):
             mean = means[:, axis]
             r = np.array([_correlation(fold_rows, dimension) for fold_rows in folds.values()])
@@ -233,7 +214,7 @@ def neutral_bias(
                 row = dict.fromkeys(row, np.nan)
             # Of each sample: the sum of the predictions for neutral frames, and their number.
             sums = sum(
-                weights[fold] @ _neutral_sums(fold_rows, dimension, within)
+                weights[fold] @ _neutral_sums(fold_rows, dimension)
                 for fold, fold_rows in folds.items()
             )
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -248,26 +229,21 @@ def neutral_bias(
     return pd.DataFrame(rows)
 
 
-def _is_neutral(rows: pd.DataFrame, within: float) -> np.ndarray:
+def _is_neutral(rows: pd.DataFrame) -> np.ndarray:
     true, _ = _labels_and_errors(rows)
-    return (np.abs(true) <= within).all(axis=1)
+    return (true == 0).all(axis=1)
 
 
-def _training_mean(
-    model_rows: pd.DataFrame, fold: str, trained_on: Mapping[str, np.ndarray] | None
-) -> np.ndarray:
-    """(2,) mean label of what a fold's network was trained on."""
+def _training_mean(model_rows: pd.DataFrame, fold: str) -> np.ndarray:
+    """(2,) mean label of what a fold's network was trained on: the other folds."""
     model, train, test = model_rows[["model", "train_corpus", "test_corpus"]].iloc[0]
-    if train == test:
-        others = model_rows[model_rows["fold"] != int(fold)]
-        if len(others):
-            return others[["valence_true", "arousal_true"]].mean().to_numpy(np.float64)
-    if train not in (trained_on or {}):
+    others = model_rows[model_rows["fold"] != int(fold)]
+    if train != test or others.empty:
         raise UserError(
-            f"{model} was trained on {train}, whose labels are not known here; give them as "
-            f"trained_on={{{train!r}: labels}}."
+            f"{model} was trained on frames of {train} that are not in these predictions, so its "
+            "mean training label is not known; give within-corpus models with all their folds."
         )
-    return np.asarray(trained_on[train], np.float64).mean(axis=0)
+    return others[["valence_true", "arousal_true"]].mean().to_numpy(np.float64)
 
 
 def _correlation(fold_rows: pd.DataFrame, dimension: str) -> float:
@@ -276,9 +252,9 @@ def _correlation(fold_rows: pd.DataFrame, dimension: str) -> float:
     return max(float(np.nan_to_num(r)), 0.0)
 
 
-def _neutral_sums(fold_rows: pd.DataFrame, dimension: str, within: float) -> np.ndarray:
+def _neutral_sums(fold_rows: pd.DataFrame, dimension: str) -> np.ndarray:
     """(subjects, 2) sum of the predictions for neutral frames and their number; subjects sorted."""
     subjects, index = np.unique(fold_rows["subject"].to_numpy(), return_inverse=True)
-    chosen = _is_neutral(fold_rows, within).astype(np.float64)
+    chosen = _is_neutral(fold_rows).astype(np.float64)
     predicted = fold_rows[f"{dimension}_pred"].to_numpy(np.float64) * chosen
     return np.stack([np.bincount(index, x, len(subjects)) for x in (predicted, chosen)], axis=1)

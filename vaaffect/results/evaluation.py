@@ -17,16 +17,14 @@ from .bootstrap import (
     Bootstrap,
     Estimate,
     SubjectDraws,
-    SubjectSampler,
     interval,
     mean_estimate,
+    subject_draws,
 )
-from .predictions import GROUP, by_fold, by_model
+from .predictions import GROUP, MODEL, by_fold, by_model
 
 RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", "n"]
 UNIT_SCALE = "[-1, 1]"
-# What identifies a model; its trainings with several seeds are repetitions.
-MODEL = [name for name in GROUP if name != "seed"]
 
 
 def evaluate(
@@ -51,12 +49,11 @@ def evaluate(
     Raises:
         UserError: for what `check_predictions` refuses.
     """
-    sampler = SubjectSampler(bootstrap)
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
     for head, model_rows in by_model(predictions):
         folds = by_fold(model_rows)
-        draws = sampler(folds)
+        draws = subject_draws(folds, bootstrap)
         sizes = {fold: len(fold_rows) for fold, fold_rows in folds.items()}
         sizes["mean"] = len(model_rows.drop_duplicates(["clip", "frame"]))
         for dimension in DIMENSIONS:

@@ -10,8 +10,9 @@ from ..base import UserError
 from ..corpora import Crops
 
 FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
-# What identifies a model whose folds belong together.
-GROUP = ["model", "recipe", "train_corpus", "test_corpus", "split", "seed"]
+# What identifies a model; its trainings with several seeds are repetitions.
+MODEL = ["model", "recipe", "train_corpus", "test_corpus", "split"]
+GROUP = [*MODEL, "seed"]  # the rows whose folds belong together
 VALUES = ["valence_true", "arousal_true", "valence_pred", "arousal_pred"]
 PREDICTION_COLUMNS = [*GROUP, "fold", "subject", "clip", "frame", *VALUES]
 
