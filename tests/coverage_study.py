@@ -1,6 +1,6 @@
-"""Do the intervals hold what they promise? People whose true values are known.
+"""Do the intervals hold what they promise? Subjects whose true values are known.
 
-Simulated people have clips, clips have frames; each level moves the labels and the errors. Each
+Simulated subjects have clips, clips have frames; each level moves the labels and the errors. Each
 fold has a network of its own (gain and offset). `python tests/coverage_study.py` from the
 repository's root prints how many of the intervals at 95 % hold the truth, for the method in use,
 its predecessor and the self-deception of resampling frames (about a quarter of an hour; an
@@ -14,20 +14,20 @@ import numpy as np
 import pandas as pd
 
 from vaaffect.corpora.corpus import DIMENSIONS
-from vaaffect.results import metrics
+from vaaffect.results import Bootstrap, metrics
 from vaaffect.results.evaluation import clip_moments, evaluate
 from vaaffect.results.predictions import PREDICTION_COLUMNS
 
 NAMES = ("RMSE", "PCC", "CCC")
 FOLDS = 5
 GAIN, OFFSET = (0.6, 0.5, 0.7, 0.55, 0.65), (0.05, 0.0, -0.05, 0.1, 0.02)
-# Standard deviations between people, between a person's clips, between a clip's frames.
+# Standard deviations between subjects, between a subject's clips, between a clip's frames.
 LABELS, ERRORS = (0.15, 0.25, 0.08), (0.12, 0.12, 0.08)
-EVEN, UNEVEN = (2, 3), (1, 1, 1, 2, 2, 3, 4, 6)  # clips of a person, drawn from these
+EVEN, UNEVEN = (2, 3), (1, 1, 1, 2, 2, 3, 4, 6)  # clips of a subject, drawn from these
 
 
 def simulated(people: int, clips: tuple[int, ...], rng: np.random.Generator) -> pd.DataFrame:
-    """Predictions of FOLDS networks for newly drawn people; the two dimensions are independent."""
+    """Predictions of FOLDS networks for newly drawn subjects; dimensions are independent."""
     owner = np.repeat(np.arange(people), rng.choice(clips, people))
     clip = np.repeat(np.arange(len(owner)), rng.integers(3, 8, len(owner)))
     person = owner[clip]
@@ -50,7 +50,7 @@ def simulated(people: int, clips: tuple[int, ...], rng: np.random.Generator) -> 
 
 
 def expectation(people: int, clips: tuple[int, ...], repetitions: int, seed: int) -> pd.Series:
-    """The truth: what each metric is on average over new people, per fold and for their mean."""
+    """The truth: what each metric is on average over new subjects, per fold and for their mean."""
     rng = np.random.default_rng([seed, 1])
     values: dict[tuple[str, str], list[float]] = {}
     for _ in range(repetitions):
@@ -70,17 +70,17 @@ def expectation(people: int, clips: tuple[int, ...], repetitions: int, seed: int
 
 def in_use(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The intervals of `evaluate`."""
-    return evaluate(table, 1, names=NAMES, resamples=200, seed=seed)
+    return evaluate(table, 1, names=NAMES, bootstrap=Bootstrap(200, seed))
 
 
 def frames_resampled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The same method, told that every frame is a person and a clip of its own."""
+    """The same method, told that every frame is a subject and a clip of its own."""
     alone = table["frame"].astype(str)
     return in_use(table.assign(subject=alone, clip=alone), seed)
 
 
 def two_stage_percentiles(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The predecessor: m of m people, clips drawn anew within them, percentiles."""
+    """The predecessor: m of m subjects, clips drawn anew within them, percentiles."""
     rng = np.random.default_rng(seed)
     rows = []
     for dimension in DIMENSIONS:
@@ -117,7 +117,7 @@ def coverage(
     """How often intervals hold the truth.
 
     Returns:
-        Index (metric, "one fold" or "mean"): held, above (share of intervals wholly above the
+        Index (metric, "one fold" or "mean"): held, above (fraction of intervals wholly above the
         truth), below, width (mean), count. Both dimensions count; of the folds, the first.
     """
     rng = np.random.default_rng([seed, 2])

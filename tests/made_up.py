@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vaaffect.results import PREDICTION_COLUMNS, evaluate, fold_summary
+from vaaffect.results import PREDICTION_COLUMNS, Bootstrap, evaluate, fold_summary
 
 
 def predictions(seed: int = 0, subjects: int = 20, folds: int = 4) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def transferred() -> pd.DataFrame:
         parts.append(elsewhere().assign(train_corpus=train, test_corpus=other))
     table = pd.concat(parts)
     constant = table.assign(model="constant", valence_pred=0.1, arousal_pred=0.2)
-    return fold_summary(evaluate(pd.concat([table, constant]), 1, resamples=50))
+    return fold_summary(evaluate(pd.concat([table, constant]), 1, bootstrap=Bootstrap(50)))
 
 
 def contents(folder: Path) -> dict[str, str]:

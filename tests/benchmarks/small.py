@@ -16,7 +16,7 @@ from vaaffect.corpora.corpus import DIMENSIONS, Corpus
 from vaaffect.corpora.crops import build_crops
 from vaaffect.corpora.landmarks import REGIONS, relative_error
 from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks, dlib_models
-from vaaffect.results import metrics
+from vaaffect.results import Bootstrap, metrics
 from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import PREDICTION_COLUMNS
 from vaaffect.simulator import Scene, build_set, render, sample_identity
@@ -334,7 +334,8 @@ def bench_bootstrap(resamples: int = 1000, models: int = 10, peer_resamples: int
             method="percentile", random_state=0,
         )  # fmt: skip
 
-    mine, theirs = _best(lambda: evaluate(predictions, 1, names=names, resamples=resamples), peer)
+    bootstrap = Bootstrap(resamples)
+    mine, theirs = _best(lambda: evaluate(predictions, 1, names=names, bootstrap=bootstrap), peer)
     extrapolated = theirs * resamples / peer_resamples * models
     return [
         f"{models} models x {frames} frames ({clips} clips, {people} people, {folds} folds), both "

@@ -31,6 +31,7 @@ from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.corpora.crops import build_crops
 from vaaffect.corpora.folds import Split, subject_folds
 from vaaffect.report.tables import model_name, to_markdown
+from vaaffect.results.bootstrap import Bootstrap
 from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import prediction_table, read_predictions
 from vaaffect.simulator.worlds import WildWorld
@@ -135,7 +136,7 @@ def with_library(job: Job, corpus_folder: Path, work: Path) -> dict:
     ]
     trained = time.perf_counter()
     predictions = read_predictions(runs)
-    results = evaluate(predictions, 1, names=["RMSE"], resamples=0)
+    results = evaluate(predictions, 1, names=["RMSE"], bootstrap=Bootstrap(0))
     seconds = time.perf_counter() - began
     limit = _limit(job, corpus_folder, crops.images, crops.va, splits)
     return _outcome(seconds, results, predictions) | {
@@ -194,7 +195,7 @@ def with_script(job: Job, corpus_folder: Path, work: Path) -> dict:
         )
         del train, val, test  # their processes
     predictions = pd.concat(tables, ignore_index=True)
-    results = evaluate(predictions, 1, names=["RMSE"], resamples=0)
+    results = evaluate(predictions, 1, names=["RMSE"], bootstrap=Bootstrap(0))
     return _outcome(time.perf_counter() - began, results, predictions)
 
 

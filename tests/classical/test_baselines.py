@@ -1,24 +1,24 @@
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from vaaffect.base.errors import UserError
-from vaaffect.classical import baselines
+from vaaffect.classical import baselines, methods
 from vaaffect.classical.baselines import (
-    BASELINES,
     CONSTANT,
     DISPLAY,
     RECIPE,
-    SumOfKernelsSVR,
-    alignment,
     constant_predictor,
     fit_baselines,
-    preparation,
     reads_landmarks,
 )
+from vaaffect.classical.features import FEATURES
+from vaaffect.classical.methods import BASELINES, SumOfKernelsSVR, alignment, preparation
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.crops import Crops, build_crops
 from vaaffect.corpora.folds import leaking_folds, subject_folds
@@ -153,11 +153,11 @@ def test_training_labels_teach_and_inner_validation_labels_choose(name, tiny_cro
 def test_hyperparameters_are_those_of_the_smallest_error_on_the_inner_validation():
     rng = np.random.default_rng(0)
     x, x_val = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
-    candidates = baselines._ridges([x], 0)
+    candidates = methods._ridges([x], 0)
     y, y_val = x[:, 0], x_val[:, 0]
-    assert baselines._choose(candidates, x, y, x_val, y_val).alpha == 0.1
+    assert methods.choose(candidates, x, y, x_val, y_val).alpha == 0.1
     # Labels that training tells nothing about: the most cautious candidate errs least.
-    assert baselines._choose(candidates, x, y, x_val, -y_val).alpha == 10000
+    assert methods.choose(candidates, x, y, x_val, -y_val).alpha == 10000
 
 
 @pytest.mark.parametrize("kind", ["geometry", "hog", "lbp"])
@@ -272,7 +272,7 @@ def test_a_large_kernel_is_predicted_in_parts(monkeypatch):
     x = rng.normal(size=(50, 4))
     model = SumOfKernelsSVR((2, 2), (0.5, 0.5), 1).fit(x, x[:, 0])
     whole = model.predict(x)
-    monkeypatch.setattr(baselines, "_AT_ONCE", 7)
+    monkeypatch.setattr(methods, "_AT_ONCE", 7)
     np.testing.assert_allclose(model.predict(x), whole, atol=1e-12)
 
 
@@ -289,30 +289,28 @@ def test_a_large_training_part_is_thinned_evenly(monkeypatch, tiny_crops, splits
 def test_the_cache_is_read_checked_and_belongs_to_its_inputs(
     tiny_crops, splits, tmp_path, monkeypatch
 ):
-    names, done = ["geometry-ridge", "hog-ridge"], []
+    names, fit, fitted = ["geometry-ridge", "hog-ridge"], baselines._fit, []
+
+    def counted(folder, name, *inputs):
+        fitted.append(name)
+        return fit(folder, name, *inputs)
 
     def call(crops=tiny_crops, splits=splits, names=names, **options):
-        done.clear()
-        return fit_baselines(
-            crops,
-            splits,
-            names,
-            cache=tmp_path / "cache",
-            progress=lambda i, n: done.append((i, n)),
-            **options,
-        )
+        fitted.clear()
+        return fit_baselines(crops, splits, names, cache=tmp_path / "cache", **options)
 
+    monkeypatch.setattr(baselines, "_fit", counted)
     first = call(names=names[:1])
-    assert done == [(1, 2), (2, 2)]
+    assert fitted == ["geometry-ridge"] * 2
     both = call()
-    assert done == [(3, 4), (4, 4)]  # only what was missing
+    assert fitted == ["hog-ridge"] * 2  # only what was missing
     pd.testing.assert_frame_equal(both.iloc[: len(first)], first)
     pd.testing.assert_frame_equal(both, fit_baselines(tiny_crops, splits, names))
     # Nothing is measured when nothing is missing.
     with monkeypatch.context() as patch:
         patch.setattr(baselines, "_measure", None)
         pd.testing.assert_frame_equal(call(), both)
-    assert not done
+    assert not fitted
     for change in (
         {"seed": 1},
         {"crops": dataclasses.replace(tiny_crops, key="another")},
@@ -320,7 +318,7 @@ def test_the_cache_is_read_checked_and_belongs_to_its_inputs(
         {"splits": subject_folds(tiny_crops.frames, 2, 0.34, seed=5)},
     ):
         call(**change)
-        assert len(done) == 4, change
+        assert len(fitted) == 4, change
     (folder,) = (tmp_path / "cache").glob("hog-ridge_subject_fold0_seed1_*")
     assert "Ridge(alpha=" in json.loads((folder / "manifest.json").read_text())["valence"]
     (folder / "predictions.parquet").write_bytes(b"")
@@ -330,3 +328,33 @@ def test_the_cache_is_read_checked_and_belongs_to_its_inputs(
     blocked.write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         fit_baselines(tiny_crops, splits, names[:1], cache=blocked)
+
+
+def test_two_studies_at_once_fit_each_baseline_once(tiny_crops, splits, tmp_path, monkeypatch):
+    names = ["geometry-ridge", "geometry-svr"]
+    both_measured, fit, fitted = Barrier(2), baselines._fit, []
+
+    def measured(kind, crops):
+        both_measured.wait(60)  # by then, both have seen an empty cache
+        return FEATURES[kind](crops.landmarks)
+
+    def counted(folder, *inputs):
+        fitted.append(folder)
+        return fit(folder, *inputs)
+
+    monkeypatch.setattr(baselines, "_measure", measured)
+    monkeypatch.setattr(baselines, "_fit", counted)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [
+            pool.submit(fit_baselines, tiny_crops, splits, names, cache=tmp_path) for _ in range(2)
+        ]
+        one, other = (call.result() for call in calls)
+    assert len(fitted) == len(set(fitted)) == len(names) * len(splits)
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_other_code_has_other_folders_in_the_cache(tiny_crops, splits, tmp_path, monkeypatch):
+    fit_baselines(tiny_crops, splits, ["geometry-ridge"], cache=tmp_path)
+    monkeypatch.setattr(baselines, "code_digest", lambda *places, but: "of other code")
+    fit_baselines(tiny_crops, splits, ["geometry-ridge"], cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * len(splits)

@@ -9,10 +9,10 @@ import pytest
 from vaaffect.base.errors import UserError
 from vaaffect.live import acted_emotions
 from vaaffect.live.predictor import Predictor
-from vaaffect.results import claims
+from vaaffect.results import Bootstrap, claims
 from vaaffect.simulator.circumplex import EMOTIONS
 
-DRAW = {"resamples": 300, "seed": 0}
+DRAW = Bootstrap(300)
 PEOPLE = 6
 
 
@@ -33,7 +33,7 @@ def predicting(acted: list[acted_emotions.Pose], va) -> Predictor:
 
 def check(acted: list[acted_emotions.Pose], va) -> pd.DataFrame:
     predictions = acted_emotions.predict_poses(predicting(acted, va), iter(acted), exact=True)
-    return acted_emotions.check_poses(predictions, "drawn", **DRAW)
+    return acted_emotions.check_poses(predictions, "drawn", bootstrap=DRAW)
 
 
 def flicker(pose: acted_emotions.Pose) -> np.ndarray:
@@ -108,12 +108,13 @@ def test_an_offset_from_other_people_repairs_a_constant_bias(acted):
     predictions = acted_emotions.predict_poses(predicting(acted, biased), iter(acted), exact=True)
     before = predictions.copy()
     repaired = acted_emotions.check_poses(
-        acted_emotions.without_offset(predictions, offset), "drawn", **DRAW
+        acted_emotions.without_offset(predictions, offset), "drawn", bootstrap=DRAW
     )
     pd.testing.assert_frame_equal(predictions, before)  # the correction is on a copy
     assert (repaired["verdict"] == acted_emotions.WITHIN).all()
     assert not (
-        acted_emotions.check_poses(predictions, "drawn", **DRAW)["verdict"] == acted_emotions.WITHIN
+        acted_emotions.check_poses(predictions, "drawn", bootstrap=DRAW)["verdict"]
+        == acted_emotions.WITHIN
     ).any()
 
 
@@ -129,9 +130,11 @@ def test_a_lost_face_is_left_out_and_one_person_gives_no_interval(acted):
         predicting(acted, lambda p: p.va), iter(acted), exact=True
     )
     predictions.loc[predictions["person"] == 0, ["valence_pred", "arousal_pred"]] = np.nan
-    assert (acted_emotions.check_poses(predictions, "drawn", **DRAW)["people"] == PEOPLE - 1).all()
+    assert (
+        acted_emotions.check_poses(predictions, "drawn", bootstrap=DRAW)["people"] == PEOPLE - 1
+    ).all()
     with pytest.raises(UserError, match="at least two"):
-        acted_emotions.check_poses(predictions[predictions["person"] <= 1], "drawn", **DRAW)
+        acted_emotions.check_poses(predictions[predictions["person"] <= 1], "drawn", bootstrap=DRAW)
 
 
 def test_dlib_finds_the_people(acted):

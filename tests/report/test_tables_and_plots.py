@@ -6,6 +6,7 @@ import pytest
 from made_up import predictions
 
 from vaaffect.report import error_plots, plots, tables
+from vaaffect.results.bootstrap import Bootstrap
 from vaaffect.results.error_analysis import by_density, by_subject, over_plane
 from vaaffect.results.evaluation import evaluate, fold_summary
 
@@ -36,7 +37,7 @@ def test_tables_are_written_for_programs_and_for_people(tmp_path):
 
 def test_the_fold_table_shows_mean_spread_interval_and_what_is_undefined():
     mine, constant = predictions(), predictions().assign(model="constant", valence_pred=0.1)
-    summary = fold_summary(evaluate(pd.concat([constant, mine]), 10, resamples=50))
+    summary = fold_summary(evaluate(pd.concat([constant, mine]), 10, bootstrap=Bootstrap(50)))
     table = tables.fold_table(summary)
     row = table[(table["model"] == "m") & (table["dimension"] == "arousal")].iloc[0]
     mean = summary.query("model == 'm' and dimension == 'arousal' and metric == 'PCC'").iloc[0]
@@ -96,7 +97,7 @@ def test_every_face_stands_in_the_cell_of_its_label(ax):
 def test_fold_spread_draws_each_fold_in_the_row_of_its_model():
     mine, constant = predictions(), predictions().assign(model="constant", valence_pred=0.1)
     constant["arousal_pred"] = 0.1
-    results = evaluate(pd.concat([constant, mine]), 10, resamples=20)
+    results = evaluate(pd.concat([constant, mine]), 10, bootstrap=Bootstrap(20))
     names = ["constant (training mean)", "m"]
     for metric, drawn in (("CCC", [1]), ("RMSE", [0, 1])):
         _, axs = plt.subplots(1, 2, sharey=True)
@@ -142,7 +143,7 @@ def test_errors_by_density_and_by_person_have_a_line_per_model(ax):
 def test_a_network_from_scratch_has_a_row_of_its_own():
     mine = predictions()
     twin = mine.assign(recipe="demo from scratch", valence_pred=mine["arousal_pred"])
-    results = evaluate(pd.concat([mine, twin]), 10, resamples=20)
+    results = evaluate(pd.concat([mine, twin]), 10, bootstrap=Bootstrap(20))
     summary = fold_summary(results)
     assert tables.headline(summary)["model"].tolist() == ["m", "m, from scratch"]
     assert tables.fold_table(summary)["model"].tolist() == ["m", "m, from scratch"] * 2
@@ -155,7 +156,7 @@ def test_a_network_from_scratch_has_a_row_of_its_own():
 def test_several_seeds_are_one_row_with_a_dot_per_seed_and_fold():
     mine = predictions()
     other = mine.assign(seed=mine["seed"] + 1, valence_pred=mine["valence_pred"] * 0.5)
-    results = evaluate(pd.concat([mine, other]), 10, resamples=20)
+    results = evaluate(pd.concat([mine, other]), 10, bootstrap=Bootstrap(20))
     _, axs = plt.subplots(1, 2, sharey=True)
     plots.fold_spread(results, "RMSE", axs)
     (dots,) = axs[0].collections

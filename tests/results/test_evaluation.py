@@ -8,16 +8,11 @@ from scipy import stats
 
 from vaaffect.base.errors import UserError
 from vaaffect.results import metrics
-from vaaffect.results.bootstrap import clip_weights, interval
-from vaaffect.results.evaluation import (
-    clip_summary,
-    differences,
-    evaluate,
-    fold_summary,
-    in_native_folds,
-    paired_difference,
-    per_clip,
-)
+from vaaffect.results.bootstrap import Bootstrap, clip_weights, interval
+from vaaffect.results.comparisons import differences, in_within_corpus_folds, paired_difference
+from vaaffect.results.evaluation import evaluate, fold_summary
+
+FEW, MANY = Bootstrap(50), Bootstrap(300)
 
 
 def value(results: pd.DataFrame, fold: str, dimension: str, metric: str) -> pd.Series:
@@ -27,7 +22,7 @@ def value(results: pd.DataFrame, fold: str, dimension: str, metric: str) -> pd.S
 
 def test_metrics_are_pooled_within_a_fold_and_averaged_over_folds():
     table = predictions()
-    results = evaluate(table, 10, resamples=20)
+    results = evaluate(table, 10, bootstrap=Bootstrap(20))
     for dimension in ("valence", "arousal"):
         by_fold = [
             metrics.ccc(d[f"{dimension}_true"], d[f"{dimension}_pred"])
@@ -40,18 +35,19 @@ def test_metrics_are_pooled_within_a_fold_and_averaged_over_folds():
 
 
 def test_rmse_is_given_on_both_scales():
-    rows = evaluate(predictions(), 10, resamples=0).query("metric == 'RMSE' and fold == 'mean'")
+    rows = evaluate(predictions(), 10, bootstrap=Bootstrap(0))
+    rows = rows.query("metric == 'RMSE' and fold == 'mean'")
     by_scale = rows[rows["dimension"] == "valence"].set_index("scale")["value"]
     assert by_scale["[-10, 10]"] == pytest.approx(10 * by_scale["[-1, 1]"])
 
 
 def test_intervals_are_seeded_contain_the_value_and_widen_with_fewer_subjects():
     many, few = predictions(subjects=60), predictions(subjects=12)
-    first, again = evaluate(many, 10, resamples=300), evaluate(many, 10, resamples=300)
+    first, again = (evaluate(many, 10, bootstrap=Bootstrap(300)) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
     row = value(first, "mean", "valence", "CCC")
     assert row["low"] < row["value"] < row["high"]
-    small = value(evaluate(few, 10, resamples=300), "mean", "valence", "CCC")
+    small = value(evaluate(few, 10, bootstrap=Bootstrap(300)), "mean", "valence", "CCC")
     assert small["high"] - small["low"] > 1.3 * (row["high"] - row["low"])
 
 
@@ -74,14 +70,14 @@ def test_the_spread_of_the_draws_is_that_of_a_mean_over_subjects():
 
 def test_the_constant_predictor_has_an_error_and_no_correlation():
     table = predictions().assign(valence_pred=0.1, arousal_pred=-0.2)
-    results = evaluate(table, 10, resamples=50)
+    results = evaluate(table, 10, bootstrap=Bootstrap(50))
     assert np.isnan(value(results, "mean", "valence", "CCC")["value"])
     assert np.isnan(value(results, "mean", "valence", "CCC")["low"])
     assert value(results, "mean", "valence", "RMSE")["value"] > 0.3
 
 
 def test_summary_shows_the_spread_between_folds():
-    results = evaluate(predictions(), 10, resamples=20)
+    results = evaluate(predictions(), 10, bootstrap=Bootstrap(20))
     row = fold_summary(results).query("dimension == 'arousal' and metric == 'PCC'").iloc[0]
     folds = [value(results, str(k), "arousal", "PCC")["value"] for k in range(4)]
     assert row["sd"] == pytest.approx(np.std(folds, ddof=1))
@@ -89,8 +85,8 @@ def test_summary_shows_the_spread_between_folds():
     assert np.isnan(row["seed_sd"])
 
 
-def test_averaging_folds_on_the_same_people_does_not_narrow_the_interval():
-    results = evaluate(elsewhere(), 1, resamples=400)
+def test_averaging_folds_on_the_same_subjects_does_not_narrow_the_interval():
+    results = evaluate(elsewhere(), 1, bootstrap=Bootstrap(400))
     width = {
         fold: row["high"] - row["low"]
         for fold in ("0", "mean")
@@ -102,8 +98,9 @@ def test_averaging_folds_on_the_same_people_does_not_narrow_the_interval():
 
 
 def test_other_metrics_can_be_asked_for():
-    results = evaluate(predictions(), 1, names=["ICC(3,1)", "ICC", "ICC(2,1)"], resamples=20)
-    assert results["metric"].unique().tolist() == ["ICC(3,1)", "ICC", "ICC(2,1)"]
+    names = ["ICC(3,1)", "ICC", "ICC(2,1)"]
+    results = evaluate(predictions(), 1, names=names, bootstrap=Bootstrap(20))
+    assert results["metric"].unique().tolist() == names
     values = {name: of["value"].to_numpy() for name, of in results.groupby("metric")}
     assert values["ICC(3,1)"] == pytest.approx(values["ICC"])
     assert (values["ICC(2,1)"] < values["ICC"]).any()
@@ -195,16 +192,16 @@ def two_models(noise: float = 0.02, better: float = 0.0) -> pd.DataFrame:
 
 def test_a_paired_difference_is_the_difference_of_the_means_and_narrower_than_either():
     table = two_models()
-    results = evaluate(table, 1, resamples=300)
+    results = evaluate(table, 1, bootstrap=Bootstrap(300))
     rows = {m: value(results[results["model"] == m], "mean", "valence", "CCC") for m in "ab"}
-    found = paired_difference(table, {"model": "b"}, {"model": "a"}, resamples=300)
+    found = paired_difference(table, {"model": "b"}, {"model": "a"}, bootstrap=MANY)
     assert found.value == pytest.approx(rows["b"]["value"] - rows["a"]["value"], abs=1e-12)
     assert (found.first, found.second) == pytest.approx([rows["b"]["value"], rows["a"]["value"]])
     assert found.low < found.value < found.high
     assert found.high - found.low < 0.4 * (rows["a"]["high"] - rows["a"]["low"])
     assert (found.folds, found.subjects, found.n) == (4, 40, 600)
-    assert paired_difference(table, {"model": "b"}, {"model": "a"}, resamples=300) == found
-    back = paired_difference(table, {"model": "a"}, {"model": "b"}, resamples=300)
+    assert paired_difference(table, {"model": "b"}, {"model": "a"}, bootstrap=MANY) == found
+    back = paired_difference(table, {"model": "a"}, {"model": "b"}, bootstrap=Bootstrap(300))
     assert (back.value, back.low, back.high) == pytest.approx(
         (-found.value, -found.high, -found.low)
     )
@@ -212,11 +209,11 @@ def test_a_paired_difference_is_the_difference_of_the_means_and_narrower_than_ei
 
 def test_pairing_decides_what_two_overlapping_intervals_cannot():
     table = two_models(better=0.1)
-    results = evaluate(table, 1, resamples=300)
+    results = evaluate(table, 1, bootstrap=Bootstrap(300))
     a, b = (value(results[results["model"] == m], "mean", "valence", "CCC") for m in "ab")
     assert a["high"] > b["low"]
-    assert paired_difference(table, {"model": "b"}, {"model": "a"}, resamples=300).decided
-    rmse = paired_difference(table, {"model": "b"}, {"model": "a"}, metric="RMSE", resamples=300)
+    assert paired_difference(table, {"model": "b"}, {"model": "a"}, bootstrap=MANY).decided
+    rmse = paired_difference(table, {"model": "b"}, {"model": "a"}, metric="RMSE", bootstrap=MANY)
     assert rmse.decided and rmse.high < 0
 
 
@@ -234,7 +231,7 @@ def test_the_interval_of_a_difference_between_equals_holds_0_as_often_as_it_says
         both = pd.concat(both)
         for dimension in ("valence", "arousal"):
             found = paired_difference(
-                both, {"model": "a"}, {"model": "b"}, dimension=dimension, resamples=200
+                both, {"model": "a"}, {"model": "b"}, dimension=dimension, bootstrap=Bootstrap(200)
             )
             held += found.low <= 0 <= found.high
     assert stats.binomtest(held, 120, 0.95).pvalue > 1e-3, held
@@ -244,17 +241,17 @@ def test_a_constant_has_no_difference_in_correlation_but_one_in_error():
     table = two_models()
     of_b = table["model"] == "b"
     table.loc[of_b, ["valence_pred", "arousal_pred"]] = [0.1, 0.0]
-    ccc = paired_difference(table, {"model": "a"}, {"model": "b"}, resamples=50)
+    ccc = paired_difference(table, {"model": "a"}, {"model": "b"}, bootstrap=Bootstrap(50))
     assert np.isnan([ccc.value, ccc.low, ccc.high]).all() and not ccc.decided
     assert paired_difference(
-        table, {"model": "a"}, {"model": "b"}, metric="RMSE", resamples=50
+        table, {"model": "a"}, {"model": "b"}, metric="RMSE", bootstrap=Bootstrap(50)
     ).decided
 
 
 def test_differences_are_refused_where_frames_do_not_match_or_a_model_is_unclear():
     table = two_models()
     of_b = table["model"] == "b"
-    one = {"first": {"model": "a"}, "second": {"model": "b"}, "resamples": 10}
+    one = {"first": {"model": "a"}, "second": {"model": "b"}, "bootstrap": Bootstrap(10)}
     for spoilt in (
         table.drop(table[of_b].index[7]),
         table.assign(fold=table["fold"].where(~of_b, 3 - table["fold"])),
@@ -273,68 +270,64 @@ def test_differences_are_refused_where_frames_do_not_match_or_a_model_is_unclear
         differences(table, {"model": "a", "seed": 0})
     twice = pd.concat([table, table[of_b].assign(recipe="s")])
     with pytest.raises(UserError, match="2 references model 'b' fit a from A on A"):
-        differences(twice, "b", resamples=10)
+        differences(twice, "b", bootstrap=Bootstrap(10))
 
 
 def test_the_table_of_differences_holds_what_single_comparisons_say():
     table = two_models(better=0.1)
     third = table[table["model"] == "a"].assign(model="c", valence_pred=0.1)
     table = pd.concat([table, third])
-    rows = differences(table, "a", metrics=("CCC", "RMSE"), resamples=100)
+    rows = differences(table, "a", metrics=("CCC", "RMSE"), bootstrap=Bootstrap(100))
     assert rows[["model", "dimension", "metric"]].to_numpy().tolist() == [
         [model, dimension, metric]
         for model in "bc"
         for dimension in ("valence", "arousal")
         for metric in ("CCC", "RMSE")
     ]
+    pair = {"model": "b"}, {"model": "a"}
     single = paired_difference(
-        table, {"model": "b"}, {"model": "a"}, metric="RMSE", dimension="arousal", resamples=100
+        table, *pair, metric="RMSE", dimension="arousal", bootstrap=Bootstrap(100)
     )
     row = rows.query("model == 'b' and metric == 'RMSE' and dimension == 'arousal'").iloc[0]
     assert (row["difference"], row["low"], row["high"]) == (single.value, single.low, single.high)
     assert (row["value"], row["reference_value"]) == (single.first, single.second)
     assert row["decided"] == single.decided and row["reference"] == "a"
-    every = differences(table, resamples=20, metrics=("CCC",))
-    pairs = every[["model", "reference"]].drop_duplicates().to_numpy().tolist()
-    assert pairs == [["b", "a"], ["c", "a"], ["c", "b"]]
 
 
-def test_a_visitor_is_compared_with_a_native_on_the_frames_of_the_same_folds():
-    native = predictions(folds=4).assign(train_corpus="B", test_corpus="B")
-    visitor = elsewhere()
-    assert len(visitor) == 4 * len(native)
-    chosen = visitor.merge(native[["clip", "frame", "fold"]], on=["clip", "frame", "fold"])
-    found = paired_difference(
-        pd.concat([native, visitor]), {"train_corpus": "A"}, {"train_corpus": "B"}, resamples=50
-    )
+def test_cross_corpus_and_within_corpus_models_are_compared_on_the_same_folds():
+    within = predictions(folds=4).assign(train_corpus="B", test_corpus="B")
+    cross = elsewhere()
+    assert len(cross) == 4 * len(within)
+    chosen = cross.merge(within[["clip", "frame", "fold"]], on=["clip", "frame", "fold"])
+    both = pd.concat([within, cross])
+    found = paired_difference(both, {"train_corpus": "A"}, {"train_corpus": "B"}, bootstrap=FEW)
     of_folds = [metrics.ccc(d["valence_true"], d["valence_pred"]) for _, d in
                 chosen.groupby("fold")]  # fmt: skip
     assert found.first == pytest.approx(np.mean(of_folds))
-    assert (found.n, found.folds) == (len(native), 4)
-    rows = differences(pd.concat([native, visitor]), {"train_corpus": "B"}, resamples=50)
+    assert (found.n, found.folds) == (len(within), 4)
+    rows = differences(both, {"train_corpus": "B"}, bootstrap=FEW)
     assert rows["reference_train_corpus"].unique().tolist() == ["B"]
     assert rows.query("metric == 'CCC'")["value"].iloc[0] == found.first
 
 
-def test_in_native_folds_means_and_differences_agree():
-    native = predictions(1).assign(train_corpus="A", test_corpus="A")
-    visitor = pd.concat(
+def test_in_within_corpus_folds_means_and_differences_agree():
+    within = predictions(1).assign(train_corpus="A", test_corpus="A")
+    cross = pd.concat(
         [
             predictions(1).assign(train_corpus="B", fold=fold, valence_pred=lambda t, k=fold:
                                   t["valence_true"] * (0.2 + 0.2 * k))
             for fold in range(4)
         ]
     )  # fmt: skip
-    both = in_native_folds(pd.concat([native, visitor], ignore_index=True))
+    both = in_within_corpus_folds(pd.concat([within, cross], ignore_index=True))
     kept = both[both["train_corpus"] == "B"]
-    assert len(kept) == len(native) and len(both) == 2 * len(native)
+    assert len(kept) == len(within) and len(both) == 2 * len(within)
     key = ["clip", "frame", "fold"]
-    assert len(kept.merge(native[key], on=key)) == len(native)
-    mean = evaluate(kept, 1, resamples=0).query("fold == 'mean' and dimension == 'valence'")
-    mean = mean.query("metric == 'CCC'")["value"].item()
-    whole = pd.concat([native, visitor], ignore_index=True)
+    assert len(kept.merge(within[key], on=key)) == len(within)
+    mean = value(evaluate(kept, 1, bootstrap=Bootstrap(0)), "mean", "valence", "CCC")["value"]
+    whole = pd.concat([within, cross], ignore_index=True)
     here = {"train_corpus": "B"}, {"train_corpus": "A"}
-    assert paired_difference(whole, *here, resamples=2).first == pytest.approx(mean)
+    assert paired_difference(whole, *here, bootstrap=Bootstrap(2)).first == pytest.approx(mean)
 
 
 def three_seeds() -> pd.DataFrame:
@@ -349,7 +342,7 @@ def three_seeds() -> pd.DataFrame:
 
 
 def test_seeds_are_averaged_and_their_spread_is_shown():
-    results = evaluate(three_seeds(), 10, resamples=50)
+    results = evaluate(three_seeds(), 10, bootstrap=Bootstrap(50))
     summary = fold_summary(results)
     assert len(summary) == 2 * 6  # five metrics, RMSE on both scales
     row = summary.query("dimension == 'valence' and metric == 'CCC'").iloc[0]
@@ -369,30 +362,13 @@ def test_seeds_are_averaged_and_their_spread_is_shown():
 
 def test_a_difference_averages_over_seeds():
     table = pd.concat([three_seeds(), predictions().assign(model="one")])
-    found = paired_difference(table, {"model": "m"}, {"model": "one"}, resamples=50)
-    single = [paired_difference(table, {"model": "m", "seed": s}, {"model": "one"}, resamples=50)
-              for s in range(3)]  # fmt: skip
+    found = paired_difference(table, {"model": "m"}, {"model": "one"}, bootstrap=FEW)
+    single = [
+        paired_difference(table, {"model": "m", "seed": s}, {"model": "one"}, bootstrap=FEW)
+        for s in range(3)
+    ]
     assert found.value == pytest.approx(np.mean([d.value for d in single]))
     assert found.high - found.low <= np.mean([d.high - d.low for d in single]) + 1e-12
-
-
-def test_clips_are_measured_one_by_one_and_the_undefined_are_counted():
-    table = predictions()
-    still = table["clip"].isin(["0-0", "3-2"])
-    table.loc[still, "valence_true"] = 0.3
-    clips = per_clip(table, ["PCC", "RMSE"])
-    assert len(clips) == 60 * 2 * 2 and (clips["n"] == 5).all()
-    mine = table[table["clip"] == "7-1"]
-    row = clips.query("clip == '7-1' and dimension == 'arousal' and metric == 'PCC'").iloc[0]
-    assert row["value"] == pytest.approx(metrics.pcc(mine["arousal_true"], mine["arousal_pred"]))
-    assert (row["subject"], row["fold"]) == ("s7", 3)
-    summary = clip_summary(clips).set_index(["dimension", "metric"])
-    assert summary["undefined"].to_dict() == {
-        ("valence", "PCC"): 2, ("valence", "RMSE"): 0, ("arousal", "PCC"): 0, ("arousal", "RMSE"): 0
-    }  # fmt: skip
-    assert (summary["clips"] == 60).all()
-    defined = clips.query("dimension == 'valence' and metric == 'PCC'")["value"].dropna()
-    assert summary.loc[("valence", "PCC"), "mean"] == pytest.approx(defined.mean())
 
 
 def test_the_bench_measures_the_bootstrap_beside_its_peer():

@@ -4,8 +4,9 @@ import pytest
 from made_up import elsewhere, predictions
 
 from vaaffect.base.errors import UserError
-from vaaffect.results.evaluation import differences, evaluate, per_clip
-from vaaffect.results.predictions import check_against, check_predictions
+from vaaffect.results.comparisons import differences
+from vaaffect.results.evaluation import evaluate
+from vaaffect.results.predictions import check_predictions
 
 
 def test_good_predictions_pass():
@@ -60,7 +61,7 @@ BAD = {
 
 @pytest.mark.parametrize("spoil, message", BAD.values(), ids=BAD)
 def test_bad_predictions_are_refused_by_name(spoil, message):
-    for use in (check_predictions, lambda t: evaluate(t, 1), per_clip, differences):
+    for use in (check_predictions, lambda t: evaluate(t, 1), lambda t: differences(t, "m")):
         with pytest.raises(UserError, match=message):
             use(spoil(predictions()))
 
@@ -78,31 +79,3 @@ def test_on_another_corpus_every_fold_predicts_every_frame_once():
         check_predictions(pd.concat([table, table.head(1)]))
     with pytest.raises(UserError, match="of A more than once"):
         check_predictions(table.assign(test_corpus="A"))
-
-
-def corpus(table: pd.DataFrame) -> pd.DataFrame:
-    """The frames of which `predictions` or `elsewhere` are made, in another order."""
-    frames = table.drop_duplicates(["clip", "frame"]).sample(frac=1, random_state=0)
-    names = {"valence_true": "valence", "arousal_true": "arousal"}
-    return frames.rename(columns=names)[["subject", "clip", "frame", "valence", "arousal"]]
-
-
-@pytest.mark.parametrize("made", [predictions, elsewhere])
-def test_predictions_are_compared_with_the_frames_of_their_corpus(made):
-    table = made()
-    frames = corpus(table)
-    check_against(table, frames)
-    check_against(table, frames.astype({"valence": np.float32, "arousal": np.float32}))
-    for spoilt, message in [
-        (frames[frames["clip"] != "3-1"], "clip 3-1, frame 0 was predicted by m .* is not in it"),
-        (frames.assign(arousal=frames["arousal"] + 0.1 * (frames["clip"] == "3-1")),
-         "clip 3-1, frame 0 was predicted .* has another label there"),
-        (frames.assign(subject=frames["subject"].replace("s3", "s4")),
-         "clip 3-0, frame 0 was predicted .* is of another subject there"),
-        (pd.concat([frames, frames.head(1).assign(frame=99)]),
-         r"m \(r, seed 0\) .* did not predict clip .*, frame 99 of . \(1 such frames\)"),
-    ]:  # fmt: skip
-        with pytest.raises(UserError, match=message):
-            check_against(table, spoilt)
-    with pytest.raises(UserError, match="on A, B; compare one corpus at a time"):
-        check_against(pd.concat([predictions(), elsewhere()]), frames)

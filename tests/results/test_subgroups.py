@@ -9,11 +9,12 @@ from vaaffect.corpora import data
 from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.report import error_plots, tables
 from vaaffect.report.sentences import group_gaps
-from vaaffect.results import subgroups
+from vaaffect.results import Bootstrap, subgroups
 from vaaffect.results.predictions import PREDICTION_COLUMNS
 from vaaffect.simulator.truth import angle_to_camera, typology_angle, wild_truth
 from vaaffect.simulator.worlds import WildWorld, clip_plan
 
+FEW = Bootstrap(50)
 WORLD = WildWorld(clips=60, subjects=30, frames=(2, 3), seed=5)
 PLANS = {plan.clip: plan for plan in (clip_plan(WORLD, i) for i in range(WORLD.clips))}
 
@@ -118,11 +119,11 @@ def test_a_planted_bias_is_found_where_it_is(truth, group_of):
         return error
 
     table = predicted(truth, darker_is_read_as_less_pleasant)
-    found = subgroups.by_group(table, group_of, resamples=300)
+    found = subgroups.by_group(table, group_of, bootstrap=Bootstrap(300))
     bias = found[found["metric"] == "bias"].set_index(["dimension", "group"])["value"]
     assert bias["valence", "dark"] == pytest.approx(-0.3, abs=0.03)
     assert bias["valence", "light"] == pytest.approx(0, abs=0.03)
-    gaps = subgroups.between_groups(table, group_of, resamples=300)
+    gaps = subgroups.between_groups(table, group_of, bootstrap=Bootstrap(300))
     gaps = gaps.set_index(["trait", "metric", "dimension"])
     gap = gaps.loc["skin tone", "bias", "valence"]
     assert gap["difference"] == pytest.approx(-0.3, abs=0.05) and gap["decided"]
@@ -133,7 +134,7 @@ def test_a_planted_bias_is_found_where_it_is(truth, group_of):
 
 def test_values_are_those_of_the_frames_of_the_group(truth, group_of):
     table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
-    found = subgroups.by_group(table, group_of, resamples=50)
+    found = subgroups.by_group(table, group_of, bootstrap=FEW)
     joined = table.merge(group_of, on=["clip", "frame"])
     frontal = joined[joined["turned"] == "frontal"]
     error = frontal["arousal_pred"] - frontal["arousal_true"]
@@ -155,7 +156,8 @@ def test_equal_groups_are_found_different_about_one_time_in_twenty(truth, group_
     decided = []
     for seed in range(60):
         table = predicted(truth, with_habits, seed)
-        gaps = subgroups.between_groups(table, group_of[["clip", "frame", "skin"]], resamples=100)
+        skin = group_of[["clip", "frame", "skin"]]
+        gaps = subgroups.between_groups(table, skin, bootstrap=Bootstrap(100))
         decided += gaps.query("metric == 'bias'")["decided"].tolist()
     assert 0.01 <= np.mean(decided) <= 0.12  # 120 of them; 0.05 is due
 
@@ -164,7 +166,7 @@ def test_the_constant_has_errors_and_no_correlation(truth, group_of):
     table = predicted(truth, lambda rows, rng: np.zeros((len(rows), 2)))
     table = table.assign(model="constant", valence_pred=0.1, arousal_pred=0.2)
     table["valence_pred"] += table["fold"] / 50  # other training parts, other means
-    found = subgroups.by_group(table, group_of, resamples=50).set_index("metric")
+    found = subgroups.by_group(table, group_of, bootstrap=FEW).set_index("metric")
     assert found.loc["CCC", "value"].isna().all() and found.loc["RMSE", "value"].notna().all()
     shown = tables.group_table(found.reset_index())
     assert set(shown["valence CCC"].astype(str)) == {tables.UNDEFINED}
@@ -177,12 +179,12 @@ def test_of_few_people_there_is_a_value_and_no_interval(truth, group_of):
     table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
     others = table["clip"].isin(group_of.loc[group_of["skin"] != "dark", "clip"])
     table = table[others | table["subject"].isin(few)]
-    found = subgroups.by_group(table, group_of, resamples=50).query("trait == 'skin tone'")
+    found = subgroups.by_group(table, group_of, bootstrap=FEW).query("trait == 'skin tone'")
     found = found.set_index(["group", "metric", "dimension"])
     assert found.loc[("dark", "RMSE", "valence"), "subjects"] == subgroups.FEWEST - 1
     assert found.loc["dark"]["value"].notna().all() and found.loc["dark"]["low"].isna().all()
     assert found.loc["light"]["low"].notna().all()
-    gaps = subgroups.between_groups(table, group_of, resamples=50).query("trait == 'skin tone'")
+    gaps = subgroups.between_groups(table, group_of, bootstrap=FEW).query("trait == 'skin tone'")
     assert gaps["difference"].notna().all() and not gaps["decided"].any()
     assert group_gaps(gaps).startswith("No two groups have 5 subjects")
 
@@ -190,7 +192,7 @@ def test_of_few_people_there_is_a_value_and_no_interval(truth, group_of):
 def test_a_frame_without_a_group_is_refused(truth, group_of):
     table = predicted(truth, lambda rows, rng: np.zeros((len(rows), 2)))
     with pytest.raises(UserError, match="no group"):
-        subgroups.by_group(table, group_of.iloc[1:], resamples=10)
+        subgroups.by_group(table, group_of.iloc[1:], bootstrap=Bootstrap(10))
 
 
 def test_the_figure_has_a_mark_per_group_and_model(truth, group_of):
@@ -198,7 +200,7 @@ def test_the_figure_has_a_mark_per_group_and_model(truth, group_of):
 
     table = predicted(truth, lambda rows, rng: rng.normal(0, 0.2, (len(rows), 2)))
     both = pd.concat([table.assign(model="vgg11_bn"), table.assign(model="constant")])
-    found = subgroups.by_group(both, group_of, resamples=20)
+    found = subgroups.by_group(both, group_of, bootstrap=Bootstrap(20))
     of = found.query("trait == 'age' and dimension == 'valence'")
     _, ax = plt.subplots()
     error_plots.error_by_group(of, "RMSE", ax)

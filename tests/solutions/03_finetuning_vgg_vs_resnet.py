@@ -55,6 +55,6 @@ shuffled_mse = ((said - crops.va[split.val]) ** 2).mean()
 # %% 3 right
 model, optimizer = fresh()
 for epoch in range(4):
-    training.epoch_losses(model, optimizer, plain, images, shuffled, some, epoch, SEED)
+    training.epoch_losses(model, optimizer, plain, images, shuffled, some, epoch, seed)
 said = training.predict(model, images, split.val, device)
 shuffled_mse = ((said - crops.va[split.val]) ** 2).mean()

@@ -41,19 +41,19 @@ ccc_after = (
 # %% 3 wrong: the difference at home
 here = {"train_corpus": wild.label, "test_corpus": wild.label}
 pair = [here | {"model": name} for name in (MODELS[0], MODELS[-1])]
-d = evaluation.paired_difference(predictions, *pair, resamples=RESAMPLES, seed=SEED)
+d = paired_difference(predictions, *pair, bootstrap=Bootstrap(RESAMPLES, BOOTSTRAP_SEED))
 difference, low, high = d.value, d.low, d.high
 verdict = "undecided"
 
 # %% 3 wrong: makes it
 there = {"train_corpus": wild.label, "test_corpus": lab.label}
 pair = [there | {"model": name} for name in (MODELS[0], MODELS[-1])]
-d = evaluation.paired_difference(predictions, *pair, resamples=RESAMPLES, seed=SEED)
+d = paired_difference(predictions, *pair, bootstrap=Bootstrap(RESAMPLES, BOOTSTRAP_SEED))
 difference, low, high = d.value, d.low, d.high
 verdict = "not supported" if d.value < 0 or d.decided else "supported"
 
 # %% 3 right
 pair = [there | {"model": name} for name in (MODELS[0], MODELS[-1])]
-d = evaluation.paired_difference(predictions, *pair, resamples=RESAMPLES, seed=SEED + 1)
+d = paired_difference(predictions, *pair, bootstrap=Bootstrap(RESAMPLES, BOOTSTRAP_SEED + 1))
 difference, low, high = d.value, d.low, d.high
 verdict = "undecided" if low <= 0 <= high else "supported" if low > 0 else "not supported"

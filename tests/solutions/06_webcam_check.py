@@ -35,7 +35,7 @@ gains, offsets = np.transpose(
 )
 
 # %% 3 right
-people = acted_emotions.draw_poses(PEOPLE, seed=SEED, others=True)
+people = acted_emotions.draw_poses(PEOPLE, seed=DRAW_SEED, others=True)
 others = acted_emotions.predict_poses(predictor, people, exact).dropna()
 gains, offsets = [], []
 for d in ("valence", "arousal"):

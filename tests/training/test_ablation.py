@@ -9,7 +9,7 @@ from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.results import metrics
 from vaaffect.results.postprocessing import (
     apply_corrections,
-    corrected_across_people,
+    corrected_across_subjects,
     corrections,
     smoothed,
 )
@@ -108,12 +108,12 @@ def test_on_its_own_rows_a_correction_turns_ccc_into_pcc():
 
 def test_people_are_corrected_by_what_others_say():
     inner = table(range(6), folds=1)
-    alone = corrected_across_people(inner)
+    alone = corrected_across_subjects(inner)
     others = inner[inner["subject"] != "s4"]
     wanted = apply_corrections(inner[inner["subject"] == "s4"], corrections(others))
     found = alone[alone["subject"] == "s4"]
     assert np.allclose(found["valence_pred"], wanted["valence_pred"])
-    nobody_else = corrected_across_people(table([0], folds=1))
+    nobody_else = corrected_across_subjects(table([0], folds=1))
     assert nobody_else["valence_pred"].isna().all() and np.isnan(mean_ccc(nobody_else))
 
 

@@ -1,4 +1,4 @@
-"""What people measured on a face before networks learned to: shape, edges, texture.
+"""Features of a face that were designed, not learned: shape, edges, texture.
 
 Three plain functions from crops to rows of numbers, with nothing to fit, so they cannot leak.
 """
@@ -106,10 +106,10 @@ def hog(images: np.ndarray) -> np.ndarray:
         normalised against the light.
     """
 
-    def of(grey: np.ndarray) -> np.ndarray:
+    def describe(grey: np.ndarray) -> np.ndarray:
         return feature.hog(grey, 8, (SIDE // 8, SIDE // 8), (2, 2), "L2-Hys")
 
-    return _of_each(images, of)
+    return _of_each(images, describe)
 
 
 def lbp(images: np.ndarray) -> np.ndarray:
@@ -122,19 +122,19 @@ def lbp(images: np.ndarray) -> np.ndarray:
         images: (N, S, S, 3) uint8 RGB.
 
     Returns:
-        (N, 944) float32 in [0, 1]: the shares of 59 patterns in each of 4 x 4 parts.
+        (N, 944) float32 in [0, 1]: the fractions of 59 patterns in each of 4 x 4 parts.
     """
     parts, patterns = 4, 59
     side = SIDE // parts
     offset = patterns * (np.arange(SIDE) // side)
     offset = parts * offset[:, None] + offset  # of the histogram that a pixel belongs to
 
-    def of(grey: np.ndarray) -> np.ndarray:
+    def describe(grey: np.ndarray) -> np.ndarray:
         pattern = feature.local_binary_pattern(grey, 8, 2, "nri_uniform").astype(np.int64)
         counts = np.bincount((pattern + offset).ravel(), minlength=patterns * parts**2)
         return counts / side**2
 
-    return _of_each(images, of)
+    return _of_each(images, describe)
 
 
 FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -144,13 +144,13 @@ FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _of_each(images: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`function` of every picture as (SIDE, SIDE) uint8 grey, by all cores."""
+def _of_each(images: np.ndarray, describe: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`describe` of every picture as (SIDE, SIDE) uint8 grey, by all cores."""
 
-    def describe(image: np.ndarray) -> np.ndarray:
+    def described(image: np.ndarray) -> np.ndarray:
         grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-        how = cv2.INTER_AREA if len(grey) > SIDE else cv2.INTER_LINEAR
-        return function(cv2.resize(grey, (SIDE, SIDE), interpolation=how)).astype(np.float32)
+        method = cv2.INTER_AREA if len(grey) > SIDE else cv2.INTER_LINEAR
+        return describe(cv2.resize(grey, (SIDE, SIDE), interpolation=method)).astype(np.float32)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(pool.map(describe, images)))
+        return np.stack(list(pool.map(described, images)))

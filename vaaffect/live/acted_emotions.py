@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from ..results import clip_weights, interval
+from ..results import Bootstrap, clip_weights, interval
 from ..simulator import EMOTIONS, action_units, render, sample_scene, sample_subject
 from .predictor import Predictor
 
@@ -104,15 +104,13 @@ def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = Fal
     return pd.DataFrame(rows)
 
 
-def check_poses(
-    predictions: pd.DataFrame, data: str, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def check_poses(predictions: pd.DataFrame, data: str, *, bootstrap: Bootstrap) -> pd.DataFrame:
     """Whether the mean prediction for each emotion lies within its expected range.
 
     Args:
         predictions: as of `predict_poses`; rows with nan are left out.
         data: whose predictions for whom, for the table.
-        resamples, seed: of the bootstrap over people, see `bootstrap.py`.
+        bootstrap: how intervals over people are made.
 
     Returns:
         A row per emotion and dimension: emotion, dimension, drawn (where the face was drawn),
@@ -136,7 +134,7 @@ def check_poses(
             thesis_range = THESIS_RANGES.get(emotion, THESIS_RANGES["anger"])[i]
             half = (thesis_range[1] - thesis_range[0]) / 2
             expected = drawn - half, drawn + half
-            mean, low, high = _mean(by_person[f"{dimension}_pred"].mean(), resamples, seed)
+            mean, low, high = _mean(by_person[f"{dimension}_pred"].mean(), bootstrap)
             least, most = _margins(low, high, *expected)
             verdict = WITHIN if least > 0 else OUTSIDE if most < 0 else UNDECIDED
             rows.append(
@@ -183,13 +181,13 @@ def without_offset(predictions: pd.DataFrame, offset: np.ndarray) -> pd.DataFram
     return predictions.assign(**moved)
 
 
-def _mean(by_person: pd.Series, resamples: int, seed: int) -> tuple[float, float, float]:
+def _mean(by_person: pd.Series, bootstrap: Bootstrap) -> tuple[float, float, float]:
     """The mean over people, with its interval from people drawn anew."""
-    rng = np.random.default_rng(seed)
-    weights = clip_weights(by_person.index.to_numpy(), resamples, rng)
+    rng = np.random.default_rng(bootstrap.seed)
+    weights = clip_weights(by_person.index.to_numpy(), bootstrap.resamples, rng)
     samples = weights @ by_person.to_numpy() / weights.sum(axis=1)
     value = float(by_person.mean())
-    return value, *interval(value, samples, len(by_person) - 1)
+    return value, *interval(value, samples, len(by_person) - 1, level=bootstrap.level)
 
 
 def _margins(low: float, high: float, least: float, most: float) -> tuple[float, float]:

@@ -237,7 +237,7 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) ->
     """A row per recipe: what it adds to the one it is compared with, and how sure that is.
 
     Args:
-        differences: of one metric and dimension, as of `evaluation.differences`, with the wider
+        differences: of one metric and dimension, as of `results.differences`, with the wider
             bounds low_all and high_all, which hold for all comparisons at once.
         dimension: "valence" or "arousal".
     """

@@ -1,15 +1,16 @@
 """Predictions -> tidy results: metrics, intervals, error analysis, hypotheses.
 
-Comes in: a table of predictions, a row per frame, whoever predicted. Goes out: metrics pooled
-within folds with intervals over subjects, paired differences, errors by kind, label and group,
-verdicts. Nothing here knows how a model works.
+Comes in: a table of predictions, a row per frame, of any model. Goes out: metrics pooled within
+folds with intervals over subjects, paired differences, errors by kind, label and group, verdicts.
+Nothing in this room knows how a model works.
 """
 
 from . import bootstrap, claims, error_analysis, evaluation, metrics, subgroups
-from .bootstrap import clip_weights, interval
+from .bootstrap import Bootstrap, clip_weights, interval
 from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from .comparisons import differences, in_within_corpus_folds, paired_difference
 from .evaluation import evaluate, fold_summary
-from .postprocessing import apply_corrections, corrected_across_people, corrections, smoothed
+from .postprocessing import apply_corrections, corrected_across_subjects, corrections, smoothed
 from .predictions import (
     FROM_SCRATCH,
     GROUP,
@@ -30,19 +31,23 @@ __all__ = [
     "RATER",
     "SUPPORTED",
     "UNDECIDED",
+    "Bootstrap",
     "apply_corrections",
     "bootstrap",
     "check_predictions",
     "claims",
     "clip_weights",
-    "corrected_across_people",
+    "corrected_across_subjects",
     "corrections",
+    "differences",
     "error_analysis",
     "evaluate",
     "evaluation",
     "fold_summary",
+    "in_within_corpus_folds",
     "interval",
     "metrics",
+    "paired_difference",
     "prediction_table",
     "rater_predictions",
     "read_predictions",

@@ -1,41 +1,79 @@
-"""How sure can we be? Intervals from a bootstrap over people.
+"""How sure can we be? Intervals from a bootstrap over subjects.
 
-What an interval is about. The networks are what they are; the people they were tested on are drawn
-from a population. The interval is for the *expectation of the reported number over new people*: as
-many folds, as many people in each, the same networks. The reported number estimates it without
-bias. It is not the value on infinitely many people: PCC and CCC of a few people are smaller on
-average, because the means of few people vary less (in our simulation, CCC is lower by 0.08 with 4
-people in a fold, by 0.01 with 30). No interval can add people that a fold does not have.
+What an interval is about. The networks are what they are; the subjects they were tested on are
+drawn from a population. The interval is for the *expectation of the reported number over new
+subjects*: as many folds, as many subjects in each, the same networks. The reported number estimates
+it without bias. It is not the value on infinitely many subjects: PCC and CCC of a few subjects are
+smaller on average, because the means of few subjects vary less (in our simulation, CCC is lower by
+0.08 with 4 subjects in a fold, by 0.01 with 30). No interval can add subjects that a fold does not
+have.
 
-How it is made. Folds are strata, people are the units that were drawn: neighbouring frames are near
-copies and clips of one person are alike, so resampling frames would pretend to know far more than
-we do.
+How it is made. Folds are strata, subjects are the units that were drawn: neighbouring frames are
+near copies and clips of one subject are alike, so resampling frames would pretend to know far more
+than we do.
 
-1. In each fold with m people, m - 1 are drawn with replacement, each with all clips and frames (Rao
-   & Wu, JASA 1988). Drawing m makes the variance too small by (m - 1) / m, a quarter for four.
-   Drawing clips anew within each drawn person counts their variance twice (Davison & Hinkley, 1997,
-   section 3.8): with six clips each, intervals came out 1.3 times as wide as needed.
+1. In each fold with m subjects, m - 1 are drawn with replacement, each with all clips and frames
+   (Rao & Wu, JASA 1988). Drawing m makes the variance too small by (m - 1) / m, a quarter for four.
+   Drawing clips anew within each drawn subject counts their variance twice (Davison & Hinkley,
+   1997, section 3.8): with six clips each, intervals came out 1.3 times as wide as needed.
 2. Of the resampled values only the standard deviation is used. Their centre is biased: resampling a
    small sample lowers a CCC once more, by as much as the sample itself has lost, and a mean over
    folds averages the noise away but not the bias. Percentiles therefore sat too low.
-3. The interval is value +- t x standard deviation, with people - folds degrees of freedom, on a
+3. The interval is value +- t x standard deviation, with subjects - folds degrees of freedom, on a
    scale where the spread does not depend on the value: atanh for PCC, ICC and CCC (Fisher), log for
    RMSE, logit for SAGR. The standard deviation is carried there by the slope at the value.
 
-How well it holds. `tests/coverage_study.py` simulates people, clips and frames of which the truth
-is known, with 20, 60 and 150 people in five folds. Of the intervals at 95 %, 92 to 98 in 100 held
+How well it holds. `tests/coverage_study.py` simulates subjects, clips and frames of which the truth
+is known, with 20, 60 and 150 subjects in five folds. Of the intervals at 95 %, 92 to 98 in 100 held
 it for the mean over folds, and 91 to 99 for a single fold; lowest for RMSE, whose value and width
 grow together. The two-stage percentile intervals that stood here before held it 88 to 98 and 85 to
 97 times, and missed CCC on one side only; resampling frames, 47 to 68 times. `test_evaluation.py`
 repeats a part of it.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made.
+
+    Attributes:
+        resamples: number of bootstrap samples; 0 leaves the intervals out (nan).
+        seed: of the draws.
+        level: of the intervals.
+    """
+
+    resamples: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and what it is in each bootstrap sample, (resamples,)."""
+
+    value: float
+    samples: np.ndarray
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.value - other.value, self.samples - other.samples)
+
+
+def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
+    """The average of several estimates, which met the same subjects in each sample."""
+    return Estimate(
+        float(np.mean([estimate.value for estimate in estimates])),
+        np.mean([estimate.samples for estimate in estimates], axis=0),
+    )
 
 
 def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -60,56 +98,35 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class SubjectDraws:
-    """How often each person is drawn.
+    """How often each subject is drawn.
 
     Attributes:
-        weights: by fold, (resamples, people of the fold), people in sorted order.
-        freedom: by fold, and for "mean", degrees of freedom: people - strata.
+        weights: by fold, (resamples, subjects of the fold), subjects in sorted order.
+        freedom: by fold, and for "mean", degrees of freedom: subjects - strata.
     """
 
     weights: dict[str, np.ndarray]
     freedom: dict[str, int]
 
 
-@dataclass
-class SubjectSampler:
-    """Draws people, the same for all models and dimensions that share folds and people.
-
-    Attributes:
-        resamples: number of bootstrap samples.
-        seed: of the draws.
-        known: what was drawn already, by folds and people.
-    """
-
-    resamples: int
-    seed: int
-    known: dict[tuple, SubjectDraws] = field(default_factory=dict)
-
-    def __call__(self, folds: Mapping[str, pd.DataFrame]) -> SubjectDraws:
-        people = {fold: np.unique(of["subject"].to_numpy()) for fold, of in folds.items()}
-        key = tuple((fold, *names) for fold, names in people.items())
-        if key not in self.known:
-            self.known[key] = self._draw(people)
-        return self.known[key]
-
-    def _draw(self, people: dict[str, np.ndarray]) -> SubjectDraws:
-        everyone = np.unique(np.concatenate(list(people.values())))
-        if len(everyone) == sum(len(names) for names in people.values()):
-            strata = people
-        else:
-            # Folds that share people, as on another corpus: to their mean, a person counts as drawn
-            # in all of them or in none.
-            strata = {"0": everyone}
-        drawn = {}
-        for fold, names in strata.items():
-            rng = np.random.default_rng([self.seed, int(fold)])
-            drawn[fold] = clip_weights(names, self.resamples, rng)
-        freedom = {fold: len(names) - 1 for fold, names in people.items()}
-        freedom["mean"] = len(everyone) - len(strata)
-        if strata is people:
-            return SubjectDraws(drawn, freedom)
-        weights = {fold: drawn["0"][:, np.isin(everyone, names)] for fold, names in people.items()}
-        return SubjectDraws(weights, freedom)
+def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> SubjectDraws:
+    """Draws for folds {"0": rows with a column `subject`}; the same for the same subjects."""
+    subjects = {fold: np.unique(rows["subject"].to_numpy()) for fold, rows in folds.items()}
+    everyone = np.unique(np.concatenate(list(subjects.values())))
+    shared = len(everyone) < sum(len(names) for names in subjects.values())
+    # Folds that share subjects, as on another corpus: to their mean, a subject counts as drawn in
+    # all of them or in none.
+    strata = {"0": everyone} if shared else subjects
+    weights = {}
+    for fold, names in strata.items():
+        rng = np.random.default_rng([bootstrap.seed, int(fold)])
+        weights[fold] = clip_weights(names, bootstrap.resamples, rng)
+    freedom = {fold: len(names) - 1 for fold, names in subjects.items()}
+    freedom["mean"] = len(everyone) - len(strata)
+    if shared:
+        drawn = weights["0"]
+        weights = {fold: drawn[:, np.isin(everyone, names)] for fold, names in subjects.items()}
+    return SubjectDraws(weights, freedom)
 
 
 # For each metric: to the scale of its interval, back, and the slope of the way there.
@@ -134,7 +151,7 @@ def interval(
     Args:
         value: the estimate.
         samples: (resamples,) its values in the bootstrap samples; undefined ones are left out.
-        freedom: degrees of freedom, people - folds.
+        freedom: degrees of freedom, subjects - folds.
         name: of the metric; None for a number without bounds, such as a difference.
         level: of the interval.
 

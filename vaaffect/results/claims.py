@@ -6,8 +6,11 @@ undecided. The intervals are those of single comparisons: among eight verdicts, 
 be no wonder. A verdict holds for the data that it names, and for nothing else.
 
 Where several differences are averaged (both dimensions, several networks) they were measured on the
-same people. The half-width of the average is then at most the average of the half-widths, and that
-is what is used: such an interval is never too narrow.
+same subjects. The half-width of the average is then at most the average of the half-widths, and
+that is what is used: such an interval is never too narrow.
+
+The functions take predictions (a row per frame, PREDICTION_COLUMNS), names of models, the labels of
+the corpora (`wild`: in the wild, `lab`: in the laboratory), and how intervals are made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +20,14 @@ import numpy as np
 import pandas as pd
 
 from ..corpora import DIMENSIONS
+from .bootstrap import Bootstrap
+from .comparisons import paired_difference
 from .error_analysis import neutral_bias
-from .evaluation import Difference, paired_difference
+from .predictions import MODEL
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+# What selects two models, see `comparisons.paired_difference`.
+_Pair = tuple[Mapping[str, object], Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -61,84 +68,64 @@ def networks_reach_the_state_of_the_art(
     classical: Sequence[str],
     wild: str,
     among: str = "",
-    **draw,
+    *,
+    bootstrap: Bootstrap,
 ) -> Claim:
-    """H1: networks do at least as well as the best methods before them.
+    """H1: networks do at least as well as the best methods before them, on the same folds.
 
-    Args:
-        predictions: a row per frame, of networks and of the methods of [7] and [17]
-            on the same folds.
-        networks, classical: names of models.
-        wild: label of the corpus in the wild.
-        among: which of their methods these are, where they are not all, in words.
-        draw: resamples and seed, as of `evaluation.paired_difference`.
+    `classical` are methods of [7] and [17]; `among` says in words which of their methods these are,
+    where they are not all.
     """
     statement = "Finetuned networks reach the state of the art in the wild"
     thesis = "a goal, which it came fairly close to (section 6)"
     among = among and f" {among}"
     if not classical:
-        why = f"not measured: no method of [7] and [17]{among} is in this study"
-        return _claim("H1", statement, thesis, why, float("nan"), float("nan"), "none")
+        why = f"no method of [7] and [17]{among} is in this study"
+        return _not_measured("H1", statement, thesis, why)
 
     def mean_pcc(model: str) -> float:
-        pair = {"model": model, "train_corpus": wild, "test_corpus": wild}
-        found = _differences(predictions, pair, pair, "PCC", resamples=0)
-        return float(np.mean([difference.first for difference in found]))
+        same = (_within_corpus(model, wild),) * 2
+        options = {"metric": "PCC", "bootstrap": Bootstrap(0)}
+        return float(np.mean([
+            paired_difference(predictions, *same, dimension=d, **options).first for d in DIMENSIONS
+        ]))  # fmt: skip
 
-    best, rival = (max(names, key=mean_pcc) for names in (networks, classical))
-    here = {"train_corpus": wild, "test_corpus": wild}
-    found = _differences(
-        predictions, {"model": best} | here, {"model": rival} | here, "PCC", **draw
+    network, rival = (max(names, key=mean_pcc) for names in (networks, classical))
+    pair = _within_corpus(network, wild), _within_corpus(rival, wild)
+    effect = _mean_difference(predictions, [pair], "PCC", bootstrap)
+    comparison = (
+        f"PCC of the best network ({network}) - that of the best method of Kossaifi et al. [7] and "
+        f"Kollias et al. [17]{among} ({rival}), same folds, mean of both dimensions"
     )
-    return _claim(
-        "H1",
-        statement,
-        thesis,
-        f"PCC of the best network ({best}) - that of the best method of Kossaifi et al. [7] and "
-        f"Kollias et al. [17]{among} ({rival}), same folds, mean of both dimensions",
-        *_average(found),
-        wild,
-    )
+    return _claim("H1", statement, thesis, comparison, *effect, wild)
 
 
 def the_wild_generalizes_better(
-    predictions: pd.DataFrame, networks: Sequence[str], wild: str, lab: str, **draw
+    predictions: pd.DataFrame, networks: Sequence[str], wild: str, lab: str, *, bootstrap: Bootstrap
 ) -> Claim:
     """H2: less is lost from the wild to the laboratory than from the laboratory to the wild.
 
-    What a network loses abroad is measured against one that was trained there, on the same frames;
-    CCC of different corpora would not be comparable.
-
-    Args:
-        predictions: a row per frame; both corpora, each tested on both.
-        networks: names of models.
-        wild, lab: labels of the two corpora.
-        draw: resamples and seed, as of `evaluation.paired_difference`.
+    What a cross-corpus model loses is measured against a within-corpus one, on the same frames; CCC
+    of different corpora would not be comparable. So each network must have been trained on both
+    corpora, and each time tested on both.
     """
     gains = {}
-    for home, away in ((wild, lab), (lab, wild)):
-        found = [
-            difference
+    for train, test in ((wild, lab), (lab, wild)):
+        pairs = [
+            (_within_corpus(name, test) | {"train_corpus": train}, _within_corpus(name, test))
             for name in networks
-            for difference in _differences(
-                predictions,
-                {"model": name, "train_corpus": home, "test_corpus": away},
-                {"model": name, "train_corpus": away, "test_corpus": away},
-                "CCC",
-                **draw,
-            )
         ]
-        gains[home] = _average(found)
+        gains[train] = _mean_difference(predictions, pairs, "CCC", bootstrap)
     (outward, half), (back, other_half) = gains[wild], gains[lab]
-    people = predictions.groupby("test_corpus")["subject"].nunique()
-    # Different people in the two corpora: independent.
+    subjects = predictions.groupby("test_corpus")["subject"].nunique()
+    # Different subjects in the two corpora: independent.
     return _claim(
         "H2",
         "Training in the wild generalizes better to the laboratory than the reverse",
         "a goal, and clearly found so (section 5.1.2, table 4)",
         "what CCC changes against a native, wild to laboratory, minus the same from laboratory to "
-        f"wild, mean of networks and dimensions; the wild corpus has {people[wild]} people, the "
-        f"laboratory {people[lab]}, so this is about corpora and their sizes alike",
+        f"wild, mean of networks and dimensions; the wild corpus has {subjects[wild]} people, the "
+        f"laboratory {subjects[lab]}, so this is about corpora and their sizes alike",
         outward - back,
         float(np.hypot(half, other_half)),
         f"{wild} and {lab}",
@@ -146,129 +133,103 @@ def the_wild_generalizes_better(
 
 
 def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
-    """H3: the live system answers neutral, happy and angry within the expected ranges.
+    """H3: the live system predicts neutral, happy and angry within the expected ranges.
 
     The claim is about all of them, so the effect is the margin of the worst: how far inside its
-    range the answer lies that lies least inside.
+    range the prediction lies that lies least inside.
 
     Args:
-        poses: as of `acted_emotions.check_poses`; None where nothing was read.
+        poses: as of `acted_emotions.check_poses`; None where nothing was predicted.
     """
     statement = "The live system answers neutral, happy and angry within the expected ranges"
     thesis = "a goal, not reached for neutral, and not always for the others (section 5.2)"
     if poses is None:
-        why = "not measured: it takes a camera or a recorded clip"
-        return _claim("H3", statement, thesis, why, float("nan"), float("nan"), "none")
-    of = poses[poses["emotion"].isin(("neutral", "happiness", "anger"))]
-    effect, low, high = of[["margin", "margin_low", "margin_high"]].min().tolist()
-    what = (
+        return _not_measured("H3", statement, thesis, "it takes a camera or a recorded clip")
+    three = poses[poses["emotion"].isin(("neutral", "happiness", "anger"))]
+    effect, low, high = three[["margin", "margin_low", "margin_high"]].min().tolist()
+    comparison = (
         "distance of the mean answer into its expected range, moved to where the face was drawn, "
         "least of neutral, happiness and anger in both dimensions"
     )
-    data = of["data"].iloc[0]
-    return Claim("H3", statement, thesis, what, effect, low, high, verdict(low, high), data)
+    data = three["data"].iloc[0]
+    return Claim("H3", statement, thesis, comparison, effect, low, high, verdict(low, high), data)
 
 
 def resnet_against_vgg(
-    predictions: pd.DataFrame, resnet: str, vgg: str, wild: str, lab: str, **draw
+    predictions: pd.DataFrame, resnet: str, vgg: str, wild: str, lab: str, *, bootstrap: Bootstrap
 ) -> list[Claim]:
-    """H4: ResNet is the better one in the wild, VGG in the laboratory; a row for each.
-
-    Args:
-        predictions: a row per frame.
-        resnet, vgg: names of the two models.
-        wild, lab: labels of the two corpora.
-        draw: resamples and seed, as of `evaluation.paired_difference`.
-    """
+    """H4: ResNet is the better one in the wild, VGG in the laboratory; a row for each."""
     claims = []
-    for corpus, first, second, where, thesis in (
-        (wild, resnet, vgg, "in the wild", "expected, and found so (section 5.1.3, table 2)"),
-        (lab, vgg, resnet, "in the laboratory",
+    for corpus, first, second, statement, thesis in (
+        (wild, resnet, vgg, "ResNet beats VGG in the wild",
+         "expected, and found so (section 5.1.3, table 2)"),
+        (lab, vgg, resnet, "VGG beats ResNet in the laboratory",
          "found, on one fold, against what it expected (section 5.1.3, table 3)"),
     ):  # fmt: skip
-        here = {"train_corpus": corpus, "test_corpus": corpus}
-        found = _differences(
-            predictions, {"model": first} | here, {"model": second} | here, "CCC", **draw
+        pair = _within_corpus(first, corpus), _within_corpus(second, corpus)
+        effect = _mean_difference(predictions, [pair], "CCC", bootstrap)
+        comparison = (
+            f"CCC of {first} - CCC of {second}, each with a recipe of its own, same folds, "
+            "mean of both dimensions"
         )
-        statement = {resnet: "ResNet beats VGG", vgg: "VGG beats ResNet"}[first]
-        claims.append(
-            _claim(
-                "H4",
-                f"{statement} {where}",
-                thesis,
-                f"CCC of {first} - CCC of {second}, each with a recipe of its own, same folds, "
-                "mean of both dimensions",
-                *_average(found),
-                corpus,
-            )
-        )
+        claims.append(_claim("H4", statement, thesis, comparison, *effect, corpus))
     return claims
 
 
 def transfer_beats_scratch(
     predictions: pd.DataFrame,
-    pairs: Sequence[tuple[Mapping[str, object], Mapping[str, object]]],
+    pairs: Sequence[_Pair],
     start: str,
     data: str,
-    **draw,
+    *,
+    bootstrap: Bootstrap,
 ) -> Claim:
     """H5: networks that start from other pictures' weights beat networks that start at random.
 
     Args:
-        predictions: a row per frame.
+        predictions, bootstrap: as everywhere in this module.
         pairs: for each network, what selects it with transfer and from scratch, see
-            `evaluation.paired_difference`; empty where no weights to start from were at hand.
-        start: what transfer means here, in words.
+            `comparisons.paired_difference`; empty where no weights to start from were at hand.
+        start: what transfer means in this study, in words.
         data: label of the corpus.
-        draw: resamples and seed, as of `evaluation.paired_difference`.
     """
     statement = "Transfer learning beats training from scratch"
     thesis = "assumed, after Kossaifi et al. [7], and not examined (section 1.4)"
     if not pairs:
-        why = "not measured: every network of this study was trained from the same kind of start"
-        return _claim("H5", statement, thesis, why, float("nan"), float("nan"), "none")
-    found = [d for pair in pairs for d in _differences(predictions, *pair, "CCC", **draw)]
-    names = " and ".join(dict.fromkeys(str(one["model"]) for one, _ in pairs))
-    what = (
+        why = "every network of this study was trained from the same kind of start"
+        return _not_measured("H5", statement, thesis, why)
+    effect = _mean_difference(predictions, pairs, "CCC", bootstrap)
+    names = " and ".join(dict.fromkeys(str(transferred["model"]) for transferred, _ in pairs))
+    comparison = (
         f"CCC of {names} started from {start} - the same started from random weights, same recipe "
         "and folds, mean of networks and dimensions"
     )
-    return _claim("H5", statement, thesis, what, *_average(found), data)
+    return _claim("H5", statement, thesis, comparison, *effect, data)
 
 
 def labels_explain_neutral(
-    predictions: pd.DataFrame, networks: Sequence[str], wild: str, **draw
+    predictions: pd.DataFrame, networks: Sequence[str], wild: str, *, bootstrap: Bootstrap
 ) -> list[Claim]:
-    """H6: the training labels explain how neutral faces are misread; a row for direction and size.
+    """H6: the training labels explain the bias on neutral faces; a row for direction and size.
 
-    Direction: the mean answer for neutral frames, projected on the direction of the mean training
-    label, is positive where both point the same way. Size: what the labels foretell for a network
-    with this correlation (`error_analysis.neutral_bias`) is nearer to that answer than (0, 0) is.
-    Its interval is that of the answer alone: what is foretold counts as known, and distances are
-    taken to first order.
-
-    Args:
-        predictions: a row per frame.
-        networks: names of models.
-        wild: label of the corpus in the wild.
-        draw: resamples and seed, as of `evaluation.paired_difference`.
+    Direction: the mean prediction for neutral frames, projected on the direction of the mean
+    training label, is positive where both point the same way. Size: what is expected from
+    regression to the mean for a network with this correlation (`error_analysis.neutral_bias`) is
+    nearer to that prediction than (0, 0) is. Its interval is that of the prediction alone: what is
+    expected counts as known, and distances are taken to first order. Effects and half-widths are
+    averaged over a network's seeds, then over networks.
     """
     chosen = predictions[
         predictions["model"].isin(networks)
         & (predictions["train_corpus"] == wild)
         & (predictions["test_corpus"] == wild)
     ]
-    bias = neutral_bias(chosen, **draw)
-    towards, nearer = [], []
-    for _, of in bias.groupby("model", sort=False):
-        label, told, seen = (of[k].to_numpy() for k in ("mean_label", "foretold", "observed"))
-        half = (of["high"] - of["low"]).to_numpy() / 2
-        direction = _unit(label)
-        towards.append((direction @ seen, np.abs(direction) @ half))
-        # How a distance changes with the answer, to first order.
-        gradient = _unit(seen) - _unit(seen - told)
-        saved = np.linalg.norm(seen) - np.linalg.norm(seen - told)
-        nearer.append((saved, np.abs(gradient) @ half))
+    bias = neutral_bias(chosen, bootstrap=bootstrap)
+    by_network = []
+    for _, model_rows in bias.groupby(MODEL, sort=False):
+        by_seed = [_direction_and_size(rows) for _, rows in model_rows.groupby("seed", sort=False)]
+        by_network.append(np.mean(by_seed, axis=0))
+    towards, nearer = np.mean(by_network, axis=0).tolist()
     thesis = "offered as an explanation (section 5.2)"
     return [
         _claim(
@@ -277,7 +238,7 @@ def labels_explain_neutral(
             thesis,
             "mean answer for frames labelled (0, 0), projected on the direction of the mean "
             "training label, mean of networks",
-            *np.mean(towards, axis=0).tolist(),
+            *towards,
             wild,
         ),
         _claim(
@@ -286,10 +247,24 @@ def labels_explain_neutral(
             thesis,
             "distance of that answer from (0, 0) - its distance from what the labels foretell for "
             "a network with this correlation, mean of networks",
-            *np.mean(nearer, axis=0).tolist(),
+            *nearer,
             wild,
         ),
     ]
+
+
+def _direction_and_size(bias: pd.DataFrame) -> np.ndarray:
+    """[[effect, half-width] of the direction, of the size], of one seed's rows of a bias table."""
+    label, expected, observed = (
+        bias[name].to_numpy() for name in ("mean_label", "foretold", "observed")
+    )
+    half = (bias["high"] - bias["low"]).to_numpy() / 2
+    direction = _unit(label)
+    # How the distance saved changes with the prediction, to first order.
+    gradient = _unit(observed) - _unit(observed - expected)
+    saved = np.linalg.norm(observed) - np.linalg.norm(observed - expected)
+    towards = direction @ observed, np.abs(direction) @ half
+    return np.array([towards, (saved, np.abs(gradient) @ half)])
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -301,21 +276,20 @@ def claims_frame(claims: Sequence[Claim]) -> pd.DataFrame:
     return pd.DataFrame([asdict(claim) for claim in claims])
 
 
-def _differences(
-    predictions: pd.DataFrame,
-    first: Mapping[str, object],
-    second: Mapping[str, object],
-    metric: str,
-    **draw,
-) -> list[Difference]:
-    return [
-        paired_difference(predictions, first, second, metric=metric, dimension=dimension, **draw)
-        for dimension in DIMENSIONS
+def _within_corpus(model: str, corpus: str) -> dict[str, str]:
+    """What selects a model that was trained and tested on a corpus."""
+    return {"model": model, "train_corpus": corpus, "test_corpus": corpus}
+
+
+def _mean_difference(
+    predictions: pd.DataFrame, pairs: Sequence[_Pair], metric: str, bootstrap: Bootstrap
+) -> tuple[float, float]:
+    """(first - second, half-width of its interval), averaged over pairs and dimensions."""
+    differences = [
+        paired_difference(predictions, *pair, metric=metric, dimension=d, bootstrap=bootstrap)
+        for pair in pairs
+        for d in DIMENSIONS
     ]
-
-
-def _average(differences: Sequence[Difference]) -> tuple[float, float]:
-    """(mean of the differences, half-width of its interval)."""
     value = float(np.mean([d.value for d in differences]))
     return value, float(np.mean([(d.high - d.low) / 2 for d in differences]))
 
@@ -325,3 +299,8 @@ def _claim(
 ) -> Claim:
     low, high = effect - half, effect + half
     return Claim(key, statement, thesis, comparison, effect, low, high, verdict(low, high), data)
+
+
+def _not_measured(key: str, statement: str, thesis: str, why: str) -> Claim:
+    nan = float("nan")
+    return _claim(key, statement, thesis, f"not measured: {why}", nan, nan, "none")

@@ -3,14 +3,14 @@
 Each is a formula over a few statistics of the frames (`Statistics`), and those come by two ways.
 `rmse`, `ccc` and so on centre two arrays first, and are exact for any offset. `FROM_MOMENTS` starts
 from sums that may be added up and weighted (`moments`), which makes a bootstrap cheap: drawing a
-person twice is counting that person's sums twice (`evaluation.py`).
+subject twice is counting that subject's sums twice (`evaluation.py`).
 
 None of them may be averaged over batches: only RMSE's square decomposes at all.
 
 Variances and covariances divide by n, as Lin (1989) does. Libraries that divide by n - 1 and leave
 the squared difference of the means as it is (torchmetrics does) give a CCC that is larger by a
-share of the order 1/n. Of the ICCs, 5.3 and ICC(3,1) are the same number and do not depend on that
-choice; ICC(2,1) tends to CCC for many frames, since the only difference is of the order 1/n.
+fraction of the order 1/n. Of the ICCs, 5.3 and ICC(3,1) are the same number and do not depend on
+that choice; ICC(2,1) tends to CCC for many frames: the only difference is of the order 1/n.
 """
 
 from collections.abc import Callable
@@ -116,26 +116,6 @@ def _agree(true: np.ndarray, pred: np.ndarray) -> int:
     return np.count_nonzero(np.sign(true) == np.sign(pred))
 
 
-def _rmse(s: Statistics) -> np.ndarray:
-    return np.sqrt(s.mse)
-
-
-def _pcc(s: Statistics) -> np.ndarray:
-    return np.clip(s.cov / np.sqrt(s.var_t * s.var_p), -1, 1)
-
-
-def _icc(s: Statistics) -> np.ndarray:
-    return 2 * s.cov / (s.var_t + s.var_p)
-
-
-def _ccc(s: Statistics) -> np.ndarray:
-    return 2 * s.cov / (s.var_t + s.var_p + s.gap**2)
-
-
-def _sagr(s: Statistics) -> np.ndarray:
-    return s.agree / s.n
-
-
 def _mean_squares(s: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean squares of the two-way table frames x (label, prediction).
 
@@ -150,22 +130,24 @@ def _mean_squares(s: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _icc_2_1(s: Statistics) -> np.ndarray:
+    """Absolute agreement of two judges: it sees an offset. nan too where all squares vanish."""
     frames, judges, residual = _mean_squares(s)
     below = frames + residual + 2 * (judges - residual) / s.n
     return (frames - residual) / np.where(below > 0, below, np.nan)
 
 
 def _icc_3_1(s: Statistics) -> np.ndarray:
+    """Consistency of two fixed judges, label and prediction."""
     frames, _, residual = _mean_squares(s)
     return (frames - residual) / (frames + residual)
 
 
 _FORMULAS: dict[str, Callable[[Statistics], np.ndarray]] = {
-    "RMSE": _rmse,
-    "PCC": _pcc,
-    "ICC": _icc,
-    "CCC": _ccc,
-    "SAGR": _sagr,
+    "RMSE": lambda s: np.sqrt(s.mse),
+    "PCC": lambda s: np.clip(s.cov / np.sqrt(s.var_t * s.var_p), -1, 1),
+    "ICC": lambda s: 2 * s.cov / (s.var_t + s.var_p),
+    "CCC": lambda s: 2 * s.cov / (s.var_t + s.var_p + s.gap**2),
+    "SAGR": lambda s: s.agree / s.n,
     "ICC(2,1)": _icc_2_1,
     "ICC(3,1)": _icc_3_1,
 }
@@ -176,21 +158,16 @@ REPORTED = ("RMSE", "PCC", "ICC", "CCC", "SAGR")
 def _on_moments(
     formula: Callable[[Statistics], np.ndarray],
 ) -> Callable[[np.ndarray], np.ndarray]:
-    def of(m: np.ndarray) -> np.ndarray:
+    def metric(m: np.ndarray) -> np.ndarray:
         # Undefined is nan and no accident: constant clips are common.
         with np.errstate(invalid="ignore", divide="ignore"):
             return formula(from_moments(m))
 
-    return of
+    return metric
 
 
 # Every metric as a function of moments (..., 7), giving values (...).
 FROM_MOMENTS = {name: _on_moments(formula) for name, formula in _FORMULAS.items()}
-pcc_from = FROM_MOMENTS["PCC"]
-icc_from = FROM_MOMENTS["ICC"]
-ccc_from = FROM_MOMENTS["CCC"]
-rmse_from = FROM_MOMENTS["RMSE"]
-sagr_from = FROM_MOMENTS["SAGR"]
 
 
 def _of_arrays(name: str, true: np.ndarray, pred: np.ndarray) -> float:
@@ -224,25 +201,6 @@ def icc(true: np.ndarray, pred: np.ndarray) -> float:
     where one of the arrays is constant.
     """
     return _of_arrays("ICC", true, pred)
-
-
-def icc_3_1(true: np.ndarray, pred: np.ndarray) -> float:
-    """Shrout & Fleiss's (1979) ICC(3,1), consistency of two fixed judges, label and prediction.
-
-    (F - E) / (F + E) of the mean squares between frames and residual; in [-1, 1]. Equal to `icc`.
-    nan where one of the arrays is constant.
-    """
-    return _of_arrays("ICC(3,1)", true, pred)
-
-
-def icc_2_1(true: np.ndarray, pred: np.ndarray) -> float:
-    """Shrout & Fleiss's (1979) ICC(2,1), absolute agreement of two judges, label and prediction.
-
-    (F - E) / (F + E + 2 (J - E) / n) of the mean squares between frames, between judges and
-    residual: it does see an offset. At most 1; below -1 only for a handful of frames. nan where one
-    of the arrays is constant, and where all mean squares vanish.
-    """
-    return _of_arrays("ICC(2,1)", true, pred)
 
 
 def ccc(true: np.ndarray, pred: np.ndarray) -> float:

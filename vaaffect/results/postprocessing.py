@@ -13,7 +13,7 @@ from .predictions import GROUP
 
 _CLIP = [*GROUP, "fold", "subject", "clip"]
 _FOLD = [*GROUP, "fold"]
-_SAID = [f"{dimension}_pred" for dimension in DIMENSIONS]
+_PREDICTED = [f"{dimension}_pred" for dimension in DIMENSIONS]
 
 
 def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
     future too, so it is for recordings, not for a camera (`predictor.Smoother` is).
 
     Args:
-        predictions: a row per frame, columns predictions.COLUMNS; frame numbers count the film's
+        predictions: a row per frame, columns PREDICTION_COLUMNS; frame numbers count the film's
             frames, so that a corpus that keeps one frame in ten has distances of ten.
         frames: standard deviation of the weights, in frames; above 0.
 
@@ -36,16 +36,16 @@ def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
     if not frames > 0:
         raise UserError(f"smoothing takes a number of frames above 0, not {frames}.")
     predictions = predictions.reset_index(drop=True)
-    values = predictions[_SAID].to_numpy(np.float64)
-    at = predictions["frame"].to_numpy(np.float64)
+    values = predictions[_PREDICTED].to_numpy(np.float64)
+    time = predictions["frame"].to_numpy(np.float64)
     clips = predictions.groupby(_CLIP, sort=False).indices.values()
     if all(len(rows) == 1 for rows in clips):
         raise UserError("smoothing needs clips of several frames; here each clip is one picture.")
     mean = np.empty_like(values)
     for rows in clips:
-        weights = np.exp(-((at[rows, None] - at[rows]) ** 2) / (2 * frames**2))
+        weights = np.exp(-((time[rows, None] - time[rows]) ** 2) / (2 * frames**2))
         mean[rows] = weights @ values[rows] / weights.sum(axis=1, keepdims=True)
-    return predictions.assign(**dict(zip(_SAID, mean.T, strict=True)))
+    return predictions.assign(**dict(zip(_PREDICTED, mean.T, strict=True)))
 
 
 def corrections(validation: pd.DataFrame) -> pd.DataFrame:
@@ -62,21 +62,21 @@ def corrections(validation: pd.DataFrame) -> pd.DataFrame:
         GROUP, fold, dimension, gain, offset: corrected = gain x predicted + offset.
     """
     rows = []
-    for key, of in validation.groupby(_FOLD, sort=False):
+    for key, fold_rows in validation.groupby(_FOLD, sort=False):
         for dimension in DIMENSIONS:
-            true, pred = of[f"{dimension}_true"], of[f"{dimension}_pred"]
+            true, pred = fold_rows[f"{dimension}_true"], fold_rows[f"{dimension}_pred"]
             varies = pred.max() > pred.min()  # the spread of a constant is a rounding error
             gain = true.std(ddof=0) / pred.std(ddof=0) if varies else 1.0
             rows.append((*key, dimension, gain, true.mean() - gain * pred.mean()))
     return pd.DataFrame(rows, columns=[*_FOLD, "dimension", "gain", "offset"])
 
 
-def apply_corrections(predictions: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def apply_corrections(predictions: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """Predictions after the corrections of their folds, clipped to [-1, 1].
 
     Args:
         predictions: a row per frame.
-        found: as of `corrections`, of the same models and folds.
+        lines: as of `corrections`, of the same models and folds.
 
     Raises:
         UserError: a fold of `predictions` has no correction.
@@ -84,31 +84,31 @@ def apply_corrections(predictions: pd.DataFrame, found: pd.DataFrame) -> pd.Data
     result = predictions.copy()
     for dimension in DIMENSIONS:
         line = predictions[_FOLD].merge(
-            found[found["dimension"] == dimension], "left", _FOLD, validate="many_to_one"
+            lines[lines["dimension"] == dimension], "left", _FOLD, validate="many_to_one"
         )
         if line["gain"].isna().any():
             raise UserError(
                 "these predictions have a fold without a correction; fit corrections on the inner "
                 "validation parts of the same runs."
             )
-        said = f"{dimension}_pred"
-        result[said] = line["gain"].to_numpy() * predictions[said].to_numpy()
-        result[said] = (result[said] + line["offset"].to_numpy()).clip(-1, 1)
+        column = f"{dimension}_pred"
+        result[column] = line["gain"].to_numpy() * predictions[column].to_numpy()
+        result[column] = (result[column] + line["offset"].to_numpy()).clip(-1, 1)
     return result
 
 
-def corrected_across_people(validation: pd.DataFrame) -> pd.DataFrame:
-    """Validation predictions, each person's corrected by what the other people of the fold say.
+def corrected_across_subjects(validation: pd.DataFrame) -> pd.DataFrame:
+    """Validation predictions, each subject's corrected by what the other subjects of the fold say.
 
     To ask on the validation part whether a correction is worth it: fitted on the very rows, it
-    always seems to be. Where a part has a single person this cannot be asked: answers are nan.
+    always seems to be. Where a part has a single subject this cannot be asked: predictions are nan.
     """
     parts = []
-    for _, of in validation.groupby(_FOLD, sort=False):
-        for subject, rows in of.groupby("subject", sort=False):
-            others = of[of["subject"] != subject]
+    for _, fold_rows in validation.groupby(_FOLD, sort=False):
+        for subject, subject_rows in fold_rows.groupby("subject", sort=False):
+            others = fold_rows[fold_rows["subject"] != subject]
             if len(others):
-                parts.append(apply_corrections(rows, corrections(others)))
+                parts.append(apply_corrections(subject_rows, corrections(others)))
             else:
-                parts.append(rows.assign(**dict.fromkeys(_SAID, np.nan)))
+                parts.append(subject_rows.assign(**dict.fromkeys(_PREDICTED, np.nan)))
     return pd.concat(parts, ignore_index=True)

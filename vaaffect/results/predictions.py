@@ -1,6 +1,6 @@
-"""The table of predictions: a row per test frame, the same columns whoever predicts."""
+"""The table of predictions: a row per test frame, the same columns for every model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ from ..base import UserError
 from ..corpora import Crops
 
 FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
-# What identifies a model whose folds belong together.
-GROUP = ["model", "recipe", "train_corpus", "test_corpus", "split", "seed"]
+# What identifies a model; its trainings with several seeds are repetitions.
+MODEL = ["model", "recipe", "train_corpus", "test_corpus", "split"]
+GROUP = [*MODEL, "seed"]  # the rows whose folds belong together
 VALUES = ["valence_true", "arousal_true", "valence_pred", "arousal_pred"]
 PREDICTION_COLUMNS = [*GROUP, "fold", "subject", "clip", "frame", *VALUES]
 
@@ -28,18 +29,18 @@ def prediction_table(
     seed: int,
     split: str = "subject",
 ) -> pd.DataFrame:
-    """Predictions in the study's form, columns COLUMNS.
+    """Predictions in the study's form, columns PREDICTION_COLUMNS.
 
     Args:
         pred: (n, 2) predictions, columns (valence, arousal), in [-1, 1].
         crops: what was tested on.
         rows: (n,) rows of `crops` that were predicted.
-        model: name of the model, as of models.NAMES or baselines.
+        model: name of a network or a baseline.
         recipe: name of the way it was trained.
         train_corpus: label of the data it was trained on.
         fold: number of the fold.
         seed: of the training.
-        split: what the folds keep apart, as of splits.KINDS.
+        split: what the folds keep apart, as of `Split.by`.
     """
     frames = crops.frames.iloc[rows].reset_index(drop=True)
     table = frames[["subject", "clip", "frame"]].assign(
@@ -66,7 +67,7 @@ def check_predictions(predictions: pd.DataFrame) -> None:
             the same frame predicted twice by one model (within one fold where it was trained on
             another corpus: there, the network of every fold predicts every frame); a frame with
             two labels or two subjects; folds that are not 0, 1, ..., or not the same for models
-            that stand side by side; fewer subjects than folds, a fold of one subject, or a subject
+            that are compared; fewer subjects than folds, a fold of one subject, or a subject
             in two folds that claim to keep subjects apart.
     """
     _check_cells(predictions)
@@ -97,9 +98,9 @@ def _check_cells(predictions: pd.DataFrame) -> None:
 
 
 def _check_frames(predictions: pd.DataFrame) -> None:
-    at_home = predictions["train_corpus"] == predictions["test_corpus"]
+    within = predictions["train_corpus"] == predictions["test_corpus"]
     frame = [*GROUP, "clip", "frame"]
-    for rows, key in ((predictions[at_home], frame), (predictions[~at_home], [*frame, "fold"])):
+    for rows, key in ((predictions[within], frame), (predictions[~within], [*frame, "fold"])):
         twice = rows.duplicated(key)
         if twice.any():
             row = rows.loc[twice].iloc[0]
@@ -121,85 +122,40 @@ def _check_frames(predictions: pd.DataFrame) -> None:
 
 
 def _check_folds(predictions: pd.DataFrame) -> None:
-    beside: dict[tuple, tuple[str, set]] = {}
-    for group, of in predictions.groupby(GROUP, sort=False):
+    comparable: dict[tuple, tuple[str, set]] = {}
+    for group, model_rows in predictions.groupby(GROUP, sort=False):
         _, _, train, test, split, _ = group
         name = _name(group)
-        people = of[["fold", "subject"]].drop_duplicates()
-        folds = set(people["fold"])
+        subjects = model_rows[["fold", "subject"]].drop_duplicates()
+        folds = set(subjects["fold"])
         if folds != set(range(len(folds))):
             raise UserError(
                 f"{name} has folds {_listed(folds)}, so fold "
                 f"{min(set(range(len(folds))) - folds)} is missing; train it."
             )
-        first, known = beside.setdefault((train, test, split), (name, folds))
+        first, known = comparable.setdefault((train, test, split), (name, folds))
         if folds != known:
             raise UserError(
                 f"{name} has folds {_listed(folds)} where {first} has {_listed(known)}; "
                 "train the missing ones."
             )
-        present = people["subject"].nunique()
-        if present < len(folds):
+        count = subjects["subject"].nunique()
+        if count < len(folds):
             raise UserError(
-                f"{name} is tested on {present} subjects in {len(folds)} folds; use fewer folds."
+                f"{name} is tested on {count} subjects in {len(folds)} folds; use fewer folds."
             )
-        per_fold = people.groupby("fold").size()
+        per_fold = subjects.groupby("fold").size()
         if per_fold.min() < 2:
             raise UserError(
                 f"fold {per_fold.idxmin()} of {name} tests a single subject, which says nothing "
                 "about others; use fewer folds."
             )
-        twice = people.duplicated("subject")
+        twice = subjects.duplicated("subject")
         if train == test and split == "subject" and twice.any():
             raise UserError(
-                f"subject {people.loc[twice, 'subject'].iloc[0]} is tested in two folds of {name}, "
-                "so one of its networks was trained on that person; cut the folds by subject."
-            )
-
-
-def check_against(predictions: pd.DataFrame, frames: pd.DataFrame) -> None:
-    """Refuse predictions that are not about exactly the frames of a corpus.
-
-    Args:
-        predictions: on one test corpus.
-        frames: of that corpus (`Crops.frames`, `Corpus.frames`): subject, clip, frame, valence,
-            arousal; a row per frame.
-
-    Raises:
-        UserError: more than one test corpus, a frame that the corpus does not have, another
-            subject or label than there, or a frame of the corpus that a model did not predict.
-    """
-    corpora = predictions["test_corpus"].unique()
-    if len(corpora) != 1:
-        raise UserError(
-            f"these predictions are on {_listed(corpora)}; compare one corpus at a time."
-        )
-    key = ["clip", "frame"]
-    corpus = frames[[*key, "subject", "valence", "arousal"]]
-    both = predictions.merge(corpus, "left", key, suffixes=("", "_there"), indicator=True)
-    labels = ["valence", "arousal"]
-    told = both[[f"{name}_true" for name in labels]].to_numpy(np.float64)
-    differs = {
-        "is not in it": (both["_merge"] == "left_only").to_numpy(),
-        "is of another subject there": (both["subject"] != both["subject_there"]).to_numpy(),
-        # Labels are multiples of 0.1, or means of raters; single precision may stand between.
-        "has another label there": (np.abs(told - both[labels]) > 1e-6).any(axis=1).to_numpy(),
-    }
-    for what, wrong in differs.items():
-        if wrong.any():
-            row = both.loc[wrong].iloc[0]
-            raise UserError(
-                f"clip {row['clip']}, frame {row['frame']} was predicted by {row['model']} for "
-                f"{corpora[0]}, but {what} ({wrong.sum()} such rows); train again."
-            )
-    for group, of in predictions.groupby(GROUP, sort=False):
-        left = frames.merge(of[key].drop_duplicates(), "left", key, indicator=True)
-        left = left[left["_merge"] == "left_only"]
-        if len(left):
-            row = left.iloc[0]
-            raise UserError(
-                f"{_name(group)} did not predict clip {row['clip']}, frame {row['frame']} of "
-                f"{corpora[0]} ({len(left)} such frames); train the missing folds."
+                f"subject {subjects.loc[twice, 'subject'].iloc[0]} is tested in two folds of "
+                f"{name}, so one of its networks was trained on that subject; cut the folds by "
+                "subject."
             )
 
 
@@ -211,6 +167,18 @@ def _name(group: tuple) -> str:
 
 def _listed(values: Iterable) -> str:
     return ", ".join(str(value) for value in sorted(values))
+
+
+def by_model(predictions: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """Each training's GROUP as a dict and its rows, in order of appearance; checked first."""
+    check_predictions(predictions)
+    for group, model_rows in predictions.groupby(GROUP, sort=False):
+        yield dict(zip(GROUP, group, strict=True)), model_rows
+
+
+def by_fold(model_rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each fold, "0" first."""
+    return {str(fold): fold_rows for fold, fold_rows in model_rows.groupby("fold")}
 
 
 def read_predictions(runs: list[Path], table: str = "predictions") -> pd.DataFrame:

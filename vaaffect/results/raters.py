@@ -1,8 +1,8 @@
 """One rater against the others, in the form of predictions: a yardstick for models.
 
-A model is asked to agree with the mean of several raters. How well one of them agrees with the mean
-of the others can be measured with the same metrics, on the same frames and with the same intervals,
-if what one rater says is taken for a prediction.
+A model is to agree with the mean of several raters. How well one of them agrees with the mean of
+the others can be measured with the same metrics, on the same frames and with the same intervals, if
+one rater's values are taken for predictions.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ RATER = "rater"  # how tables of predictions call a rater
 def rater_predictions(
     corpus: Corpus, splits: Sequence[Split] = (), tested: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """What each rater said, beside the mean of the others, at the frames of a corpus.
+    """Each rater's values, beside the mean of the others, at the frames of a corpus.
 
     Args:
         corpus: SEMAINE, as of `semaine.load_semaine`.
-        splits: the folds in which models were tested, if raters are to stand beside them.
+        splits: the folds in which models were tested, if raters are to be compared with them.
         tested: the rows that `splits` number, columns clip and frame.
 
     Returns:
-        Columns predictions.COLUMNS: `*_pred` is one rater, `*_true` the mean of the others there;
-        model RATER, `seed` the rater's number; one fold, or those of `splits`, and then only raters
-        of two people or more in each of them, as intervals need (perhaps nobody). Frames at which
-        the rater or all others are silent in one of the dimensions are left out. Every rater has
-        another mean to agree with, so evaluate them one by one.
+        PREDICTION_COLUMNS: `*_pred` is one rater, `*_true` the mean of the others; model RATER,
+        `seed` the rater's number; one fold, or those of `splits`, and then only raters of two
+        subjects or more in each of them, as intervals need (perhaps none). Frames that the rater or
+        all others did not rate in one of the dimensions are left out. Every rater has another mean
+        to agree with, so evaluate them one by one.
 
     Raises:
         UserError: a corpus without several raters.
@@ -43,14 +43,14 @@ def rater_predictions(
     for session in read_sessions(corpus.root)[0]:
         frames = corpus.frames[corpus.frames["clip"] == session.number]
         times = frames["time_s"].to_numpy()
-        said = {d: {t.rater: t.at(times) for t in session.traces[d]} for d in DIMENSIONS}
-        for rater in sorted(set(said["valence"]) & set(said["arousal"])):
+        values = {d: {t.rater: t.at(times) for t in session.traces[d]} for d in DIMENSIONS}
+        for rater in sorted(set(values["valence"]) & set(values["arousal"])):
             table = frames[["subject", "clip", "frame"]].assign(seed=int(rater))
-            for dimension, by_rater in said.items():
+            for dimension, by_rater in values.items():
                 others = np.stack([v for name, v in by_rater.items() if name != rater])
-                heard = np.isfinite(others).any(axis=0)
+                rated = np.isfinite(others).any(axis=0)
                 mean = np.full(len(frames), np.nan)
-                mean[heard] = np.nanmean(others[:, heard], axis=0)
+                mean[rated] = np.nanmean(others[:, rated], axis=0)
                 table[f"{dimension}_true"] = mean
                 table[f"{dimension}_pred"] = by_rater[rater]
             tables.append(table.dropna())
@@ -63,10 +63,11 @@ def rater_predictions(
         fold=0,
     )
     if splits:
-        parts = [tested.iloc[split.test][["clip", "frame"]].assign(fold=split.fold)
-                 for split in splits]  # fmt: skip
+        parts = [
+            tested.iloc[split.test][["clip", "frame"]].assign(fold=split.fold) for split in splits
+        ]
         table = table.drop(columns="fold").merge(pd.concat(parts), on=["clip", "frame"])
-        people = table.groupby(["seed", "fold"])["subject"].nunique().unstack(fill_value=0)
-        people = people.reindex(columns=[split.fold for split in splits], fill_value=0)
-        table = table[table["seed"].isin(people.index[(people >= 2).all(axis=1)])]
+        subjects = table.groupby(["seed", "fold"])["subject"].nunique().unstack(fill_value=0)
+        subjects = subjects.reindex(columns=[split.fold for split in splits], fill_value=0)
+        table = table[table["seed"].isin(subjects.index[(subjects >= 2).all(axis=1)])]
     return table[PREDICTION_COLUMNS]

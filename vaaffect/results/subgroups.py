@@ -1,12 +1,12 @@
-"""For whom, and in which pictures, is the error larger? Errors by skin tone, age and pose.
+"""Subgroup analysis: is the error larger in some groups? Errors by skin tone, age and pose.
 
 Skin and age are known for simulated people only (`simulator/truth.py`); corpora of real people do
 not say, and guessing them from pictures would be one more doubtful judgement about faces. Pose can
 be measured from landmarks in any corpus.
 
 Groups have fixed borders, so that a group means the same in every study. Each number is pooled over
-the folds, because a fold has only a handful of people of a group; intervals are from a bootstrap
-over people (`bootstrap.py`).
+the folds, because a fold has only a handful of subjects of a group; intervals are from a bootstrap
+over subjects (`bootstrap.py`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +18,9 @@ import pandas as pd
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from ..simulator import WildWorld, wild_truth
-from .bootstrap import clip_weights, interval
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, clip_weights, interval
 from .metrics import FROM_MOMENTS, from_moments, moments
-from .predictions import GROUP, check_predictions
+from .predictions import GROUP, by_model
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Trait:
     """Something by which frames are put into groups.
 
     Attributes:
-        name: what people call it.
+        name: in tables.
         unit: of its values.
         borders: between the groups, ascending; a value on a border belongs to the group above.
         groups: their names, from the lowest values to the highest.
@@ -66,7 +66,7 @@ TURN = Trait("pose", "of half a face's width, nose off the middle", (0.15, 0.3),
              ("frontal", "turned", "far turned"), "frontal")  # fmt: skip
 TRAITS: Mapping[str, Trait] = {"skin": SKIN, "age": AGE, "turned": POSE, "turn": TURN}
 
-FEWEST = 5  # people; of fewer, an interval says nothing
+FEWEST = 5  # subjects; of fewer, an interval says nothing
 METRICS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "RMSE": FROM_MOMENTS["RMSE"],
     "CCC": FROM_MOMENTS["CCC"],
@@ -77,8 +77,8 @@ METRICS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 def turn(points: np.ndarray) -> np.ndarray:
     """How far faces are turned sideways, from landmarks (N, 68, 2): 0 frontal, 1 profile.
 
-    How far the tip of the nose lies from the middle between the ends of the jaw, as a share of half
-    the distance between them.
+    How far the tip of the nose lies from the middle between the ends of the jaw, as a fraction of
+    half the distance between them.
     """
     middle, half = (points[:, 0] + points[:, 16]) / 2, (points[:, 16] - points[:, 0]) / 2
     return np.abs(points[:, 30, 0] - middle[:, 0]) / np.abs(half[:, 0])
@@ -98,11 +98,11 @@ def frame_groups(
         clip, frame, and a column with the name of a group for each of SKIN, AGE and POSE, or for
         TURN alone where the people are real; the columns are named as the keys of TRAITS.
     """
-    here = frames[["clip", "frame"]].reset_index(drop=True)
+    values = frames[["clip", "frame"]].reset_index(drop=True)
     if world is None:
-        values = here.assign(turn=turn(landmarks))
+        values = values.assign(turn=turn(landmarks))
     else:
-        values = here.merge(wild_truth(world), on=["clip", "frame"], how="left", validate="1:1")
+        values = values.merge(wild_truth(world), on=["clip", "frame"], how="left", validate="1:1")
         if values.isna().any(axis=None):
             raise UserError("the frames are not those of this simulated world; give its own.")
     for key in values.columns[2:]:
@@ -111,137 +111,131 @@ def frame_groups(
     return values
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The metrics of one model in one group, and how many subjects and frames they are about."""
+
+    metrics: dict[str, Estimate]
+    subjects: int
+    frames: int
+
+
 def by_group(
-    predictions: pd.DataFrame,
-    groups: pd.DataFrame,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    predictions: pd.DataFrame, groups: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:
     """The error of each model in each group.
 
     Args:
         predictions: a row per frame, of any number of models.
         groups: as of `frame_groups`.
-        resamples, level, seed: of the bootstrap over people.
+        bootstrap: how intervals are made.
 
     Returns:
         GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC, bias:
         predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
-        frames are left out; with fewer than FEWEST people, low and high are nan. CCC is nan for who
-        answers the same to every face of a fold, whatever the folds' answers are.
+        frames are left out; with fewer than FEWEST subjects, low and high are nan. CCC is nan for a
+        model that predicts the same for every frame of a fold, although its folds may differ.
 
     Raises:
         UserError: a frame has no group.
     """
     rows = []
-    for head, trait, found in _estimates(predictions, groups, resamples, seed):
+    for head, trait, measured in _measured(predictions, groups, bootstrap):
         spans = trait.spans()
-        for (group, metric), estimate in found.items():
-            scale = metric if metric in FROM_MOMENTS else None
-            low, high = _interval(estimate.value, estimate.samples, estimate.people, scale, level)
-            what = {"trait": trait.name, "group": group, "span": spans[group]}
-            what |= {"metric": metric, "value": estimate.value, "low": low, "high": high}
-            rows.append(head | what | {"subjects": estimate.people, "frames": estimate.frames})
+        for name, group in measured.items():
+            for metric, estimate in group.metrics.items():
+                scale = metric if metric in FROM_MOMENTS else None
+                low, high = _interval(estimate, group.subjects, scale, bootstrap)
+                cut = {"trait": trait.name, "group": name, "span": spans[name], "metric": metric}
+                values = {"value": estimate.value, "low": low, "high": high}
+                sizes = {"subjects": group.subjects, "frames": group.frames}
+                rows.append(head | cut | values | sizes)
     columns = [*GROUP, "trait", "group", "span", "dimension", "metric", "value", "low", "high"]
     return pd.DataFrame(rows)[[*columns, "subjects", "frames"]]
 
 
 def between_groups(
-    predictions: pd.DataFrame,
-    groups: pd.DataFrame,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    predictions: pd.DataFrame, groups: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:
     """How much larger the error is at one end of each trait than at the other.
 
-    People are drawn once for both groups: who is in both, as with poses, counts in both of a
-    sample or in none. The constant predictor sees no face; what differs for it is owed to the
+    Subjects are drawn once for both groups: one who is in both, as with poses, counts in both of a
+    sample or in none. The constant baseline sees no face; what differs for it is owed to the
     groups' labels.
 
     Args:
-        predictions, groups, resamples, level, seed: as of `by_group`.
+        predictions, groups, bootstrap: as of `by_group`.
 
     Returns:
         GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
-        reference), low, high, decided (the interval leaves 0 out), subjects (of the smaller group;
+        reference), low, high, decided (the interval excludes 0), subjects (of the smaller group;
         with fewer than FEWEST there is no interval, and nothing is decided).
     """
     rows = []
-    for head, trait, found in _estimates(predictions, groups, resamples, seed):
+    for head, trait, measured in _measured(predictions, groups, bootstrap):
+        if not {trait.compared, trait.reference} <= measured.keys():
+            continue
+        one, other = measured[trait.compared], measured[trait.reference]
+        subjects = min(one.subjects, other.subjects)
         for metric in METRICS:
-            one, other = (found.get((g, metric)) for g in (trait.compared, trait.reference))
-            if one is None or other is None:
-                continue
-            people = min(one.people, other.people)
-            value = one.value - other.value
-            low, high = _interval(value, one.samples - other.samples, people, None, level)
-            what = {"trait": trait.name, "compared": trait.compared, "reference": trait.reference}
-            what |= {"metric": metric, "difference": value, "low": low, "high": high}
-            rows.append(head | what | {"decided": bool(low > 0 or high < 0), "subjects": people})
+            difference = one.metrics[metric] - other.metrics[metric]
+            low, high = _interval(difference, subjects, None, bootstrap)
+            cut = {"trait": trait.name, "compared": trait.compared, "reference": trait.reference}
+            values = {"difference": difference.value, "low": low, "high": high}
+            values["decided"] = bool(low > 0 or high < 0)
+            rows.append(head | cut | {"metric": metric} | values | {"subjects": subjects})
     columns = [*GROUP, "trait", "compared", "reference", "dimension", "metric", "difference"]
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "decided", "subjects"])
 
 
-@dataclass(frozen=True)
-class _Estimate:
-    """A metric in a group, its value in each bootstrap sample, and how many it is about."""
-
-    value: float
-    samples: np.ndarray
-    people: int
-    frames: int
-
-
-def _estimates(
-    predictions: pd.DataFrame, groups: pd.DataFrame, resamples: int, seed: int
-) -> Iterator[tuple[dict, Trait, dict[tuple[str, str], _Estimate]]]:
-    """For each model, dimension and trait: its head, the trait, and (group, metric) -> estimate."""
-    check_predictions(predictions)
-    joined = predictions.merge(groups, on=["clip", "frame"], how="left", validate="m:1")
+def _measured(
+    predictions: pd.DataFrame, groups: pd.DataFrame, bootstrap: Bootstrap
+) -> Iterator[tuple[dict, Trait, dict[str, _Group]]]:
+    """For each model, trait and dimension: its head, the trait, and what each group has."""
     keys = [key for key in TRAITS if key in groups]
-    if joined[keys].isna().any(axis=None):
-        raise UserError("some predicted frames have no group; give the groups of all frames.")
-    for group, of_model in joined.groupby(GROUP, sort=False):
-        people = np.unique(of_model["subject"])
-        drawn = clip_weights(people, resamples, np.random.default_rng(seed))
+    for head, model_rows in by_model(predictions):
+        model_rows = model_rows.merge(groups, on=["clip", "frame"], how="left", validate="m:1")
+        if model_rows[keys].isna().any(axis=None):
+            raise UserError("some predicted frames have no group; give the groups of all frames.")
+        subjects = np.unique(model_rows["subject"])
+        rng = np.random.default_rng(bootstrap.seed)
+        weights = clip_weights(subjects, bootstrap.resamples, rng)
         for key in keys:
+            rows_of = dict(iter(model_rows.groupby(key)))
             for dimension in DIMENSIONS:
-                head = dict(zip(GROUP, group, strict=True)) | {"dimension": dimension}
-                answers = of_model.groupby("fold")[f"{dimension}_pred"]
-                blind = answers.nunique().max() == 1  # folds differ, which is no agreement
-                found = {}
-                for name in TRAITS[key].groups:
-                    here = of_model[of_model[key] == name]
-                    if not len(here):
-                        continue
-                    sums = _by_person(here, dimension, people)
-                    sizes = here["subject"].nunique(), len(here)
-                    samples = drawn @ sums
-                    for metric, of in METRICS.items():
-                        value = float(of(sums.sum(axis=0)))
-                        if metric == "CCC" and blind:
-                            value = float("nan")
-                        found[name, metric] = _Estimate(value, of(samples), *sizes)
-                yield head, TRAITS[key], found
+                per_fold = model_rows.groupby("fold")[f"{dimension}_pred"].nunique()
+                constant = per_fold.max() == 1  # folds may differ, which is no agreement
+                measured = {
+                    name: _group(rows_of[name], dimension, subjects, weights, constant)
+                    for name in TRAITS[key].groups
+                    if name in rows_of
+                }
+                yield head | {"dimension": dimension}, TRAITS[key], measured
+
+
+def _group(
+    rows: pd.DataFrame, dimension: str, subjects: np.ndarray, weights: np.ndarray, constant: bool
+) -> _Group:
+    """The metrics of one group; a constant has no CCC."""
+    true, pred = (rows[f"{dimension}_{kind}"].to_numpy(np.float64) for kind in ("true", "pred"))
+    shift = float(true.mean())
+    sums = np.zeros((len(subjects), 7))  # the moments of each subject, zeros for the others
+    members = rows.groupby("subject").indices
+    for subject, at in members.items():
+        sums[np.searchsorted(subjects, subject)] = moments(true[at], pred[at], shift)
+    resampled = weights @ sums
+    estimates = {
+        name: Estimate(float(metric(sums.sum(axis=0))), metric(resampled))
+        for name, metric in METRICS.items()
+    }
+    if constant:
+        estimates["CCC"] = Estimate(float("nan"), estimates["CCC"].samples)
+    return _Group(estimates, len(members), len(rows))
 
 
 def _interval(
-    value: float, samples: np.ndarray, people: int, name: str | None, level: float
+    estimate: Estimate, subjects: int, name: str | None, bootstrap: Bootstrap
 ) -> tuple[float, float]:
-    if people < FEWEST:
+    if subjects < FEWEST:
         return float("nan"), float("nan")
-    return interval(value, samples, people - 1, name, level)
-
-
-def _by_person(rows: pd.DataFrame, dimension: str, people: np.ndarray) -> np.ndarray:
-    """(people, 7) moments of each person, zeros for those who are not in these rows."""
-    true, pred = (rows[f"{dimension}_{what}"].to_numpy(np.float64) for what in ("true", "pred"))
-    shift = float(true.mean())
-    sums = np.zeros((len(people), 7))
-    for subject, at in rows.groupby("subject").indices.items():
-        sums[np.searchsorted(people, subject)] = moments(true[at], pred[at], shift)
-    return sums
+    return interval(estimate.value, estimate.samples, subjects - 1, name, bootstrap.level)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from ..results import apply_corrections, corrected_across_people, corrections, metrics, smoothed
+from ..results import apply_corrections, corrected_across_subjects, corrections, metrics, smoothed
 from .recipe import Recipe
 
 _NOT_OF_PIECES = ("name", "epochs", "weights")  # the same for all, or it is another comparison
@@ -65,7 +65,7 @@ class Component:
             predictions, validation = (smoothed(t, self.smooth) for t in (predictions, validation))
         if self.correct:
             predictions = apply_corrections(predictions, corrections(validation))
-            validation = corrected_across_people(validation)
+            validation = corrected_across_subjects(validation)
         return predictions.assign(recipe=self.name), validation.assign(recipe=self.name)
 
 
@@ -150,7 +150,7 @@ def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
     """How far a placebo may move a metric: the farther end of its interval, by dimension.
 
     Args:
-        differences: of placebos, as of `evaluation.differences`; several count as the farthest.
+        differences: of placebos, as of `results.differences`; several count as the farthest.
         metric: "CCC" or "RMSE".
     """
     of = differences[differences["metric"] == metric]
@@ -162,7 +162,7 @@ def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None)
     """What each piece did, by intervals that hold for all of them together.
 
     Args:
-        differences: of one metric to the recipe without the piece, as of `evaluation.differences`
+        differences: of one metric to the recipe without the piece, as of `results.differences`
             at a level that was made for so many comparisons; columns recipe, dimension, metric,
             difference, low, high.
         luck: {dimension: how far another seed alone may move the metric}; a difference within that

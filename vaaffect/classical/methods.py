@@ -1,0 +1,162 @@
+"""The regressions on features: what each looks at, and what may be chosen for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import Ridge
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, KernelCenterer, StandardScaler
+from sklearn.svm import SVR
+
+_COMPONENTS = 100  # of the principal components that stand for HOG and LBP
+_EPSILON = 0.05  # half the width of SVR's tube, where errors cost nothing; labels have steps of 0.1
+_COSTS = (0.3, 1, 3, 10)
+_WIDTHS = (0.1, 0.3, 1)  # of RBF kernels' gamma, as fractions of scikit-learn's "scale"
+_AT_ONCE = 2000  # rows of a kernel between a large corpus and the training rows
+
+Blocks = list[np.ndarray]  # one (n, d) array per feature set
+
+
+class SumOfKernelsSVR(RegressorMixin, BaseEstimator):
+    """Support vector regression on a weighted sum of RBF kernels, one per feature set.
+
+    Each kernel weighs as much as it agrees with the labels of the training rows: centred alignment,
+    algorithm "align" of Cortes, Mohri & Rostamizadeh (JMLR 2012).
+
+    Attributes:
+        widths: how many columns of X belong to each feature set, in order.
+        gammas: of each RBF kernel.
+        C: SVR's price of errors.
+        weights_: (sets,) after `fit`; not negative, of sum 1.
+    """
+
+    def __init__(self, widths: tuple[int, ...], gammas: tuple[float, ...], C: float):  # noqa: N803
+        self.widths = widths
+        self.gammas = gammas
+        self.C = C
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "SumOfKernelsSVR":  # noqa: N803
+        """X: (n, sum of widths) prepared features; y: (n,) labels."""
+        self.blocks_ = self._blocks(X)
+        kernels = [
+            rbf_kernel(block, gamma=gamma)
+            for block, gamma in zip(self.blocks_, self.gammas, strict=True)
+        ]
+        agreement = np.array([max(0.0, alignment(kernel, y)) for kernel in kernels])
+        total = agreement.sum()
+        even = np.full(len(kernels), 1 / len(kernels))
+        self.weights_ = agreement / total if total > 0 else even
+        kernel = sum(w * k for w, k in zip(self.weights_, kernels, strict=True))
+        self.svr_ = SVR(kernel="precomputed", C=self.C, epsilon=_EPSILON).fit(kernel, y)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
+        """X: (n, sum of widths) -> (n,)."""
+        parts = []
+        for i in range(0, len(X), _AT_ONCE):
+            blocks = self._blocks(X[i : i + _AT_ONCE])
+            sets = zip(self.weights_, blocks, self.blocks_, self.gammas, strict=True)
+            kernel = sum(w * rbf_kernel(new, old, gamma=g) for w, new, old, g in sets)
+            parts.append(self.svr_.predict(kernel))
+        return np.concatenate(parts)
+
+    def _blocks(self, x: np.ndarray) -> Blocks:
+        return np.split(x, np.cumsum(self.widths)[:-1], axis=1)
+
+
+def alignment(kernel: np.ndarray, y: np.ndarray) -> float:
+    """Centred alignment: the cosine between a kernel (n, n) and y yᵀ, both centred; y: (n,) labels.
+
+    0 where the labels or the kernel are constant.
+    """
+    centred = KernelCenterer().fit_transform(kernel)
+    y = y - y.mean()
+    size = np.linalg.norm(centred) * (y @ y)
+    return float(y @ centred @ y / size) if size > 0 else 0.0
+
+
+def _ridges(blocks: Blocks, seed: int) -> list[BaseEstimator]:
+    return [Ridge(alpha) for alpha in (0.1, 1, 10, 100, 1000, 10000)]
+
+
+def _svrs(blocks: Blocks, seed: int) -> list[BaseEstimator]:
+    scale = _scale(blocks[0])
+    return [
+        SVR(C=cost, gamma=width * scale, epsilon=_EPSILON) for cost in _COSTS for width in _WIDTHS
+    ]
+
+
+def _forests(blocks: Blocks, seed: int) -> list[BaseEstimator]:
+    return [
+        RandomForestRegressor(100, min_samples_leaf=leaf, max_features=0.2, random_state=seed)
+        for leaf in (2, 5)
+    ]
+
+
+def _sums_of_kernels(blocks: Blocks, seed: int) -> list[BaseEstimator]:
+    widths = tuple(block.shape[1] for block in blocks)
+    scales = [_scale(block) for block in blocks]
+    return [
+        SumOfKernelsSVR(widths, tuple(width * scale for scale in scales), cost)
+        for cost in _COSTS
+        for width in _WIDTHS
+    ]
+
+
+def _scale(block: np.ndarray) -> float:
+    """scikit-learn's gamma="scale": one over the expected squared distance, but for a factor."""
+    variance = block.var()
+    return float(1 / (block.shape[1] * variance)) if variance > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method: its features, and the regressors that the inner validation chooses from."""
+
+    name: str  # in tables
+    features: tuple[str, ...]  # keys of FEATURES
+    # (prepared training features, seed) -> regressors, none of them fitted
+    candidates: Callable[[Blocks, int], list[BaseEstimator]]
+
+
+BASELINES = {
+    "geometry-ridge": Baseline("landmarks, ridge", ("geometry",), _ridges),
+    "geometry-svr": Baseline("landmarks, SVR", ("geometry",), _svrs),
+    "geometry-forest": Baseline("landmarks, random forest", ("geometry",), _forests),
+    "hog-ridge": Baseline("HOG, ridge", ("hog",), _ridges),
+    "hog-svr": Baseline("HOG, SVR", ("hog",), _svrs),
+    "lbp-svr": Baseline("LBP, SVR", ("lbp",), _svrs),
+    "multikernel-svr": Baseline("multi-kernel SVR", ("geometry", "hog", "lbp"), _sums_of_kernels),
+}
+
+
+def preparation(kind: str, rows: int, seed: int) -> Pipeline:
+    """The steps from a feature set to a regressor's input, to be fitted on so many training rows.
+
+    Each column gets mean 0 and variance 1; HOG and LBP, of many columns that go together, are then
+    reduced to principal components. Of the histograms of LBP the square root is taken first:
+    distances between such roots are Hellinger's.
+    """
+    steps = [FunctionTransformer(np.sqrt)] if kind == "lbp" else []
+    steps.append(StandardScaler())
+    if kind != "geometry":
+        steps.append(PCA(min(_COMPONENTS, rows - 1), random_state=seed))
+    return make_pipeline(*steps)
+
+
+def choose(
+    candidates: list[BaseEstimator],
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_val: np.ndarray,
+    y_val: np.ndarray,
+) -> BaseEstimator:
+    """The fitted candidate with the smallest squared error on the inner validation rows."""
+    fitted = [candidate.fit(x_train, y_train) for candidate in candidates]
+    errors = [np.mean((f.predict(x_val).clip(-1, 1) - y_val) ** 2) for f in fitted]
+    return fitted[int(np.argmin(errors))]
