@@ -116,6 +116,14 @@ def test_h4_turns_with_who_is_better_where(predictions):
     assert verdicts("jaw", "face") == [NOT_SUPPORTED, SUPPORTED]
 
 
+def test_h4_is_undecided_where_a_family_is_missing(predictions):
+    found = claims.resnet_against_vgg(
+        predictions, "face", None, "films", "laboratory", bootstrap=DRAW
+    )
+    assert [(claim.verdict, claim.data) for claim in found] == [(UNDECIDED, "none")] * 2
+    assert "does not have a network of each family" in found[0].comparison
+
+
 def test_h5_turns_with_which_start_is_the_better_one(predictions):
     here = {"train_corpus": "films", "test_corpus": "films"}
     good, bad = {"model": "face"} | here, {"model": "jaw"} | here

@@ -7,7 +7,6 @@ there is no refit on both, and the test rows are predicted once.
 """
 
 import difflib
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import skimage
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from ..base import UserError, code_digest, digest, kept
+from ..base import UserError, code_digest, cores, digest, kept
 from ..base import cache as store
 from ..corpora import DIMENSIONS, Crops, Split, assert_disjoint
 from ..results import prediction_table
@@ -110,7 +109,7 @@ def fit_baselines(
         AssertionError: a split's parts share what its `by` says they do not.
         UserError: an unknown name, landmarks without a shape, a damaged cache or a full disk.
     """
-    names = _known(names)
+    names = check_names(names)
     for split in splits:
         assert_disjoint(split, crops.frames)
     corpora = [crops, *elsewhere]
@@ -132,13 +131,18 @@ def fit_baselines(
             kept(folder, lambda folder: _fit(folder, *jobs[folder], corpora, features, seed))
 
         # One thread of BLAS per fit: faster for small matrices, and sums whose order never changes.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
             list(pool.map(fit, missing))
         tables = [pd.read_parquet(folder / _TABLE) for folder in jobs]
     return pd.concat(tables, ignore_index=True)
 
 
-def _known(names: Iterable[str]) -> list[str]:
+def check_names(names: Iterable[str]) -> list[str]:
+    """The names, each once.
+
+    Raises:
+        UserError: one that is no key of BASELINES, or none at all.
+    """
     names = list(dict.fromkeys(names))
     for name in names:
         if name not in BASELINES:

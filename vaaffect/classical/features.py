@@ -3,7 +3,6 @@
 Three plain functions from crops to rows of numbers, with nothing to fit, so they cannot leak.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 from skimage import feature
 
-from ..base import UserError
+from ..base import UserError, cores
 from ..corpora import OUTER_EYE_CORNERS
 
 SIDE = 64  # pixels to which every crop is resized first, so that no dimension depends on its size
@@ -152,5 +151,5 @@ def _of_each(images: np.ndarray, describe: Callable[[np.ndarray], np.ndarray]) -
         method = cv2.INTER_AREA if len(grey) > SIDE else cv2.INTER_LINEAR
         return describe(cv2.resize(grey, (SIDE, SIDE), interpolation=method)).astype(np.float32)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return np.stack(list(pool.map(described, images)))

@@ -156,9 +156,18 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
 
 
 def resnet_against_vgg(
-    predictions: pd.DataFrame, resnet: str, vgg: str, wild: str, lab: str, *, bootstrap: Bootstrap
+    predictions: pd.DataFrame,
+    resnet: str | None,
+    vgg: str | None,
+    wild: str,
+    lab: str,
+    *,
+    bootstrap: Bootstrap,
 ) -> list[Claim]:
-    """H4: ResNet is the better one in the wild, VGG in the laboratory; a row for each."""
+    """H4: ResNet is the better one in the wild, VGG in the laboratory; a row for each.
+
+    Where a study has no network of one of the families (None), neither can be measured.
+    """
     claims = []
     for corpus, first, second, statement, thesis in (
         (wild, resnet, vgg, "ResNet beats VGG in the wild",
@@ -166,6 +175,10 @@ def resnet_against_vgg(
         (lab, vgg, resnet, "VGG beats ResNet in the laboratory",
          "found, on one fold, against what it expected (section 5.1.3, table 3)"),
     ):  # fmt: skip
+        if first is None or second is None:
+            why = "not measured: this study does not have a network of each family"
+            claims.append(_claim("H4", statement, thesis, why, float("nan"), float("nan"), "none"))
+            continue
         pair = _within_corpus(first, corpus), _within_corpus(second, corpus)
         effect = _mean_difference(predictions, [pair], "CCC", bootstrap)
         comparison = (
