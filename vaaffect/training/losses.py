@@ -44,10 +44,7 @@ def mse_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
 def ccc_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
     """1 - Lin's concordance (`metrics.ccc`), averaged over valence and arousal; from 0 to 2.
 
-    Args:
-        pred: (..., 2) float32 predictions; all leading dimensions are frames.
-        va: (..., 2) labels.
-        weights: (...) of each frame; means, variances and covariance become weighted ones.
+    Arguments as of `loss_between`; weights make means, variances and covariance weighted ones.
     """
     pred, va = pred.reshape(-1, pred.shape[-1]), va.reshape(-1, va.shape[-1])
     w = torch.ones_like(pred[:, :1]) if weights is None else weights.reshape(-1, 1)

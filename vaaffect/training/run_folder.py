@@ -84,11 +84,7 @@ def read_done(run: Path) -> dict:
 
 
 def read_config(run: Path) -> dict:
-    """config.json of a run folder, see `Training.identity`.
-
-    Raises:
-        UserError: there is none.
-    """
+    """config.json of a run folder, see `Training.identity`; without one, a UserError."""
     try:
         return json.loads((run / "config.json").read_text())
     except FileNotFoundError as error:
@@ -96,13 +92,11 @@ def read_config(run: Path) -> dict:
 
 
 def save_checkpoint(run: Path, state: dict, epoch: int) -> None:
-    """Write a checkpoint whose name carries its own hash, and keep the one before it too.
-
-    The rename is what makes it exist, and it comes after the bytes are on the disk: a kill or a
-    power cut while writing leaves the previous one in charge.
-    """
+    """Write a checkpoint whose name carries its own hash, and keep the one before it too."""
     partial = run / "checkpoint.writing"
     torch.save(state, partial)
+    # The rename is what makes it exist, and it comes after the bytes are on the disk: a kill or a
+    # power cut while writing leaves the previous one in charge.
     sync(partial)
     path = run / f"checkpoint_{epoch:06d}_{sha256_of(partial)[:16]}.pt"
     partial.rename(path)
@@ -170,11 +164,7 @@ def load_model(run: Path) -> nn.Module:
 
 
 def refuse_clips(run: Path, config: dict) -> None:
-    """Refuse a network that reads clips where single pictures are to be read.
-
-    Raises:
-        UserError: the run's network is such a one.
-    """
+    """Refuse (UserError) a network that reads clips where single pictures are to be read."""
     if backbone_of(config["model"]) is not None:
         raise UserError(
             f"{run}: holds {config['model']}, which reads clips with their landmarks; choose a run "
