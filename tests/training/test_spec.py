@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vaaffect.base import cache
+from vaaffect.base import UserError, cache
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.training import loop, run_folder, spec, step
 from vaaffect.training.loop import train
@@ -90,6 +90,17 @@ def test_a_copied_run_is_hashed_once(finished, tmp_path, monkeypatch):
     for _ in range(2):
         assert is_finished(tmp_path / "copy")
         assert hashed == ["predictions.parquet", "validation.parquet"]
+
+
+def test_a_run_from_before_there_were_stamps_can_still_be_used(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "old")
+    done = read_done(run)
+    done["sha256"] = {name: sha256 for name, (sha256, *_) in done.pop("files").items()}
+    (run / "done.json").write_text(json.dumps(done))
+    assert is_finished(run) and read_done(run)["files"].keys() == done["sha256"].keys()
+    (run / "predictions.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match="is damaged"):
+        is_finished(run)
 
 
 def test_a_name_with_a_slash_makes_one_folder(work, tmp_path):

@@ -1,7 +1,7 @@
 """What a training step makes small: the mean squared error, Lin's concordance, or both.
 
 The thesis trains with the mean squared error and reports concordance. A network that is unsure does
-well by the first to answer near the mean, which the second punishes; so the second was made a loss
+well by the first to predict near the mean, which the second punishes; so the second was made a loss
 itself (Trigeorgis et al. 2016; Kollias & Zafeiriou 2019).
 
 Concordance is no mean over frames: that of a batch is a noisy, and on average smaller, stand-in for

@@ -54,7 +54,7 @@ def build_model(
 
     Its last layer is new. Inception and GoogLeNet come without the side outputs that once helped
     to train them on classes, and SqueezeNet without the rectifier behind its last layer, which
-    would forbid negative answers.
+    would forbid negative predictions.
 
     Args:
         name: one of NAMES. Those that begin with CLIP read clips, as `clip_network.ClipNetwork`.
@@ -171,7 +171,7 @@ def _with_two_outputs(model: nn.Module) -> nn.Module:
         model.aux_logits = False
         model.aux1 = model.aux2 = model.AuxLogits = None
         model.transform_input = False  # theirs is our scale, [-1, 1], already
-    if isinstance(model, zoo.SqueezeNet):  # it averages the answers at every place of its last map
+    if isinstance(model, zoo.SqueezeNet):  # it averages its outputs over the places of its last map
         dropout, last = model.classifier[:2]  # to average the map first is the same
         last = nn.Linear(last.in_channels, 2)
         model.classifier = nn.Sequential(dropout, nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
@@ -201,7 +201,7 @@ def head_of(model: nn.Module) -> nn.Module:
 
 
 def put_head(model: nn.Module, head: nn.Module) -> None:
-    """Replace the last layer; with `nn.Identity()` the network answers with its features."""
+    """Replace the last layer; with `nn.Identity()` the network puts out its features."""
     model.set_submodule(head_name(model), head)
 
 

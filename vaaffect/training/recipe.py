@@ -45,7 +45,7 @@ class Recipe:
         jitter: largest random change of brightness and of contrast, as a share.
         weights: "imagenet", "pretext" (see `pretext.py`), or "none" for training from scratch.
         trained: "all" weights, or the "head" alone (feature extraction, thesis section 3.5): the
-            rest stays as it starts, in eval mode, and its answers are computed once.
+            rest stays as it starts, in eval mode, and its features are computed once.
         stop: when a training ends, see `reason_to_stop`: after all "epochs"; once "converged", the
             thesis's rule; "early", once the validation error no longer falls.
         window: epochs over which "converged" averages the training loss.

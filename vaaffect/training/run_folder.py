@@ -53,11 +53,13 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
     if not (run / "done.json").exists():
         return False
     done = read_done(run)
-    if changed := check_files(run, done["files"]):  # a copy, for example
+    # Runs from before there were stamps have hashes alone; their networks can still be used.
+    files = done.get("files") or {name: [sha, 0, 0] for name, sha in done["sha256"].items()}
+    if changed := check_files(run, files):  # a copy, for example
         with suppress(OSError):  # a folder that may only be read is hashed each time
-            done["files"] |= changed
-            write_atomically(run / "done.json", json.dumps(done, indent=1))
-    return not with_model or "model.pt" in done["files"]
+            stamped = done | {"files": files | changed}
+            write_atomically(run / "done.json", json.dumps(stamped, indent=1))
+    return not with_model or "model.pt" in files
 
 
 def begin_run(run: Path, config: dict) -> None:
