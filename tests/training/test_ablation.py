@@ -131,7 +131,7 @@ def test_pieces_change_what_they_say_and_nothing_else():
     [
         ({"loss_function": "ccc"}, "changes 'loss_function', which no recipe has"),
         ({"loss": "mae"}, "unknown loss 'mae'"),
-        ({"epochs": 3}, "changes 'epochs'; change it for all pieces alike"),
+        ({"epochs": 3}, "changes 'epochs'; change it for all components alike"),
         ({}, "'x' changes nothing"),
         ({"correct": False}, "'x' changes nothing"),
     ],

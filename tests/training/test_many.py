@@ -20,7 +20,7 @@ import torch
 from toy_study import Toy
 
 from vaaffect.__main__ import main
-from vaaffect.base import paths
+from vaaffect.base import in_workers, paths
 from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail
 from vaaffect.corpora.crops import build_crops
@@ -91,6 +91,38 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
     assert "at_once" in (plan := listen.read()[0]["fanout"]) and plan["ended"] == [0, 1, 2, 3]
 
 
+def test_the_same_run_with_and_without_its_model_is_trained_once(trainings, tmp_path, listen):
+    twins = [dataclasses.replace(trainings[0], keep_model=keep) for keep in (False, True)]
+    first, second = train_all(twins, tmp_path)
+    assert first == second and (first / "model.pt").exists()
+    assert sum("epoch" in event for event in listen.read()) == RECIPE.epochs
+
+
+def test_code_that_changes_meanwhile_is_noticed(trainings, tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "train", lambda training, runs: runs / "another_digest")
+    with pytest.raises(UserError, match="seed 1: the code that trains was changed meanwhile"):
+        train_all(trainings[:1], tmp_path)
+
+
+def test_weights_to_start_from_are_made_once_before_trainings_go_apart(
+    trainings, tmp_path, monkeypatch
+):
+    made = []
+
+    class Start:
+        key = "key"
+
+        def weights(self, study):
+            made.append(study)
+            raise UserError("no weights")
+
+    recipe = dataclasses.replace(RECIPE, weights="pretext")
+    work = [dataclasses.replace(one, recipe=recipe, start=Start()) for one in trainings[:2]]
+    with pytest.raises(UserError, match="no weights"):
+        train_all(work, tmp_path, How(jobs=2))
+    assert made == [(trainings[0].crops,)] and not multiprocessing.active_children()
+
+
 def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, monkeypatch):
     monkeypatch.setattr(training_step, "autocast_dtype", lambda device: torch.float32)
     before = torch.get_num_threads()
@@ -152,6 +184,19 @@ def test_a_killed_worker_is_named_and_running_again_completes(trainings, tmp_pat
     [undisturbed] = tables(train_all([named], tmp_path / "whole"))
     torch.set_num_threads(before)
     pd.testing.assert_frame_equal(completed, undisturbed)
+
+
+class Damaged:
+    """A task that cannot be unpickled. (Built-in functions: a worker need not import this file.)"""
+
+    def __reduce__(self):
+        return int, ("damaged",)
+
+
+def test_a_task_that_cannot_be_opened_fails_alone_with_its_reason():
+    outcomes = dict(in_workers(abs, [(-1,), (Damaged(),), (-3,)], 1, abs))
+    assert (outcomes[0], outcomes[2]) == (1, 3)
+    assert outcomes[1].reason.endswith("invalid literal for int() with base 10: 'damaged'")
 
 
 SCRIPT = """

@@ -7,6 +7,7 @@ ones, of which each may fail alone.
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -18,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -119,13 +119,15 @@ def in_workers(
         (number of the task, result or Failure), in the order in which they end. Whoever stops
         asking must close the generator: that ends the processes.
     """
-    context = multiprocessing.get_context("spawn")  # as in `in_processes`
+    # Not pebble's ProcessPool: a worker that dies before it has acknowledged its task (while it
+    # unpickles, or starts) breaks that whole pool or loses the task, and its workers have no place,
+    # by which a new one would take over the GPU of the one that died.
     todo = deque(enumerate(tasks))
     team: dict[Connection, _Worker] = {}
     dismissed: list[_Worker] = []
     try:
         for place in range(min(workers, len(todo))):
-            worker = _Worker.hire(context, function, start, place)
+            worker = _Worker.hire(function, start, place)
             team[worker.connection] = worker
             worker.take(*todo.popleft())
         while team:
@@ -134,7 +136,7 @@ def in_workers(
                 number, result = worker.number, worker.result()
                 if todo:
                     if isinstance(result, Failure) and not worker.process.is_alive():
-                        worker = _Worker.hire(context, function, start, worker.place)
+                        worker = _Worker.hire(function, start, worker.place)
                     team[worker.connection] = worker
                     worker.take(*todo.popleft())
                 else:
@@ -158,11 +160,10 @@ class _Worker:
     number: int = -1
 
     @classmethod
-    def hire(
-        cls, context: SpawnContext, function: Callable, start: Callable[[int], None], place: int
-    ) -> "_Worker":
-        here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, function, start, place), daemon=True)
+    def hire(cls, function: Callable, start: Callable[[int], None], place: int) -> "_Worker":
+        context = multiprocessing.get_context("spawn")  # as in `in_processes`
+        connection, its_end = context.Pipe()
+        process = context.Process(target=_work, args=(its_end, function, start, place), daemon=True)
         # Ctrl-C reaches every process of the terminal; it is this one that ends the others. (The
         # tracker, which `start` would start the first time, unblocks the signal when it is up.)
         resource_tracker.ensure_running()
@@ -171,8 +172,8 @@ class _Worker:
             process.start()  # inherits what is blocked
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        there.close()  # so that a dead worker ends the line
-        return cls(place, process, here)
+        its_end.close()  # so that a dead worker ends the line
+        return cls(place, process, connection)
 
     def take(self, number: int, task: tuple) -> None:
         self.number = number
@@ -200,7 +201,12 @@ def _work(
     start(place)
     with suppress(EOFError):
         while True:
-            connection.send(attempt(function, *connection.recv()))
+            connection.send(attempt(_call, function, connection.recv_bytes()))
+
+
+def _call(function: Callable, task: bytes) -> object:
+    """Unpickling can fail too: crops are looked at when they arrive."""
+    return function(*pickle.loads(task))
 
 
 def _end_with_parent() -> None:

@@ -31,14 +31,9 @@ class Normalise(nn.Module):
 
 
 def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
-    """Change a new network as a recipe says, in place, and return it.
+    """Change a new network (`name`, for messages) in place, as a recipe says, and return it.
 
     The thesis's recipe changes nothing.
-
-    Args:
-        network: as of `networks.build_model`.
-        recipe: with `normalisation` and `dropout`.
-        name: of the network, for messages.
 
     Raises:
         UserError: the recipe sets dropout, and the network has none.
@@ -61,5 +56,5 @@ def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
 
 def _normalised(network: nn.Module, inputs: tuple) -> tuple:
     """What the network is called with, its pictures normalised."""
-    pictures, *rest = inputs
-    return (network.normalise(pictures), *rest)
+    pictures, *others = inputs
+    return (network.normalise(pictures), *others)

@@ -7,8 +7,6 @@ anew, on the training pictures, before anything is predicted.
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,12 +21,7 @@ STATISTICS_BATCH = 128  # pictures at a time
 
 
 class Average:
-    """The mean beside the network that learns.
-
-    Args:
-        model: the network, or its head, before its first step; left as it is.
-        recipe: with an `averaging` other than "none".
-    """
+    """The mean beside the network (or head) that learns, which is left as it is."""
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         self.learner, self.recipe = model, recipe
@@ -66,11 +59,6 @@ class Average:
 
         The mean over batches of their means and variances, which is what PyTorch keeps a running
         estimate of; other layers, dropout above all, are in eval mode.
-
-        Args:
-            images: as of `epoch.predict`.
-            rows: (n,) of training.
-            device: where the model is.
         """
         layers = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not layers or not self.count:
@@ -78,11 +66,18 @@ class Average:
         # Neighbouring rows are of one clip, and a batch of look-alikes has too little variance.
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
         mixed = torch.from_numpy(np.asarray(rows, np.int64))[order].to(images.device)
-        parts = mixed.tensor_split(-(-len(rows) // STATISTICS_BATCH))
-        with _cumulative(self.model, layers) as note, torch.no_grad(), autocast(device):
-            for number, part in enumerate(parts):
-                note(number)
+        momenta = [layer.momentum for layer in layers]
+        self.model.eval()
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # each batch counts as much as any other
+            layer.train()
+        with torch.no_grad(), autocast(device):
+            for part in mixed.tensor_split(-(-len(rows) // STATISTICS_BATCH)):
                 self.model(as_input(images[part[distributed.share(len(part))]].to(device)))
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        self.model.eval()
 
     def state(self) -> dict:
         """What a checkpoint needs."""
@@ -92,22 +87,3 @@ class Average:
         """Be as a checkpoint says."""
         self.model.load_state_dict(saved["model"])
         self.count = saved["count"]
-
-
-@contextmanager
-def _cumulative(model: nn.Module, layers: list[nn.Module]) -> Iterator:
-    """Let these layers count alone, each batch (told by its number) as much as any other."""
-    before = [layer.momentum for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.train()
-
-    def note(number: int) -> None:
-        for layer in layers:
-            layer.momentum = 1 / (number + 1)
-
-    yield note
-    for layer, momentum in zip(layers, before, strict=True):
-        layer.momentum = momentum
-    model.eval()

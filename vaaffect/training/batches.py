@@ -66,13 +66,8 @@ def to_input(images: Tensor) -> Tensor:
 
 
 def augment(x: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
-    """Random mirroring, shift, zoom, brightness and contrast per image.
-
-    Args:
-        x: (B, 3, S, S) in [-1, 1].
-        recipe: how much of what.
-        draws: (6, B) uniform random numbers in [0, 1), which alone decide.
-    """
+    """Random mirroring, shift, zoom, brightness and contrast of (B, 3, S, S) images in [-1, 1];
+    (6, B) draws from [0, 1) alone decide."""
     signed = 2 * draws - 1
     if recipe.flip:
         x = torch.where(draws[0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)
@@ -94,13 +89,8 @@ def augment(x: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
 
 
 def augment_points(points: Tensor, recipe: Recipe, draws: Tensor) -> Tensor:
-    """Landmarks as they lie in pictures that `augment` has mirrored, moved and zoomed.
-
-    Args:
-        points: (B, L, 136), as of `clip_network.points_of`.
-        recipe: how much of what.
-        draws: (6, B), those of the pictures.
-    """
+    """(B, L, 136) landmarks (see `clip_network.points_of`) as they lie in pictures that `augment`
+    has mirrored, moved and zoomed by the same draws."""
     points = points.unflatten(-1, (68, 2))
     if recipe.flip:
         order, sign = _mirror(points.device)
@@ -125,7 +115,8 @@ def on_device(images: np.ndarray, device: torch.device) -> Tensor:
     tensor = torch.from_numpy(images)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return tensor.to(device) if tensor.nbytes <= SHARE_FOR_CROPS * free else tensor
+        if tensor.nbytes <= SHARE_FOR_CROPS * free:
+            return tensor.to(device)
     return tensor
 
 
@@ -149,14 +140,8 @@ def gather_in_blocks(
     """As `gather`, for images in host memory or on disk: several batches travel together.
 
     Two buffers take turns, so the next block is read while the device works on this one. From
-    pinned (page-locked) buffers a copy goes on by itself, and nobody waits for it. The copy to a
-    GPU has not yet been run on one.
-
-    Args:
-        images: (N, ...) on the CPU.
-        order: (steps, B) or (steps, B, L) int64 rows, on the CPU.
-        device: where the batches go.
-        pin: whether the buffers are pinned; needs CUDA.
+    pinned (page-locked, needs CUDA) buffers a copy goes on by itself, and nobody waits for it. The
+    copy to a GPU has not yet been run on one.
     """
     size = order[0].numel()
     steps = max(1, BLOCK_BYTES // (size * images[0].nbytes))
@@ -167,11 +152,10 @@ def gather_in_blocks(
         buffer, event = buffers[number % 2], copied[number % 2]
         if event is not None:
             event.synchronize()  # with the copy two blocks ago, and what was asked for before it
-        here = torch.index_select(
-            images, 0, block.flatten(), out=buffer[: block.numel()]
-        )  # out of the memory map, straight into the buffer
-        here = here.to(device, non_blocking=True)
+        # Out of the memory map, straight into the buffer.
+        read = torch.index_select(images, 0, block.flatten(), out=buffer[: block.numel()])
+        arrived = read.to(device, non_blocking=True)
         if event is not None:
             event.record()
-        for pictures in here.split(size):
+        for pictures in arrived.split(size):
             yield pictures.view(*order.shape[1:], *images.shape[1:])

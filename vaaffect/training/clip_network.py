@@ -32,50 +32,44 @@ class Windows:
         rows: (n, L) int64 rows of the crops, in the order of time.
         counts: (n, L) whether a place counts in the loss and gives its frame's prediction. Every
             frame counts at exactly one place.
-        of: (m,) the rows that were cut into windows, in the order in which they were given.
+        frames: (m,) the rows that were cut into windows, in the order in which they came.
         points: (N, 136) float32 landmarks of all frames on the device, as `points_of`.
     """
 
     rows: np.ndarray
     counts: np.ndarray
-    of: np.ndarray
+    frames: np.ndarray
     points: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def in_order(self, answers: Tensor) -> Tensor:
-        """(n, L, D) answers to windows -> (m, D), one per frame, in the order of `of`."""
-        counts = torch.from_numpy(self.counts).to(answers.device)
+    def in_order(self, predictions: Tensor) -> Tensor:
+        """(n, L, D) predictions for windows -> (m, D), one per frame, in the order of `frames`."""
+        counts = torch.from_numpy(self.counts).to(predictions.device)
         place = np.empty(self.rows.max() + 1, np.int64)
         place[self.rows[self.counts]] = np.arange(self.counts.sum())
-        return answers[counts][torch.from_numpy(place[self.of]).to(answers.device)]
+        return predictions[counts][torch.from_numpy(place[self.frames]).to(predictions.device)]
 
 
 def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Windows:
-    """Cut the clips in some rows into windows of L frames.
+    """Cut the clips in some rows, (m,) and each once, into windows of `length` L.
 
-    A window holds frames of one clip, and so of one person. What is left of a clip that L does not
+    A window holds frames of one clip, and so of one subject. What is left of a clip that L does not
     divide is read by a window that reaches back into the one before it; a frame that is in both
     counts in the first, where more of its past was read. A clip shorter than L is read whole, and
     its last frame is held until the window is full. The held places count for nothing, and since
     the network reads forwards they change nothing before them.
-
-    Args:
-        crops: images, landmarks and labels.
-        rows: (m,) row numbers, each once.
-        length: L.
-        device: where the landmarks go.
     """
     frames = crops.frames.iloc[rows][["clip", "frame"]].assign(row=np.asarray(rows, np.int64))
     made, counts = [], []
     for _, clip in frames.sort_values(["clip", "frame"]).groupby("clip", sort=False):
-        of, done = clip["row"].to_numpy(), 0
-        while done < len(of):
-            start = max(0, min(done, len(of) - length))
+        clip_rows, done = clip["row"].to_numpy(), 0
+        while done < len(clip_rows):
+            start = max(0, min(done, len(clip_rows) - length))
             places = np.arange(start, start + length)
-            made.append(of[np.minimum(places, len(of) - 1)])
-            counts.append((places >= done) & (places < len(of)))
+            made.append(clip_rows[np.minimum(places, len(clip_rows) - 1)])
+            counts.append((places >= done) & (places < len(clip_rows)))
             done = start + length
     points = points_of(crops.landmarks, crops.images.shape[1])
     return Windows(
@@ -85,22 +79,18 @@ def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -
 
 def units(
     crops: Crops, rows: np.ndarray, length: int, device: torch.device
-) -> "np.ndarray | Windows":
+) -> np.ndarray | Windows:
     """What batches are made of: rows as they are, or for a `length` above 1 windows of them."""
     return rows if length == 1 else windows(crops, rows, length, device)
 
 
-def rows_of(of: "np.ndarray | Windows") -> np.ndarray:
+def rows_of(units: np.ndarray | Windows) -> np.ndarray:
     """(m,) the rows of the crops that units are made of, in the order of their predictions."""
-    return of.of if isinstance(of, Windows) else of
+    return units.frames if isinstance(units, Windows) else units
 
 
 def check_length(crops: Crops, rows: np.ndarray, length: int) -> None:
-    """Refuse a sequence length that no clip reaches: the network would never see such a sequence.
-
-    Raises:
-        UserError: with the longest clip and its length.
-    """
+    """Refuse (UserError) a length that no clip reaches: no such sequence would ever be seen."""
     clips = crops.frames.iloc[rows].groupby("clip").size()
     if clips.max() < length:
         raise UserError(
@@ -116,13 +106,8 @@ def points_of(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 class ClipNetwork(nn.Module):
-    """A convolutional network, landmarks, and recurrent layers; see the module's text.
-
-    Args:
-        backbone: maps pictures (N, 3, S, S) to features.
-        features: how many.
-        cell: one of CELLS.
-    """
+    """A backbone that maps pictures to so many features, landmarks, and recurrent layers of a kind
+    of CELLS; see the module's text."""
 
     def __init__(self, backbone: nn.Module, features: int, cell: str = "gru") -> None:
         super().__init__()

@@ -6,6 +6,9 @@ and the nodes must find this Python. Whether a job is still in the queue is aske
 submitit asks `sacct`, which clusters without accounting do not have.
 """
 
+# Not submitit's local executor too, for `--jobs`: it starts all jobs at once, however many, each in
+# a fresh interpreter, which imports PyTorch anew for every training.
+
 import importlib.util
 import os
 import shutil
@@ -48,15 +51,12 @@ class Options:
     parallel: int = 64
 
 
-def read_options(given: Sequence[str]) -> Options:
-    """Options from texts `key=value`.
-
-    Raises:
-        UserError: an unknown key, or a value that is no number where one is needed.
-    """
+def read_options(texts: Sequence[str]) -> Options:
+    """Options from texts `key=value`; a UserError names an unknown key, or a value that is no
+    number where one is needed."""
     known = {field.name: field.type for field in fields(Options)}
     values: dict[str, Any] = {}
-    for text in given:
+    for text in texts:
         key, separator, value = text.partition("=")
         if key not in known or not separator:
             raise UserError(
@@ -72,11 +72,7 @@ def read_options(given: Sequence[str]) -> Options:
 
 
 def require() -> None:
-    """Refuse where no job can be sent.
-
-    Raises:
-        UserError: submitit or SLURM's commands are missing.
-    """
+    """Refuse (UserError) where no job can be sent: submitit or SLURM's commands are missing."""
     if importlib.util.find_spec("submitit") is None:
         raise UserError(
             "--cluster slurm needs the package submitit; install it with: "
@@ -91,17 +87,13 @@ def require() -> None:
 
 
 def gpus(options: Options) -> int:
-    """GPUs per job: as asked for, else one where the partition has any.
-
-    Raises:
-        UserError: SLURM does not answer.
-    """
+    """GPUs per job: as asked for, else one where the partition has any (asked of SLURM)."""
     if options.gpus >= 0:
         return options.gpus
-    where = [f"--partition={options.partition}"] if options.partition else []
-    answer = subprocess.run(
-        ["sinfo", "--noheader", "--format=%G", *where], capture_output=True, text=True
-    )
+    command = ["sinfo", "--noheader", "--format=%G"]
+    if options.partition:
+        command.append(f"--partition={options.partition}")
+    answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode:
         raise UserError(f"SLURM does not answer: {answer.stderr.strip()}")
     return int("gpu" in answer.stdout)
@@ -143,7 +135,7 @@ def in_jobs(
     folder.mkdir(parents=True)
     events = [folder / f"events-{number}.jsonl" for number in range(len(tasks))]
     executor = submitit.AutoExecutor(folder, cluster="slurm")
-    asked = {
+    resources = {
         "slurm_partition": options.partition,
         "slurm_account": options.account,
         "slurm_qos": options.qos,
@@ -156,7 +148,7 @@ def in_jobs(
         cpus_per_task=options.cpus,
         slurm_array_parallelism=options.parallel,
         stderr_to_stdout=True,
-        **{key: value for key, value in asked.items() if value},
+        **{key: value for key, value in resources.items() if value},
     )
     calls = [(*task, path) for task, path in zip(tasks, events, strict=True)]
     try:

@@ -98,11 +98,11 @@ def wait_for_first() -> None:
 def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Replace the gradient of every weight by its sum over the processes.
 
-    Each process's loss is its part of the batch's mean, so this is the gradient of the mean. One
-    message for all: a network has hundreds of tensors, most of them small.
+    Each process's loss is its part of the batch's mean, so this is the gradient of the mean.
     """
     if count() == 1:
         return
+    # One message for all: a network has hundreds of tensors, most of them small.
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -113,10 +113,11 @@ def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_whole_batch_layers(model: nn.Module) -> nn.Module:
-    """Make batch normalisation and dropout those of the whole batch; weights stay as they are.
+    """Make batch normalisation and dropout those of the whole batch; weights stay as they are, and
+    state dicts keep their names.
 
-    On GPUs batch normalisation is torch's SyncBatchNorm, which has no version for CPUs; there it is
-    `WholeBatchNorm`. State dicts keep their names.
+    On GPUs batch normalisation is torch's SyncBatchNorm. It has no version for CPUs, where the test
+    compares several processes with one; there it is `WholeBatchNorm`.
     """
     if count() == 1:
         return model
@@ -132,7 +133,8 @@ def with_whole_batch_layers(model: nn.Module) -> nn.Module:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """A sum that gradients flow back through: each process's part is in every process's loss."""
+    """A sum that gradients flow back through: each process's part is in every process's loss.
+    (torch.distributed.nn has one, deprecated.)"""
 
     @staticmethod
     def forward(_: Any, value: Tensor) -> Tensor:
@@ -157,17 +159,17 @@ class WholeBatchNorm(nn.BatchNorm2d):
         variance = summed_through(centred.square().sum(dims)) / n
         with torch.no_grad():
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+            plain_mean = 1 / float(self.num_batches_tracked)  # see `averaging.renew_statistics`
+            momentum = plain_mean if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * n / (n - 1), momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
 
 
 class WholeBatchDropout(nn.Dropout):
-    """Dropout whose mask is drawn for the whole batch; each process uses its own rows.
-
-    With equal shares that is the mask of one process.
-    """
+    """Dropout whose mask is drawn for the whole batch, as one process would; each uses its rows.
+    With equal shares that is the mask of one process."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, ...), this process's share."""

@@ -45,7 +45,7 @@ def predict(
     device: torch.device,
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Predictions for some rows of a uint8 image tensor.
+    """(n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
 
     Args:
         model: maps (B, 3, S, S) to (B, 2); or, for images that are features already, (B, D).
@@ -53,9 +53,6 @@ def predict(
         rows: (n,) row numbers, or windows of n rows in all.
         device: where the model is.
         batch_size: images at a time; fewer where memory runs out.
-
-    Returns:
-        (n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
     """
     return raw_predictions(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
 
@@ -111,9 +108,9 @@ def epoch_losses(
     """
     in_windows = isinstance(rows, Windows)
     if len(rows) < recipe.batch_size:
-        what = f"windows of {rows.rows.shape[1]} frames" if in_windows else "training frames"
+        kind = f"windows of {rows.rows.shape[1]} frames" if in_windows else "training frames"
         raise UserError(
-            f"{len(rows)} {what} are fewer than one batch of {recipe.batch_size}; use a smaller "
+            f"{len(rows)} {kind} are fewer than one batch of {recipe.batch_size}; use a smaller "
             "batch_size or more clips."
         )
     step = step or partial(take_step, model, optimizer, recipe)
@@ -127,14 +124,14 @@ def epoch_losses(
     order = torch.from_numpy(np.asarray(rows.rows if in_windows else rows))[shuffled]
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     draws = torch.rand(steps, 6, recipe.batch_size, generator=generator).to(device)
-    there = order.to(device)
-    labels = va[there]
+    device_order = order.to(device)
+    labels = va[device_order]
     weights, points = [None] * steps, None
     if recipe.density_weighting:  # from the labels of the training rows, and of no others
-        mine = torch.from_numpy(rows_of(rows)).to(device)
+        train_rows = torch.from_numpy(rows_of(rows)).to(device)
         weights = va.new_zeros(len(va))
-        weights[mine] = density_weights(va[mine], recipe.density_weighting)
-        weights = weights[there]
+        weights[train_rows] = density_weights(va[train_rows], recipe.density_weighting)
+        weights = weights[device_order]
     if in_windows:
         counts = torch.from_numpy(rows.counts / rows.counts.mean()).float()[shuffled].to(device)
         weights = weights * counts if recipe.density_weighting else counts
@@ -142,8 +139,7 @@ def epoch_losses(
     losses = torch.zeros(steps, device=device)
     model.train()
     for i, pictures in enumerate(gather(images, order, device)):
-        rate = learning_rate(recipe, epoch * steps + i, recipe.epochs * steps)
-        set_rate(optimizer, rate)
-        joined = None if points is None else points[there[i]]
+        set_rate(optimizer, learning_rate(recipe, epoch * steps + i, recipe.epochs * steps))
+        joined = None if points is None else points[device_order[i]]
         losses[i] = step(Batch(pictures, labels[i], draws[i], weights[i], joined))
     return distributed.summed(losses)

@@ -1,7 +1,7 @@
 """What a training step makes small: the mean squared error, Lin's concordance, or both.
 
 The thesis trains with the mean squared error and reports concordance. A network that is unsure does
-well by the first to answer near the mean, which the second punishes; so the second was made a loss
+well by the first to predict near the mean, which the second punishes; so the second was made a loss
 itself (Trigeorgis et al. 2016; Kollias & Zafeiriou 2019).
 
 Concordance is no mean over frames: that of a batch is a noisy, and on average smaller, stand-in for
@@ -44,10 +44,7 @@ def mse_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
 def ccc_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
     """1 - Lin's concordance (`metrics.ccc`), averaged over valence and arousal; from 0 to 2.
 
-    Args:
-        pred: (..., 2) float32 predictions; all leading dimensions are frames.
-        va: (..., 2) labels.
-        weights: (...) of each frame; means, variances and covariance become weighted ones.
+    Arguments as of `loss_between`; weights make means, variances and covariance weighted ones.
     """
     pred, va = pred.reshape(-1, pred.shape[-1]), va.reshape(-1, va.shape[-1])
     w = torch.ones_like(pred[:, :1]) if weights is None else weights.reshape(-1, 1)

@@ -1,13 +1,13 @@
 """Many trainings at once: in this process, in several, or as jobs of a cluster.
 
-Trainings do not know of each other, so where they run changes how long they take and nothing else
-but the last bits (sums are rounded in another order by another number of threads). That is why it
-is no parameter of a study: the command line or environment variables say it (see `How`).
+Runs are independent, so where they are trained changes how long they take and nothing else but the
+last bits (sums are rounded in another order by another number of threads). That is why it is no
+parameter of a study: the command line or environment variables say it (see `How`).
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,13 +107,24 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     for number in todo:  # once, before several processes or jobs want the same weights
         trainings[number].starting_weights()
     failures: dict[int, Failure] = {}
-    outcomes = _outcomes(trainings, todo, runs, how)
-    at_once = how.at_once if todo else 0
-    with _announced(trainings, ended, at_once), closing(outcomes):  # ends processes and jobs
-        for number, outcome in outcomes:
-            report_event({"ended": number})
-            if isinstance(outcome, Failure):
-                failures[number] = outcome
+    plan = {  # for the study's display
+        "epochs": [training.recipe.epochs for training in trainings],
+        # Trainings whose epochs take about as long.
+        "kinds": [f"{t.model} {t.recipe.name} {t.crops.label}" for t in trainings],
+        "ended": ended,
+        "at_once": how.at_once if todo else 0,
+    }
+    report_event({"fanout": plan})
+    try:
+        with closing(_outcomes(trainings, todo, runs, how)) as outcomes:  # ends processes and jobs
+            for number, outcome in outcomes:
+                report_event({"ended": number})
+                if isinstance(outcome, Failure):
+                    failures[number] = outcome
+                elif outcome.name != names[number]:
+                    failures[number] = Failure("the code that trains was changed meanwhile")
+    finally:
+        report_event({"fanout": None})
     if failures:
         raise UserError(_named(trainings, failures, runs))
     return [runs / name for name in names]
@@ -159,8 +170,8 @@ def _set_up(threads: int, gpus: Sequence[str], place: int) -> None:
 def _visible_gpus() -> list[str]:
     """The GPUs of this process, as CUDA_VISIBLE_DEVICES names them."""
     count = torch.cuda.device_count()
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = given.split(",") if given else [str(number) for number in range(count)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(number) for number in range(count)]
     return names[:count]
 
 
@@ -180,23 +191,6 @@ def _train_in_job(
     return _train(training, number, runs)
 
 
-@contextmanager
-def _announced(trainings: Sequence[Training], ended: Sequence[int], at_once: int) -> Iterator[None]:
-    """Tell the study's display what is to come, and when it is over."""
-    plan = {
-        "epochs": [training.recipe.epochs for training in trainings],
-        # Trainings whose epochs take about as long.
-        "kinds": [f"{t.model} {t.recipe.name} {t.crops.label}" for t in trainings],
-        "ended": list(ended),
-        "at_once": at_once,
-    }
-    report_event({"fanout": plan})
-    try:
-        yield
-    finally:
-        report_event({"fanout": None})
-
-
 def _named(trainings: Sequence[Training], failures: dict[int, Failure], runs: Path) -> str:
     """Every training that failed, and why; tracebacks go to a file."""
     lines = []
@@ -208,8 +202,8 @@ def _named(trainings: Sequence[Training], failures: dict[int, Failure], runs: Pa
             path = traces / f"{trainings[number].model}_{number:03d}.txt"
             path.write_text(f"{trainings[number]}\n\n{failure.trace}")
             lines[-1] += f" (traceback: {path})"
-    rest = "the others are finished and kept" if len(failures) < len(trainings) else "none is left"
+    left = "the others are finished and kept" if len(failures) < len(trainings) else "none is left"
     return (
-        f"{len(failures)} of {len(trainings)} trainings failed, {rest}; put this right and run "
+        f"{len(failures)} of {len(trainings)} trainings failed, {left}; put this right and run "
         "again:\n" + "\n".join(lines)
     )

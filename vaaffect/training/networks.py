@@ -31,8 +31,8 @@ _FAMILIES = {
 
 def _display_name(name: str) -> str:
     family = next(family for family in _FAMILIES if name.startswith(family))
-    rest = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", name)[len(family) :]  # 0_5 is a number
-    return _FAMILIES[family] + rest.replace("_", "-")
+    member = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", name)[len(family) :]  # 0_5 is a number
+    return _FAMILIES[family] + member.replace("_", "-")
 
 
 # Display name of each model; the colour of a family is the same in every figure.
@@ -40,9 +40,9 @@ NETWORK_NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(
 # Networks that read clips, by the name of what looks at each picture: see `clip_network.py`.
 CLIP, CLIP_LSTM = "affwildnet_", "affwildnet_lstm_"
 NETWORK_NAMES |= {
-    CLIP + name: f"AffWildNet's shape, {shown}" for name, shown in NETWORK_NAMES.items()
-} | {
-    CLIP_LSTM + name: f"AffWildNet's shape, LSTM, {shown}" for name, shown in NETWORK_NAMES.items()
+    prefix + name: f"AffWildNet's shape, {cell}{shown}"
+    for prefix, cell in ((CLIP, ""), (CLIP_LSTM, "LSTM, "))
+    for name, shown in NETWORK_NAMES.items()
 }
 V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
 
@@ -54,7 +54,7 @@ def build_model(
 
     Its last layer is new. Inception and GoogLeNet come without the side outputs that once helped
     to train them on classes, and SqueezeNet without the rectifier behind its last layer, which
-    would forbid negative answers.
+    would forbid negative predictions.
 
     Args:
         name: one of NAMES. Those that begin with CLIP read clips, as `clip_network.ClipNetwork`.
@@ -87,19 +87,14 @@ def build_model(
         )
     _check_size(name, image_size, weights)
     if weights and load:
-        model = _pretrained(name)
-    else:
-        model = _untrained(name, 224 if weights else image_size)
-    return _with_two_outputs(model)
+        return _with_two_outputs(_pretrained(name))
+    return _with_two_outputs(_untrained(name, 224 if weights else image_size))
 
 
 def _check_size(name: str, size: int, weights: str | None) -> None:
     """Refuse pictures that a family cannot take."""
     if name in OURS:
         return
-    # Torchvision names the size that Swin was trained with, but it pads its windows.
-    said = zoo.get_model_weights(name).DEFAULT.meta["min_size"][0]
-    smallest = 32 if name.startswith("swin") else said
     patch = _multiple(name)
     if patch and weights and size != 224:
         raise UserError(
@@ -111,6 +106,9 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
             f"{name} cuts pictures into squares, so their side must be a multiple of {patch} "
             f"pixels; these have {size}; use SIZE {max(patch, round(size / patch) * patch)}."
         )
+    # Torchvision names the size that Swin was trained with, but it pads its windows.
+    smallest = zoo.get_model_weights(name).DEFAULT.meta["min_size"][0]
+    smallest = 32 if name.startswith("swin") else smallest
     if not patch and size < smallest:
         raise UserError(
             f"{name} needs pictures of at least {smallest} pixels, these have {size}; use SIZE "
@@ -173,7 +171,7 @@ def _with_two_outputs(model: nn.Module) -> nn.Module:
         model.aux_logits = False
         model.aux1 = model.aux2 = model.AuxLogits = None
         model.transform_input = False  # theirs is our scale, [-1, 1], already
-    if isinstance(model, zoo.SqueezeNet):  # it averages the answers at every place of its last map
+    if isinstance(model, zoo.SqueezeNet):  # it averages its outputs over the places of its last map
         dropout, last = model.classifier[:2]  # to average the map first is the same
         last = nn.Linear(last.in_channels, 2)
         model.classifier = nn.Sequential(dropout, nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
@@ -203,7 +201,7 @@ def head_of(model: nn.Module) -> nn.Module:
 
 
 def put_head(model: nn.Module, head: nn.Module) -> None:
-    """Replace the last layer; with `nn.Identity()` the network answers with its features."""
+    """Replace the last layer; with `nn.Identity()` the network puts out its features."""
     model.set_submodule(head_name(model), head)
 
 

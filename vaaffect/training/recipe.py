@@ -45,7 +45,7 @@ class Recipe:
         jitter: largest random change of brightness and of contrast, as a share.
         weights: "imagenet", "pretext" (see `pretext.py`), or "none" for training from scratch.
         trained: "all" weights, or the "head" alone (feature extraction, thesis section 3.5): the
-            rest stays as it starts, in eval mode, and its answers are computed once.
+            rest stays as it starts, in eval mode, and its features are computed once.
         stop: when a training ends, see `reason_to_stop`: after all "epochs"; once "converged", the
             thesis's rule; "early", once the validation error no longer falls.
         window: epochs over which "converged" averages the training loss.
@@ -121,7 +121,7 @@ def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
     """The recipe of one model: `base` with what `per_model[model]` changes.
 
     Raises:
-        UserError: a key that no recipe has, or a piece that does not fit the model.
+        UserError: a key that no recipe has, or a component that does not fit the model.
     """
     values = base | per_model.get(model, {})
     unknown = set(values) - set(Recipe.__dataclass_fields__)
@@ -134,29 +134,27 @@ def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
 
 
 def check_fits(model: str, recipe: Recipe) -> None:
-    """Refuse a recipe whose pieces do not fit a network.
-
-    Raises:
-        UserError: sequences for a network that reads pictures, or none for one that reads clips;
-            or, for the latter, features computed once or a mean of weights.
+    """Refuse (UserError) a recipe whose components do not fit a network: sequences for one that
+    reads pictures; for one that reads clips, none, or features computed once, or a mean of weights.
     """
-    backbone = backbone_of(model)
-    if backbone is None and recipe.sequence > 1:
+    if backbone_of(model) is None:
+        if recipe.sequence == 1:
+            return
         raise UserError(
             f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
             f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
         )
-    if backbone is not None and recipe.sequence < 2:
+    if recipe.sequence < 2:
         raise UserError(
             f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet "
             "reads 80)."
         )
-    if backbone is not None and recipe.averaging != "none":
+    if recipe.averaging != "none":
         raise UserError(
             f"{model} reads clips, and the mean of weights (recipe {recipe.name!r}, averaging "
             f"{recipe.averaging!r}) is made for networks that read pictures; leave averaging out."
         )
-    if backbone is not None and recipe.trained == "head":
+    if recipe.trained == "head":
         raise UserError(
             f"{model} learns as a whole, and recipe {recipe.name!r} trains the head alone; set "
             'trained to "all", or take a network that reads pictures.'
@@ -212,10 +210,6 @@ def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
     by the share `min_gain`, or training ends. A loss that rises ends it too.
 
     "early" ends it when the smallest validation error is `patience` epochs old (Prechelt 1998).
-
-    Args:
-        recipe: with the rule and its numbers.
-        history: a row per epoch with train_mse and val_mse.
 
     Returns:
         "epochs" (all are done), "converged", "early", or None to go on.

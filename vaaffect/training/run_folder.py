@@ -53,11 +53,13 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
     if not (run / "done.json").exists():
         return False
     done = read_done(run)
-    if changed := check_files(run, done["files"]):  # a copy, for example
+    # Runs from before there were stamps have hashes alone; their networks can still be used.
+    files = done.get("files") or {name: [sha, 0, 0] for name, sha in done["sha256"].items()}
+    if changed := check_files(run, files):  # a copy, for example
         with suppress(OSError):  # a folder that may only be read is hashed each time
-            done["files"] |= changed
-            write_atomically(run / "done.json", json.dumps(done, indent=1))
-    return not with_model or "model.pt" in done["files"]
+            stamped = done | {"files": files | changed}
+            write_atomically(run / "done.json", json.dumps(stamped, indent=1))
+    return not with_model or "model.pt" in files
 
 
 def begin_run(run: Path, config: dict) -> None:
@@ -84,11 +86,7 @@ def read_done(run: Path) -> dict:
 
 
 def read_config(run: Path) -> dict:
-    """config.json of a run folder, see `Training.identity`.
-
-    Raises:
-        UserError: there is none.
-    """
+    """config.json of a run folder, see `Training.identity`; without one, a UserError."""
     try:
         return json.loads((run / "config.json").read_text())
     except FileNotFoundError as error:
@@ -96,13 +94,11 @@ def read_config(run: Path) -> dict:
 
 
 def save_checkpoint(run: Path, state: dict, epoch: int) -> None:
-    """Write a checkpoint whose name carries its own hash, and keep the one before it too.
-
-    The rename is what makes it exist, and it comes after the bytes are on the disk: a kill or a
-    power cut while writing leaves the previous one in charge.
-    """
+    """Write a checkpoint whose name carries its own hash, and keep the one before it too."""
     partial = run / "checkpoint.writing"
     torch.save(state, partial)
+    # The rename is what makes it exist, and it comes after the bytes are on the disk: a kill or a
+    # power cut while writing leaves the previous one in charge.
     sync(partial)
     path = run / f"checkpoint_{epoch:06d}_{sha256_of(partial)[:16]}.pt"
     partial.rename(path)
@@ -170,11 +166,7 @@ def load_model(run: Path) -> nn.Module:
 
 
 def refuse_clips(run: Path, config: dict) -> None:
-    """Refuse a network that reads clips where single pictures are to be read.
-
-    Raises:
-        UserError: the run's network is such a one.
-    """
+    """Refuse (UserError) a network that reads clips where single pictures are to be read."""
     if backbone_of(config["model"]) is not None:
         raise UserError(
             f"{run}: holds {config['model']}, which reads clips with their landmarks; choose a run "

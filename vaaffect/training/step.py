@@ -61,13 +61,8 @@ def waits_for_python(recipe: Recipe) -> bool:
 
 
 def worth_compiling(images: int, per_second: float, gain: float, seconds: float) -> bool:
-    """Whether torch.compile takes less time than it saves.
-
-    Args:
-        images: left to train.
-        per_second: images trained per second without it.
-        gain: expected throughput with it, relative to without.
-        seconds: that compiling takes.
+    """Whether torch.compile, which takes so many seconds, saves more: with so many images left to
+    train, so many per second without it, and a gain in throughput.
 
     >>> worth_compiling(1_000_000, 2500, 1.3, 100.0), worth_compiling(1_200_000, 2500, 1.3, 100.0)
     (False, True)
@@ -99,17 +94,18 @@ def raw_predictions(
     model.eval()
     even = device.type == "cuda" if even is None else even
     in_windows = isinstance(rows, Windows)
-    chosen = torch.from_numpy(np.asarray(rows.rows if in_windows else rows, np.int64))
-    batch_size = max(1, batch_size // chosen[0].numel())  # from here on, units
-    here, there = chosen.to(images.device), chosen.to(device)
+    units = torch.from_numpy(np.asarray(rows.rows if in_windows else rows, np.int64))
+    batch_size = max(1, batch_size // units[0].numel())  # from here on, units
+    # Rows of images are looked up where those are, rows of landmarks on the device.
+    image_rows, device_rows = units.to(images.device), units.to(device)
     done, parts = 0, []
-    while done < len(chosen):
+    while done < len(units):
         try:
-            back = max(0, done + batch_size - len(chosen)) if even else 0
+            back = max(0, done + batch_size - len(units)) if even else 0
             some = slice(max(0, done - back), done + batch_size)
-            inputs = [as_input(images[here[some]].to(device))]
+            inputs = [as_input(images[image_rows[some]].to(device))]
             if in_windows:
-                inputs.append(rows.points[there[some]])
+                inputs.append(rows.points[device_rows[some]])
             with autocast(device):
                 parts.append(model(*inputs).float()[done - some.start :])
             done += batch_size
@@ -132,21 +128,16 @@ def take_step(
     batch: Batch,
     parts: int = 1,
 ) -> Tensor:
-    """Predict, compare, go downhill: one step.
+    """Predict, compare, take a gradient step; the learning rate is set already.
 
-    Returns its mean squared error, whatever the loss, so that recipes can be compared while they
-    train; still on the device.
+    Returns the batch's mean squared error, whatever the loss, so that recipes can be compared while
+    they train; still on the device.
 
-    Args:
-        model: in train mode.
-        optimizer: of its weights; the learning rate is set already.
-        recipe: says how pictures are changed, and what is made small.
-        batch: images, labels and random numbers.
-        parts: in which the batch goes through, one after the other, so that less has to be in
-            memory. Gradients add up, each part's loss weighted by its share of the batch: the sum
-            is the gradient of the whole batch's mean squared error. Batch normalisation is an
-            exception: it normalises by what it sees, which is a part; so is concordance, which is
-            that of each part; and dropout draws anew.
+    The batch goes through in `parts`, one after the other, where less has to be in memory.
+    Gradients add up, each part's loss weighted by its share of the batch: the sum is the gradient
+    of the whole batch's mean squared error. Batch normalisation is an exception: it normalises by
+    what it sees, which is a part; so is concordance, which is that of each part; and dropout draws
+    anew.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batch.va.device)
@@ -180,12 +171,7 @@ def fastest_step(
     compiled: bool = False,
 ) -> Callable[[Batch], Tensor]:
     """`take_step` as it is fastest here: on a CPU as it is; on a GPU recorded, where batches are
-    small enough for that to pay.
-
-    Args:
-        model, optimizer, recipe, parts: as of `take_step`.
-        compiled: whether torch.compile makes fewer and larger kernels of the model first; see
-            `worth_compiling`.
+    small enough for that to pay; `compiled` by torch.compile into fewer and larger kernels first.
     """
     forward = torch.compile(model) if compiled else model
     step = partial(take_step, forward, optimizer, recipe, parts=parts)
@@ -200,13 +186,9 @@ class FixedStep:
     """A step on tensors that keep their addresses, so that CUDA can record it and replay it.
 
     A ResNet152 step asks for 1500 kernels, one Python call each; below about 64 images a GPU
-    waits for them. A graph asks once. Without `record` the same step runs eagerly on the same
-    tensors, which is how it is tested on a CPU.
-
-    Args:
-        step: maps a Batch to its loss and updates the model.
-        model, optimizer: what `step` changes.
-        record: capture a CUDA graph at the first call (not yet run on a GPU).
+    waits for them. A graph, captured at the first call (not yet run on a GPU), asks once. Without
+    `record` the same step, which changes model and optimizer, runs eagerly on the same tensors:
+    that is how it is tested on a CPU.
     """
 
     def __init__(
