@@ -21,7 +21,7 @@ DRAW = {"resamples": 20, "seed": 0}
 PARAMETERS = {
     "FOLDS": 4,
     "SIZE": 36,
-    "SEEDS": [0],
+    "WEIGHT_SEEDS": [0],
     "RESAMPLES": 20,
     "MODELS": list(NETWORKS),
     "BASELINES": ["geometry-ridge", "affwildnet_resnet10"],
