@@ -215,11 +215,13 @@ def test_the_model_card_holds_the_numbers_of_the_tables(record):
 
 def test_a_model_card_without_groups_says_that_nothing_is_known(record):
     record.path("04_group_results").unlink()
-    assert "nothing is known" in cards.model_card(record)
+    cards.write_cards(record)
+    assert "nothing is known" in (record.folder / "model_card.md").read_text()
 
 
 def test_the_data_card_holds_the_corpora_and_their_fingerprints(record):
-    card = cards.data_card(record)
+    cards.write_cards(record)
+    card = (record.folder / "data_card.md").read_text()
     for row in record.table("01_corpora").to_dict("records"):
         assert f"| {row['data']} | {row['frames']} | {row['clips']} | {row['subjects']} |" in card
     assert all(digest in card for digest in record.manifest["data"].values())

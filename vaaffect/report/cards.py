@@ -16,13 +16,8 @@ def write_cards(record: Record) -> None:
     """Write `model_card.md` and `data_card.md` into the report folder."""
     for name in ("model_card", "data_card"):
         text = sentences.from_template(
-            name,
-            record=record,
-            run=record.manifest,
-            parameters=record.parameters(),
+            name, record=record, run=record.manifest, parameters=record.parameters(),
+            dimensions=DIMENSIONS, constant=model_name(CONSTANT), group_table=group_table,
             sentences=sentences,
-            constant=model_name(CONSTANT),
-            dimensions=DIMENSIONS,
-            group_table=group_table,
-        )
+        )  # fmt: skip
         write_atomically(record.folder / f"{name}.md", f"{text}\n")

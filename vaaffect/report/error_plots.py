@@ -11,14 +11,12 @@ from ..corpora import DIMENSIONS
 from .plots import GREY, model_colour, plane
 from .tables import model_name
 
-FEWEST_FRAMES = 10  # of a cell that has an arrow
-
 
 def error_over_plane(errors: pd.DataFrame, ax: Axes) -> None:
     """How large the error is in each cell of the plane, and where predictions are pulled to.
 
-    A cell's colour is its RMSE over both dimensions, from 0 to 0.6; where it has FEWEST_FRAMES, an
-    arrow leads from its centre by its mean error. `errors` are of one model, as of
+    A cell's colour is its RMSE over both dimensions, from 0 to 0.6; where it has ten frames or
+    more, an arrow leads from its centre by its mean error. `errors` are of one model, as of
     `error_analysis.over_plane`.
     """
     plane(ax, emotions=False)
@@ -31,7 +29,7 @@ def error_over_plane(errors: pd.DataFrame, ax: Axes) -> None:
     drawn.set(array=errors["RMSE"].to_numpy(), clim=(0, 0.6))
     ax.add_collection(drawn)
     ax.figure.colorbar(drawn, ax=ax, label="RMSE (labels in [−1, 1])", shrink=0.75, extend="max")
-    for row in errors[errors["frames"] >= FEWEST_FRAMES].itertuples():
+    for row in errors[errors["frames"] >= 10].itertuples():
         end = row.valence + row.error_valence, row.arousal + row.error_arousal
         # White under black: an arrow is legible on every colour.
         for lw, colour in ((3, "white"), (1.3, "black")):
@@ -95,8 +93,7 @@ def error_by_group(estimates: pd.DataFrame, ax: Axes) -> None:
 def error_in_all_groups(estimates: pd.DataFrame) -> Figure:
     """A figure with a line of axes per dimension and a column per trait, see `error_by_group`."""
     traits = estimates["trait"].nunique()
-    size = (3.6 * traits, 6.4)
-    fig, axs = plt.subplots(2, traits, figsize=size, squeeze=False, sharey="row")
+    fig, axs = plt.subplots(2, traits, figsize=(3.6 * traits, 6.4), squeeze=False, sharey="row")
     for line, dimension in zip(axs, DIMENSIONS, strict=True):
         by_trait = estimates[estimates["dimension"] == dimension].groupby("trait", sort=False)
         for ax, (_, rows) in zip(line, by_trait, strict=True):

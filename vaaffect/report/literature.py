@@ -34,15 +34,11 @@ def published_frame() -> pd.DataFrame:
 def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: str) -> pd.DataFrame:
     """Table 1, 2, 3 or 4 of the thesis: first what was measured here, then what was published.
 
-    Args:
-        table: its number.
-        summary: as of `evaluation.fold_summary`, of everything that was trained and tested.
-        wild, lab: labels of the two corpora, as in the columns train_corpus and test_corpus.
-
-    Returns:
-        Columns `block` ("measured here" or "published"), `system`, `trained on`, `tested on`,
-        `scale`, `protocol`, a column per dimension and metric, `source`. Measured cells are
-        Estimates. RMSE is on the test corpus's own scale, as in the thesis.
+    `summary` is as of `evaluation.fold_summary`, of everything that was trained and tested; `wild`
+    and `lab` are the labels of the two corpora in it. The columns are `block` ("measured here" or
+    "published"), `system`, `trained on`, `tested on`, `scale`, `protocol`, one per dimension and
+    metric, and `source`. Measured cells are Estimates. RMSE is on the test corpus's own scale, as
+    in the thesis.
     """
     pairs = {1: [(wild, wild)], 2: [(wild, wild)], 3: [(lab, lab)], 4: [(wild, lab), (lab, wild)]}
     figures = list(itertools.product(DIMENSIONS, ("PCC",) if table == 1 else METRICS))

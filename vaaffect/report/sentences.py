@@ -31,16 +31,13 @@ def abstract(record: Record) -> str:
         ccc = {d: models.loc[model, f"{d} CCC"] for d in DIMENSIONS}
         findings.append({"model": model, "ccc": both(ccc), "rmse": both(rmse)})
     return from_template(
-        "abstract",
-        record=record,
+        "abstract", record=record, findings=findings, hypotheses=hypotheses(record),
         corpora=record.table("01_corpora").to_dict("records"),
         folds=record.summary("04")["folds"].iloc[0],
-        findings=findings,
         cross_corpus=cross_corpus(record.table("05_lost")),
         leak=effects.loc[effects["price of the frame leak"].idxmax()],
         gaps=record.network_gaps().dropna(subset="low") if record.has("04_group_gaps") else (),
-        hypotheses=hypotheses(record),
-    )
+    )  # fmt: skip
 
 
 def cross_corpus(lost: pd.DataFrame) -> str:
@@ -85,9 +82,8 @@ def group_gaps(gaps: pd.DataFrame) -> str:
     """
     gaps = gaps.dropna(subset="low")
     smallest = gaps.groupby("trait", sort=False)["subjects"].min()
-    return from_template(
-        "group_gaps", gaps=gaps, smallest=smallest, fewest=FEWEST, estimate=estimate
-    )
+    facts = {"gaps": gaps, "smallest": smallest, "fewest": FEWEST, "estimate": estimate}
+    return from_template("group_gaps", **facts)
 
 
 def beyond(record: Record) -> str:
@@ -131,10 +127,6 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-_TEXTS = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("template")),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEXTS = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+_TEXTS.loader = FileSystemLoader(Path(__file__).with_name("template"))
 _TEXTS.filters |= {"listed": listed, "number": format_number, "table": to_markdown}
