@@ -49,11 +49,8 @@ def test_what_is_read_again_is_what_was_written(record):
             again.astype(str).reset_index(drop=True), written, check_dtype=False
         )
     assert "VGG11-bn" in record.headline().index
-    assert set(record.transfer()["model"]) == {
-        "VGG11-bn",
-        "ResNet18",
-        "constant (training mean)",
-    }
+    shown = set(record.transfer()["model"])
+    assert shown == {"VGG11-bn", "ResNet18", "constant (training mean)"}
 
 
 def test_the_abstract_follows_the_tables(record):
@@ -144,13 +141,9 @@ def test_cells_are_estimates_numbers_or_text():
     table = pd.DataFrame({"row": list("abcdef"), "cell": pd.Series(cells, dtype=object)})
     page = blocks(table, [], "What it is.", digits=1).data
     assert re.findall(r"<td>(.*?)</td>", page) == [
-        "−0.50 ± 0.02<br><small>[−0.60, −0.40]</small>",
-        "–",
-        "–",
-        "yes",
-        "0.5<br>[0.4, 0.6]",
+        "−0.50 ± 0.02<br><small>[−0.60, −0.40]</small>", "–", "–", "yes", "0.5<br>[0.4, 0.6]",
         "a &lt; b",
-    ]
+    ]  # fmt: skip
 
 
 def test_methods_and_provenance_come_from_the_manifest(record):

@@ -24,6 +24,7 @@ READING = "#882255"  # a live prediction of a model that has no colour; Tol's wi
 GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
 _CORPORA = {CORPUS_NAMES["afew-va"]: "#E69F00", CORPUS_NAMES["semaine"]: "#56B4E9"}
+EDGES = np.linspace(-1.05, 1.05, 22)  # of bins of labels; AFEW-VA's integers have one each
 MAX_POINTS = 2000  # more would only be ink
 
 
@@ -105,18 +106,16 @@ def faces_on_plane(images: np.ndarray, va: np.ndarray, ax: Axes, cells: int) -> 
 
 def label_density(va: np.ndarray, ax: Axes) -> None:
     """How many of the frames with labels va (N, 2) each cell of the plane holds, on a logarithmic
-    colour scale; 21 cells along each axis give AFEW-VA's integers a cell each."""
+    colour scale."""
     plane(ax, emotions=False)
-    edges = np.linspace(-1.05, 1.05, 22)
-    *_, mesh = ax.hist2d(*va.T, bins=(edges, edges), norm="log", cmap="cividis", zorder=1)
+    *_, mesh = ax.hist2d(*va.T, bins=(EDGES, EDGES), norm="log", cmap="cividis", zorder=1)
     ax.figure.colorbar(mesh, ax=ax, label="frames", shrink=0.85)
 
 
 def label_histogram(values: np.ndarray, dimension: str, ax: Axes) -> None:
     """Histogram of one dimension's labels (N,), in percent of all frames."""
-    edges = np.linspace(-1.05, 1.05, 22)
     weights = np.full(len(values), 100 / len(values))
-    ax.hist(values, bins=edges, weights=weights, color=COLOURS[dimension], edgecolor="white")
+    ax.hist(values, bins=EDGES, weights=weights, color=COLOURS[dimension], edgecolor="white")
     mean = values.mean()
     ax.axvline(mean, color="black", ls="--", lw=1, label=f"mean {format_number(mean)}")
     ax.set(xlabel=f"{dimension} label", ylabel="share of frames (%)", xlim=(-1.05, 1.05))
@@ -129,8 +128,7 @@ def learning_curves(histories: dict[str, pd.DataFrame], ax: Axes, constant: floa
     """Training and inner-validation error by epoch: model name -> its history (epoch, train_mse,
     val_mse), and the mean squared error of the constant baseline as a reference line."""
     for model, history in histories.items():
-        line = {"color": model_colour(model), "marker": "o", "ms": 4}
-        name = model_name(model)
+        name, line = model_name(model), {"color": model_colour(model), "marker": "o", "ms": 4}
         ax.plot(history["epoch"], history["train_mse"], ls=":", label=f"{name}, training", **line)
         ax.plot(history["epoch"], history["val_mse"], label=f"{name}, validation", **line)
     ax.axhline(constant, color=GREY, ls="--", lw=1, label="constant predictor, validation")
@@ -245,7 +243,7 @@ def leak_price(price: pd.DataFrame, ax: Axes) -> None:
     `price` per model, with the columns model, subject, clip and frame."""
     rows = np.arange(len(price))
     kinds = (("subject", "o", "black"), ("clip", "D", "#E69F00"), ("frame", "X", "#D55E00"))
-    ccc = price[["subject", "clip", "frame"]]
+    ccc = price[[kind for kind, *_ in kinds]]
     ax.hlines(rows, ccc.min(axis=1), ccc.max(axis=1), color="0.8", zorder=1)
     for kind, marker, colour in kinds:
         ax.scatter(price[kind], rows, marker=marker, color=colour, s=45, zorder=2,
