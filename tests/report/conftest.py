@@ -19,32 +19,19 @@ WILD, LAB = "AFEW-VA (simulated)", "SEMAINE (simulated)"
 NETWORKS = {"vgg11_bn": "VGG11-bn", "resnet18": "ResNet18"}
 DRAW = {"resamples": 20, "seed": 0}
 PARAMETERS = {
-    "FOLDS": 4,
-    "SIZE": 36,
-    "WEIGHT_SEEDS": [0],
-    "RESAMPLES": 20,
-    "MODELS": list(NETWORKS),
+    "FOLDS": 4, "SIZE": 36, "WEIGHT_SEEDS": [0], "RESAMPLES": 20, "EPOCHS": 8, "MODELS": list(NETWORKS),
     "BASELINES": ["geometry-ridge", "affwildnet_resnet10"],
-    "EPOCHS": 8,
     "RECIPE": {"name": "made up", "weights": "pretext", "lr": 0.001},
     "PER_MODEL": {"vgg11_bn": {"epochs": 4}, "affwildnet_resnet10": {"sequence": 4}},
-    "WILD": {"clips": 60, "subjects": 20},
-    "LAB": {"sessions": 30, "subjects": 10},
-}
+    "WILD": {"clips": 60, "subjects": 20}, "LAB": {"sessions": 30, "subjects": 10},
+}  # fmt: skip
 MANIFEST = {
-    "profile": "made-up",
-    "title": "a made-up study",
-    "started": "2025-01-02T03:04:05Z",
-    "commit": "0123456789abcdef",
-    "dirty": False,
-    "python": "3.11.7",
-    "platform": "Linux x86_64",
-    "device": {"cpu": "A processor", "threads": 2},
-    "packages": {"torch": "2.11.0", "numpy": "2.4.6"},
-    "seconds": {"04": 61.0, "99": 4.0},
-    "data": {WILD: "12ab", LAB: "34cd"},
+    "profile": "made-up", "title": "a made-up study", "started": "2025-01-02T03:04:05Z",
+    "commit": "0123456789abcdef", "dirty": False, "python": "3.11.7", "platform": "Linux x86_64",
+    "device": {"cpu": "A processor", "threads": 2}, "seconds": {"04": 61.0, "99": 4.0},
+    "packages": {"torch": "2.11.0", "numpy": "2.4.6"}, "data": {WILD: "12ab", LAB: "34cd"},
     "notebooks": {"04": {"parameters": PARAMETERS}, "07": {"parameters": {"ABLATION_EPOCHS": 6}}},
-}
+}  # fmt: skip
 
 
 def by_everybody(train: str, test: str) -> pd.DataFrame:

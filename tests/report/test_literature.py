@@ -1,11 +1,6 @@
 import pytest
 
-from vaaffect.report.literature import (
-    METRICS,
-    TITLES,
-    measured_and_published,
-    published_frame,
-)
+from vaaffect.report.literature import METRICS, TITLES, measured_and_published, published_frame
 
 
 def test_published_figures_are_complete_and_plausible():

@@ -4,7 +4,9 @@ import base64
 import re
 from html.parser import HTMLParser
 
+import cv2
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -12,24 +14,12 @@ from vaaffect.base.errors import UserError
 from vaaffect.report.formulas import to_mathml, with_mathml
 from vaaffect.report.pages import build_pages, external_loads
 
-PIXEL = base64.b64encode(
-    bytes.fromhex(
-        "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
-        "0000000d49444154789c63606060f80f0001040100 5fe5c34b0000000049454e44ae426082".replace(
-            " ", ""
-        )
-    )
-).decode()
+PIXEL = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
 MANIFEST = {
-    "profile": "small",
-    "title": "a <toy>",
-    "simulated": True,
-    "finished": "2025-01-02T03:04:05Z",
-    "commit": "0123456789abcdef",
-    "dirty": False,
-    "seconds": {"00": 61.0, "99": 4.0},
-    "device": {"cpu": "A processor", "threads": 2},
-}
+    "profile": "small", "title": "a <toy>", "simulated": True, "finished": "2025-01-02T03:04:05Z",
+    "commit": "0123456789abcdef", "dirty": False, "seconds": {"00": 121.0, "99": 58.0},
+    "device": {"cpu": "A <processor>", "threads": 2},
+}  # fmt: skip
 
 
 class Site:
@@ -38,7 +28,7 @@ class Site:
     def __init__(self, folder):
         self.out = folder / "out"
         self.sources = folder / "notebooks"
-        self.names = []
+        self.names, self.manifest = [], MANIFEST
         self.sources.mkdir()
         (self.out / "notebooks").mkdir(parents=True)
 
@@ -49,7 +39,7 @@ class Site:
 
     def build(self, **changes):
         paths = [self.sources / f"{name}.ipynb" for name in self.names]
-        self.notes = build_pages(self.out, paths, MANIFEST | changes)
+        self.notes = build_pages(self.out, paths, self.manifest | changes)
         return self
 
     def page(self, name):
@@ -61,7 +51,8 @@ def shown(source, *outputs):
 
 
 def picture():
-    return new_output("display_data", data={"image/png": PIXEL, "text/plain": "<Figure>"})
+    data = {"image/png": base64.b64encode(PIXEL).decode(), "text/plain": "<Figure>"}
+    return new_output("display_data", data=data)
 
 
 @pytest.fixture
@@ -78,14 +69,9 @@ def whole(site):
         shown("secret_code = 1", new_output("display_data", data={"text/html": table}), picture()),
     )
     site.add("03_train", new_markdown_cell("# Training\n\n[back](00_start.ipynb#Start)"))
-    site.add(
-        "99_report",
-        new_markdown_cell("# The verdict\n\nSee [training](03_train.ipynb)."),
-        shown(
-            "hidden_code = 2",
-            new_output("display_data", data={"text/markdown": "CCC is **0.5**, $r^2$"}),
-        ),
-    )
+    finding = new_output("display_data", data={"text/markdown": "CCC is **0.5**, $r^2$"})
+    verdict = new_markdown_cell("# The verdict\n\nSee [training](03_train.ipynb).")
+    site.add("99_report", verdict, shown("hidden_code = 2", finding))
     return site.build()
 
 
@@ -177,11 +163,15 @@ def test_header_and_banner(whole, site):
     report = whole.page("report.html")
     assert "<title>The verdict</title>" in report
     assert "small · a &lt;toy&gt;" in report
-    assert "finished 2025-01-02 · commit 01234567 · took 1 min on A processor, 2 threads" in report
+    facts = "finished 2025-01-02 · commit 01234567 · took 3 min on A &lt;processor&gt;, 2 threads<"
+    assert facts in report
     assert "Simulated data." in report
     assert "Simulated data." in whole.page("html/00_start.html")
-    site.build(simulated=False, commit=None, device={})
-    assert "Simulated data." not in site.page("report.html")
+    site.build(simulated=False, commit=None, device={"gpu": "A card", "threads": 2}, seconds={})
+    report = site.page("report.html")
+    assert "Simulated data." not in report and "2025-01-02 · took 1 min on A card<" in report
+    site.manifest = {}
+    assert '<p class="facts">took 1 min on a CPU</p>' in site.build().page("report.html")
 
 
 def test_without_a_report_there_are_still_pages(site):
@@ -202,7 +192,7 @@ def test_what_would_be_loaded_is_refused(site):
 def test_a_missing_image_is_named_and_a_present_one_embedded(site):
     site.add("00_start", new_markdown_cell("# S\n\n![a face](pictures/face.png)"))
     (site.sources / "pictures").mkdir()
-    (site.sources / "pictures" / "face.png").write_bytes(base64.b64decode(PIXEL))
+    (site.sources / "pictures" / "face.png").write_bytes(PIXEL)
     site.build()
     assert "data:image/png;base64" in site.page("html/00_start.html")
     (site.sources / "pictures" / "face.png").unlink()

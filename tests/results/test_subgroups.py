@@ -203,7 +203,7 @@ def test_the_figure_has_a_mark_per_group_and_model(truth, group_of):
     found = subgroups.by_group(both, group_of, bootstrap=Bootstrap(20))
     of = found.query("trait == 'age' and dimension == 'valence'")
     _, ax = plt.subplots()
-    error_plots.error_by_group(of, "RMSE", ax)
+    error_plots.error_by_group(of, ax)
     marks = [container.lines[0] for container in ax.containers]
     drawn = sorted(y for mark in marks for y in mark.get_ydata())
     assert drawn == pytest.approx(sorted(of.query("metric == 'RMSE'")["value"]))

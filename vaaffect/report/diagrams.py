@@ -11,12 +11,11 @@ from ..corpora import face_box
 from .plots import COLOURS, plane
 
 BOX = "#E69F00"  # the box and the points in it, as in notebook 02
-_LAYERS = ((9, 9), (7, 8), (5, 7), (3, 6), (1, 5))  # (height, number of channels) as drawn
 
 
 def pipeline(
     picture: np.ndarray, landmarks: np.ndarray, crop: np.ndarray, va: np.ndarray, axs: np.ndarray
-) -> np.ndarray:
+) -> None:
     """From a frame to valence and arousal (figure 4.4 of the thesis).
 
     Args:
@@ -24,7 +23,7 @@ def pipeline(
         landmarks: (68, 2) in its pixels.
         crop: (S, S, 3) uint8 RGB, what the network sees.
         va: (2,) the label that the network is to predict.
-        axs: five axes beside each other.
+        axs: (5,) Axes beside each other.
     """
     left, top, right, bottom = face_box(landmarks)
     frame, points, square, network, prediction = axs
@@ -57,13 +56,12 @@ def pipeline(
         )  # fmt: skip
         arrow.set_in_layout(False)
         before.figure.add_artist(arrow)
-    return axs
 
 
 def _layers(ax: Axes) -> None:
     """A convolutional network: layers that become smaller and have more channels."""
     x = 0.0
-    for height, channels in _LAYERS:
+    for height, channels in ((9, 9), (7, 8), (5, 7), (3, 6), (1, 5)):
         for channel in range(channels):
             at = x + 0.16 * channel, -height / 2 + 0.16 * channel
             ax.add_patch(plt.Rectangle(at, 0.5, height, fc="0.93", ec="0.35", lw=0.7))

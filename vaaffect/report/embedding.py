@@ -14,7 +14,6 @@ from PIL import Image
 
 WIDE = 700  # CSS pixels; on a phone, letters of a wider picture would be too small to read
 _PHOTO = 0.3  # a JPEG this much smaller than the PNG: drawn faces, not lines and letters
-_QUALITY = 88  # of a JPEG
 
 
 def saved_alt_text(source: str, figures: Path) -> str:
@@ -29,14 +28,8 @@ def saved_alt_text(source: str, figures: Path) -> str:
 
 
 def picture_tag(png: str, metadata: Mapping[str, Any], words: str = "") -> str:
-    """An `img` element with the picture in it.
-
-    Args:
-        png: the picture in base64.
-        metadata: of a notebook's output; `width` (CSS pixels) and `alt` (what the picture shows)
-            are used where they are given.
-        words: what the picture shows, where `alt` is not given.
-    """
+    """An `img` element with a PNG (base64) in it. Of the metadata of a notebook's output, `width`
+    (CSS pixels) and `alt` (what the picture shows, else `words`) are used where they are given."""
     known = metadata.get("image/png", metadata)  # IPython writes either
     kind, encoded, (width, height) = _smaller("".join(png.split()))
     shown = int(known.get("width") or width)
@@ -60,7 +53,7 @@ def _smaller(png: str) -> tuple[str, str, tuple[int, int]]:
     if picture.ndim == 3:
         picture = picture[:, :, :3]
     full_colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, *full_colour])[1]
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88, *full_colour])[1]
     if len(jpeg) < _PHOTO * len(original):
         return "jpeg", base64.b64encode(jpeg).decode(), size
     webp = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1]  # 101: no loss

@@ -28,13 +28,9 @@ SIGN = re.compile(
 def with_mathml(markdown: str, render: Callable[[str], str], left: list[str]) -> str:
     """Markdown as HTML with its formulas as MathML; in tags (ids, alternatives) as plain words.
 
-    While `render` runs, a word that no Markdown rule changes stands for each formula. Escaped and
-    lone dollars are kept from it in the same way, since it would pair them up.
-
-    Args:
-        markdown: the text.
-        render: makes HTML of Markdown.
-        left: gets the TeX that could not be converted, which the page shows as it is.
+    While `render`, which makes HTML of Markdown, runs, a word that no Markdown rule changes stands
+    for each formula. Escaped and lone dollars are kept from it in the same way, since it would pair
+    them up. `left` gets the TeX that could not be converted, which the page shows as it is.
     """
     kept: list[tuple[str, str]] = []  # (what the page shows, what an attribute says)
 
@@ -62,11 +58,7 @@ def with_mathml(markdown: str, render: Callable[[str], str], left: list[str]) ->
 
 
 def to_mathml(tex: str, display: bool = False) -> str:
-    """A TeX formula, without its dollars, as MathML.
-
-    Raises:
-        ValueError: a part of it is not understood.
-    """
+    """A TeX formula, without its dollars, as MathML; ValueError where it is not understood."""
     try:
         mathml = latex2mathml.converter.convert(tex, display="block" if display else "inline")
     except Exception as error:  # its errors share no base class

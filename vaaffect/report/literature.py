@@ -4,6 +4,7 @@ Literature never enters a measured mean. Every row says whose figure it is, on w
 scale, and under which protocol, because most of them were not obtained in the same way.
 """
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from ..corpora import DIMENSIONS
 from .tables import UNIT, estimate, format_number, row_name
 
+_PUBLISHED = Path(__file__).with_name("published.csv")  # a row per row of the thesis's tables
 METRICS = ("RMSE", "PCC", "ICC")  # of the thesis's tables, in their order
 TITLES = {
     1: "PCC in the wild, beside AffWildNet",
@@ -20,78 +22,50 @@ TITLES = {
 }
 
 
-def _read_published() -> pd.DataFrame:
-    """A row per row of the thesis's tables; figures that were not given are nan."""
-    return pd.read_csv(Path(__file__).with_name("published.csv"))
-
-
 def published_frame() -> pd.DataFrame:
     """Every published figure in a row: table, system, source, train, test, scale, dimension,
     metric, value; figures that were not given are left out."""
     heads = ["table", "system", "source", "train", "test", "scale"]
-    figures = _read_published().drop(columns="protocol").melt(heads, var_name="figure")
+    figures = pd.read_csv(_PUBLISHED).drop(columns="protocol").melt(heads, var_name="figure")
     figures[["dimension", "metric"]] = figures["figure"].str.split(" ", expand=True)
     return figures[[*heads, "dimension", "metric", "value"]].dropna(ignore_index=True)
 
 
 def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: str) -> pd.DataFrame:
-    """A table of the thesis: first what was measured here, then what was published.
+    """Table 1, 2, 3 or 4 of the thesis: first what was measured here, then what was published.
 
-    Args:
-        table: 1 to 4.
-        summary: as of `evaluation.fold_summary`, of everything that was trained and tested.
-        wild, lab: labels of the two corpora, as in the columns train_corpus and test_corpus.
-
-    Returns:
-        Columns `block` ("measured here" or "published"), `system`, `trained on`, `tested on`,
-        `scale`, `protocol`, a column per dimension and metric, `source`. Measured cells are
-        Estimates. RMSE is on the test corpus's own scale, as in the thesis.
+    `summary` is as of `evaluation.fold_summary`, of everything that was trained and tested; `wild`
+    and `lab` are the labels of the two corpora in it. The columns are `block` ("measured here" or
+    "published"), `system`, `trained on`, `tested on`, `scale`, `protocol`, one per dimension and
+    metric, and `source`. Measured cells are Estimates. RMSE is on the test corpus's own scale, as
+    in the thesis.
     """
     pairs = {1: [(wild, wild)], 2: [(wild, wild)], 3: [(lab, lab)], 4: [(wild, lab), (lab, wild)]}
-    metrics = ("PCC",) if table == 1 else METRICS
-    rows = [
-        _measured(cells, metrics)
-        for train, test in pairs[table]
-        for _, cells in summary[
-            (summary["train_corpus"] == train) & (summary["test_corpus"] == test)
-        ].groupby(["model", "recipe"], sort=False)
-    ]
-    rows += [
-        _published(row, metrics)
-        for row in _read_published().query("table == @table").to_dict("records")
-    ]
+    figures = list(itertools.product(DIMENSIONS, ("PCC",) if table == 1 else METRICS))
+    rows = []
+    for train, test in pairs[table]:
+        pair = summary[(summary["train_corpus"] == train) & (summary["test_corpus"] == test)]
+        by_model = pair.groupby(["model", "recipe"], sort=False)
+        rows += [_measured(cells, figures) for _, cells in by_model]
+    for row in pd.read_csv(_PUBLISHED).query("table == @table").to_dict("records"):
+        published = {"block": "published", "system": row["system"], "trained on": row["train"],
+                     "tested on": row["test"], "scale": row["scale"],
+                     "protocol": row["protocol"]}  # fmt: skip
+        names = (f"{dimension} {metric}" for dimension, metric in figures)
+        published |= {name: format_number(row[name], 3) for name in names}
+        rows.append(published | {"source": row["source"]})
     return pd.DataFrame(rows)
 
 
-def _measured(cells: pd.DataFrame, metrics: tuple[str, ...]) -> dict:
-    first = cells.iloc[0]
-    scale = next((scale for scale in cells["scale"].unique() if scale != UNIT), UNIT)
-    row = {
-        "block": "measured here",
-        "system": row_name(first["model"], first["recipe"]),
-        "trained on": first["train_corpus"],
-        "tested on": first["test_corpus"],
-        "scale": scale,
-        "protocol": f"{int(first['folds'])} folds by {first['split']}",
-    }
+def _measured(cells: pd.DataFrame, figures: list[tuple[str, str]]) -> dict[str, object]:
+    """The row of one model and pair of corpora; `figures` are (dimension, metric)."""
+    first, scales = cells.iloc[0], cells["scale"].unique()
+    scale = next((scale for scale in scales if scale != UNIT), UNIT)
+    row = {"block": "measured here", "system": row_name(first["model"], first["recipe"]),
+           "trained on": first["train_corpus"], "tested on": first["test_corpus"], "scale": scale,
+           "protocol": f"{int(first['folds'])} folds by {first['split']}"}  # fmt: skip
     by_metric = cells.set_index(["dimension", "metric", "scale"])
-    for dimension in DIMENSIONS:
-        for metric in metrics:
-            key = dimension, metric, scale if metric == "RMSE" else UNIT
-            row[f"{dimension} {metric}"] = estimate(by_metric.loc[key])
+    for dimension, metric in figures:
+        key = dimension, metric, scale if metric == "RMSE" else UNIT
+        row[f"{dimension} {metric}"] = estimate(by_metric.loc[key])
     return row | {"source": "this study"}
-
-
-def _published(row: dict, metrics: tuple[str, ...]) -> dict:
-    shown = {
-        "block": "published",
-        "system": row["system"],
-        "trained on": row["train"],
-        "tested on": row["test"],
-        "scale": row["scale"],
-        "protocol": row["protocol"],
-    }
-    for dimension in DIMENSIONS:
-        for metric in metrics:
-            shown[f"{dimension} {metric}"] = format_number(row[f"{dimension} {metric}"], 3)
-    return shown | {"source": row["source"]}

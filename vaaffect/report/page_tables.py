@@ -3,7 +3,7 @@
 What is the same in all rows of a block stands in the block's heading, not in a column.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -17,18 +17,17 @@ _MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("
 
 
 def claims_table(claims: pd.DataFrame) -> HTML:
-    """A row per claim: its verdict first, then what it says, what the thesis found, what was
-    compared here, and the effect.
-
-    Args:
-        claims: as of `claims.claims_frame`.
-    """
+    """A row per claim, as of `claims.claims_frame`: its verdict first, then what it says, what the
+    thesis found, what was compared here, and the effect."""
     rows = []
     for row in claims.to_dict("records"):
         kind, mark = _MARKS[row["verdict"]]
         effect = "not measured"
         if np.isfinite(row["effect"]):
-            value, low, high = (_signed(row[name]) for name in ("effect", "low", "high"))
+            value, low, high = (
+                ("+" if row[name] > 0 else "") + format_number(row[name])
+                for name in ("effect", "low", "high")
+            )
             effect = f"{value} <br>[{low}, {high}]"
         compared = escape(with_model_names(row["comparison"]))
         if row["data"] != "none":
@@ -51,11 +50,7 @@ def claims_table(claims: pd.DataFrame) -> HTML:
 
 
 def blocks(
-    table: pd.DataFrame,
-    by: Sequence[str],
-    caption: str,
-    notes: Sequence[str] = (),
-    digits: int = 2,
+    table: pd.DataFrame, by: Sequence[str], caption: str, notes: Sequence[str] = (), digits: int = 2
 ) -> HTML:
     """A table in blocks of rows.
 
@@ -68,7 +63,7 @@ def blocks(
             print under the row's name.
         digits: of numbers.
     """
-    shown = [column for column in table if column not in (*by, *notes)]
+    first, *others = shown = [column for column in table if column not in (*by, *notes)]
     parts = []
     for key, rows in table.groupby(list(by), sort=False) if by else [((), table)]:
         same = [str(rows[note].iloc[0]) for note in notes if rows[note].nunique() == 1]
@@ -76,7 +71,11 @@ def blocks(
         lines = [f'<tr class="block"><th colspan="{len(shown)}" scope="rowgroup">'
                  f"<span>{escape(title)}</span></th></tr>"] if title else []  # fmt: skip
         differ = [note for note in notes if rows[note].nunique() > 1]
-        lines += [_row(row, shown, differ, digits) for row in rows.to_dict("records")]
+        for row in rows.to_dict("records"):
+            small = "; ".join(str(row[note]) for note in differ)
+            small = f"<small>{escape(small)}</small>" if small else ""
+            cells = "".join(f"<td>{_cell(row[name], digits)}</td>" for name in others)
+            lines.append(f'<tr><th scope="row">{escape(str(row[first]))}{small}</th>{cells}</tr>')
         parts.append(f"<tbody>{''.join(lines)}</tbody>")
     # Long headings break after a comma or before a bracket.
     heads = [escape(name).replace(", ", ",<br>").replace(" (", "<br>(") for name in shown]
@@ -88,36 +87,20 @@ def blocks(
 
 
 def comparison_blocks(table: pd.DataFrame, number: int, caption: str) -> HTML:
-    """Table 1, 2, 3 or 4 of the thesis: measured rows in blocks of their own, then published.
-
-    Args:
-        table: as of `literature.measured_and_published`.
-        number: of the table in the thesis.
-        caption: stands above it.
-    """
+    """Table 1, 2, 3 or 4 of the thesis, as of `literature.measured_and_published`: measured rows in
+    blocks of their own, then published."""
     pairs = zip(table["trained on"], table["tested on"], strict=True)
     where = [f"on {test}" if train == test else f"trained on {train}, tested on {test}"
              for train, test in pairs]  # fmt: skip
     scale = [f"labels in {text}" if text.startswith("[") else f"scale {text}"
              for text in table["scale"]]  # fmt: skip
     table = table.drop(columns=["trained on", "tested on"]).assign(where=where, scale=scale)
-    notes = ["scale", "protocol", "source"]
-    if number == 4:
-        return blocks(table, ["block", "where"], caption, notes)
-    return blocks(table, ["block"], caption, ["where", *notes])
+    by = ["block", "where"] if number == 4 else ["block"]
+    notes = ["where", "scale", "protocol", "source"]
+    return blocks(table, by, caption, [note for note in notes if note not in by])
 
 
-def _row(
-    row: Mapping[str, object], shown: Sequence[str], differ: Sequence[str], digits: int
-) -> str:
-    first, *others = shown
-    small = "; ".join(str(row[note]) for note in differ)
-    small = f"<small>{escape(small)}</small>" if small else ""
-    cells = "".join(f"<td>{_shown(row[name], digits)}</td>" for name in others)
-    return f'<tr><th scope="row">{escape(str(row[first]))}{small}</th>{cells}</tr>'
-
-
-def _shown(value: object, digits: int) -> str:
+def _cell(value: object, digits: int) -> str:
     if isinstance(value, Estimate) and np.isfinite(value.value):
         return f"{value.centre}<br><small>{value.interval}</small>"
     if isinstance(value, bool):
@@ -125,7 +108,3 @@ def _shown(value: object, digits: int) -> str:
     if isinstance(value, float):
         return format_number(value, digits)
     return escape(str(value)).replace(" [", "<br>[")
-
-
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + format_number(value)

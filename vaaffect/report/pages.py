@@ -26,7 +26,8 @@ from .embedding import picture_tag, saved_alt_text
 from .formulas import with_mathml
 
 LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
-CARD = r"\w+_card\.md"  # files beside the notebooks that have pages too
+REPORT = "99_report"  # the notebook that becomes `report.html`
+CARD = "_card.md"  # how the names of files beside the notebooks end that have pages too
 EXTERNAL = re.compile(r"(?:^|[\s,])(?:https?:)?//", re.IGNORECASE)  # an address, or one of a srcset
 TEMPLATE = Path(__file__).with_name("template")
 
@@ -37,7 +38,7 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
     Args:
         folder: the report folder, with the executed copies in `notebooks/`.
         sources: the notebooks that have an executed copy, in order.
-        manifest: profile, title, simulated, finished, commit, seconds and device are shown.
+        manifest: of the study; template/index.html.j2 shows some of it.
 
     Returns:
         What is not as it should be, one sentence each: formulas left as TeX, large pages.
@@ -46,41 +47,35 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
         UserError: a page would load something from the network, or an image is missing.
     """
     notebooks = {
-        source.stem: nbformat.read(folder / "notebooks" / source.name, as_version=4)
+        source: nbformat.read(folder / "notebooks" / source.name, as_version=4)
         for source in sources
     }
-    links = [
-        {"href": f"{stem}.html", "title": _title(notebook, stem)}
-        for stem, notebook in notebooks.items()
-    ]
-    site = _Site(folder, list(notebooks), _header(manifest))
+    links = [{"href": f"{source.stem}.html", "title": _title(notebook, source.stem)}
+             for source, notebook in notebooks.items()]  # fmt: skip
+    site = _Site(folder, [source.stem for source in sources], manifest)
     (folder / "html").mkdir(exist_ok=True)
     cards = []
-    for path in sorted(p for p in folder.glob("*.md") if re.fullmatch(CARD, p.name)):
+    for path in sorted(folder.glob(f"*{CARD}")):
         cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
         card = new_notebook(cells=[cell])
         cards.append({"href": f"{path.stem}.html", "title": _title(card, path.stem)})
         site.write(f"html/{path.stem}.html", path, card, [folder],
                    title=cards[-1]["title"], up="../report.html")  # fmt: skip
-    up = "../report.html" if any(map(is_report, sources)) else None
+    up = "../report.html" if REPORT in site.stems else None
     neighbours = zip([None, *links], [*links[1:], None], strict=False)
-    for source, link, (previous, following) in zip(sources, links, neighbours, strict=False):
-        notebook, title = notebooks[source.stem], link["title"]
+    for (source, notebook), link, (previous, following) in zip(
+        notebooks.items(), links, neighbours, strict=False
+    ):
         # What is beside the sources can be linked to from a report in the repository only.
         bases = [folder / "notebooks", *[source.parent] * folder.is_relative_to(paths.ROOT)]
         site.write(f"html/{source.stem}.html", source, notebook, bases,
-                   title=title, up=up, previous=previous, next=following)  # fmt: skip
-        if is_report(source):
-            title = re.sub(r"^\d\d\. ", "", title)
+                   title=link["title"], up=up, previous=previous, next=following)  # fmt: skip
+        if source.stem == REPORT:
+            report = _without_colophon(notebook)
             contents = [other for other in links if other is not link] + cards
-            site.write("report.html", source, _without_colophon(notebook), bases,
-                       title=title, contents=contents, is_report=True)  # fmt: skip
+            site.write("report.html", source, report, bases, title=_title(report, source.stem),
+                       contents=contents, is_report=True)  # fmt: skip
     return site.notes
-
-
-def is_report(source: Path) -> bool:
-    """Whether a notebook is the one that becomes `report.html`."""
-    return source.stem == "99_report"
 
 
 @dataclass(frozen=True)
@@ -89,14 +84,13 @@ class _Site:
 
     folder: Path
     stems: Sequence[str]  # of the notebooks that have pages
-    header: Mapping[str, Any]
+    manifest: Mapping[str, Any]  # of the study; stands above every page
     notes: list[str] = field(default_factory=list)
 
     def write(
         self, name: str, source: Path, notebook: NotebookNode, bases: list[Path], **facts: Any
     ) -> None:
-        """Make a page of the executed copy of `source`, with links looked up in `bases`; the
-        template shows the facts."""
+        """Make a page of the executed copy of `source`, with links looked up in `bases`."""
         left: list[str] = []
         is_report = bool(facts.get("is_report"))
 
@@ -126,9 +120,18 @@ class _Site:
             exclude_input_prompt=True,
             exclude_output_prompt=True,
         )
-        resources = {"metadata": {"path": str(source.parent)}, "page": {**self.header, **facts}}
+        resources = {"metadata": {"path": str(source.parent)}, "page": facts, "run": self.manifest}
         text, _ = exporter.from_notebook_node(notebook, resources)
-        _check_loads(source, text)
+        for address in external_loads(text):
+            raise UserError(
+                f"{source.name}: its page would load {address} from the network; embed it in the"
+                " notebook, or link to it in words."
+            )
+        for address in _loads(text):  # images that are there were embedded before
+            raise UserError(
+                f"{source.name} shows {address}, which is not there (paths of pictures count from"
+                " the notebook's folder)."
+            )
         if not is_report:  # its formulas are those of the page with its code
             self.notes.extend(f"{source.name}: a formula stays as TeX: {tex}" for tex in left)
         if (size := len(text.encode())) > LARGEST_PAGE:
@@ -152,7 +155,7 @@ class _Site:
                 new = self.folder / "html" / f"{stem}.html"
             elif new is None:
                 return match.group()
-            elif re.fullmatch(CARD, new.name):
+            elif new.name.endswith(CARD):
                 new = self.folder / "html" / f"{new.stem}.html"
             address = Path(os.path.relpath(new, page.parent)).as_posix() + mark + fragment
             return f'href="{escaping.escape(address)}"'
@@ -188,24 +191,6 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     return stem
 
 
-def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands above every page."""
-    commit, device = manifest.get("commit"), manifest.get("device", {})
-    minutes = max(1, round(sum(manifest.get("seconds", {}).values()) / 60))
-    threads = f", {device['threads']} threads" if device.get("threads") else ""
-    machine = device.get("gpu") or f"{device.get('cpu', 'a CPU')}{threads}"
-    facts = [
-        f"finished {manifest['finished'][:10]}" if manifest.get("finished") else "",
-        f"commit {commit[:8]}{' with changes' if manifest.get('dirty') else ''}" if commit else "",
-        f"took {minutes} min on {machine}",
-    ]
-    return {
-        "profile": f"{manifest.get('profile', '')} · {manifest.get('title', '')}",
-        "facts": list(filter(None, facts)),
-        "simulated": manifest.get("simulated"),
-    }
-
-
 def external_loads(page: str) -> list[str]:
     """The addresses that opening a page fetches; links that a reader may follow do not count."""
     return [address for address in _loads(page) if EXTERNAL.search(address)]
@@ -225,17 +210,3 @@ def _loads(page: str) -> Iterator[str]:
         )
         if tag.name == "script":
             yield from re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", tag.text)
-
-
-def _check_loads(source: Path, page: str) -> None:
-    for address in _loads(page):
-        if EXTERNAL.search(address):
-            raise UserError(
-                f"{source.name}: its page would load {address} from the network; embed it in the"
-                " notebook, or link to it in words."
-            )
-        # Images that are there were embedded before.
-        raise UserError(
-            f"{source.name} shows {address}, which is not there (paths of pictures count from the"
-            " notebook's folder)."
-        )

@@ -24,9 +24,8 @@ def find_browser() -> str | None:
 def print_report(folder: Path) -> Path:
     """Print `report.html` of a report folder as `report.pdf` beside it.
 
-    Raises:
-        UserError: there is no such page or no browser, or the browser fails; an older PDF, which
-            would be of another page, is then gone.
+    UserError where there is no such page or no browser, or where the browser fails; an older PDF,
+    which would be of another page, is then gone.
     """
     page, pdf = folder / "report.html", folder / "report.pdf"
     pdf.unlink(missing_ok=True)

@@ -1,8 +1,7 @@
 """Every figure's look: one style, one colour per thing, axes with units.
 
-Functions draw on the axes `ax` (the current ones where None) and return them; they never show or
-save. Labels and predictions are in [-1, 1]. Colours are from Okabe & Ito (2008), which people with
-colour-blindness can tell apart.
+Functions draw on the axes `ax`; they never show or save. Labels and predictions are in [-1, 1].
+Colours are from Okabe & Ito (2008), which people with colour-blindness can tell apart.
 """
 
 from pathlib import Path
@@ -25,27 +24,19 @@ READING = "#882255"  # a live prediction of a model that has no colour; Tol's wi
 GREY = "#7f7f7f"
 _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
 _CORPORA = {CORPUS_NAMES["afew-va"]: "#E69F00", CORPUS_NAMES["semaine"]: "#56B4E9"}
+EDGES = np.linspace(-1.05, 1.05, 22)  # of bins of labels; AFEW-VA's integers have one each
 MAX_POINTS = 2000  # more would only be ink
 
 
 def use_style() -> None:
     """Set the look of all figures of a notebook; call it once, at its beginning."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
-    plt.rcParams.update(
-        {
-            "figure.figsize": (7.5, 4.5),
-            "figure.dpi": 100,
-            "savefig.dpi": 150,
-            "figure.constrained_layout.use": True,
-            "axes.titlesize": "medium",
-            "figure.titlesize": "medium",
-            "figure.labelsize": "medium",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "grid.alpha": 0.5,
-            "legend.frameon": False,
-        }
-    )
+    plt.rcParams |= {
+        "figure.figsize": (7.5, 4.5), "figure.dpi": 100, "savefig.dpi": 150,
+        "figure.constrained_layout.use": True, "axes.titlesize": "medium",
+        "figure.titlesize": "medium", "figure.labelsize": "medium", "axes.spines.top": False,
+        "axes.spines.right": False, "grid.alpha": 0.5, "legend.frameon": False,
+    }  # fmt: skip
 
 
 def save_figure(figure: Figure, out: str, name: str) -> Path:
@@ -79,12 +70,9 @@ def data_colour(label: str) -> str:
     return next((c for name, c in _CORPORA.items() if label.startswith(name)), GREY)
 
 
-def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
-    """An empty valence-arousal plane: equal axes in [-1, 1], the unit circle, quadrant words.
-
-    With `emotions`, the places of named emotions are marked (figure 1.3 of the thesis).
-    """
-    ax = ax or plt.gca()
+def plane(ax: Axes, emotions: bool = True) -> Axes:
+    """An empty valence-arousal plane: equal axes in [-1, 1] and the unit circle; with `emotions`,
+    the places of named emotions are marked (figure 1.3 of the thesis). Returns `ax`."""
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     ax.set(xlabel="valence (unpleasant to pleasant)", ylabel="arousal (calm to excited)")
     ax.grid(False)
@@ -101,19 +89,11 @@ def plane(ax: Axes | None = None, emotions: bool = True) -> Axes:
     return ax
 
 
-def faces_on_plane(
-    images: np.ndarray, va: np.ndarray, ax: Axes | None = None, cells: int = 7, seed: int = 0
-) -> Axes:
-    """A contact sheet: one face per cell of the plane, drawn where its label is.
-
-    Args:
-        images: (N, S, S, 3) uint8 crops.
-        va: (N, 2) labels.
-        cells: along each axis; empty ones stay empty.
-        seed: chooses among the faces of a cell.
-    """
-    ax = plane(ax, emotions=False)
-    rng = np.random.default_rng(seed)
+def faces_on_plane(images: np.ndarray, va: np.ndarray, ax: Axes, cells: int) -> None:
+    """A contact sheet: of the crops (N, S, S, 3, uint8) one in each of `cells` by `cells` cells of
+    the plane, where its label in va (N, 2) is; cells without a face stay empty."""
+    plane(ax, emotions=False)
+    rng = np.random.default_rng(0)  # chooses among the faces of a cell
     cell, width = error_analysis.cell_of(va, cells), 2 / cells
     pad = 0.03 * width
     for place in np.unique(cell, axis=0):
@@ -122,72 +102,47 @@ def faces_on_plane(
         extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
         ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
-    return ax
 
 
-def label_density(va: np.ndarray, ax: Axes | None = None, bins: int = 21) -> Axes:
+def label_density(va: np.ndarray, ax: Axes) -> None:
     """How many of the frames with labels va (N, 2) each cell of the plane holds, on a logarithmic
-    colour scale; 21 bins along each axis give AFEW-VA's integers a cell each."""
-    ax = plane(ax, emotions=False)
-    edges = np.linspace(-1.05, 1.05, bins + 1)
-    *_, mesh = ax.hist2d(*va.T, bins=(edges, edges), norm="log", cmap="cividis", zorder=1)
+    colour scale."""
+    plane(ax, emotions=False)
+    *_, mesh = ax.hist2d(*va.T, bins=(EDGES, EDGES), norm="log", cmap="cividis", zorder=1)
     ax.figure.colorbar(mesh, ax=ax, label="frames", shrink=0.85)
-    return ax
 
 
-def label_histogram(values: np.ndarray, dimension: str, ax: Axes | None = None) -> Axes:
+def label_histogram(values: np.ndarray, dimension: str, ax: Axes) -> None:
     """Histogram of one dimension's labels (N,), in percent of all frames."""
-    ax = ax or plt.gca()
-    edges = np.linspace(-1.05, 1.05, 22)
     weights = np.full(len(values), 100 / len(values))
-    ax.hist(values, bins=edges, weights=weights, color=COLOURS[dimension], edgecolor="white")
+    ax.hist(values, bins=EDGES, weights=weights, color=COLOURS[dimension], edgecolor="white")
     mean = values.mean()
     ax.axvline(mean, color="black", ls="--", lw=1, label=f"mean {format_number(mean)}")
     ax.set(xlabel=f"{dimension} label", ylabel="share of frames (%)", xlim=(-1.05, 1.05))
     ax.set_xticks(np.linspace(-1, 1, 5))
     ax.grid(False, axis="x")
     ax.legend()
-    return ax
 
 
-def learning_curves(
-    histories: dict[str, pd.DataFrame], ax: Axes | None = None, constant: float | None = None
-) -> Axes:
-    """Training and inner-validation error by epoch.
-
-    Args:
-        histories: model name -> its history (epoch, train_mse, val_mse).
-        constant: mean squared error of the constant baseline, drawn as a reference line.
-    """
-    ax = ax or plt.gca()
+def learning_curves(histories: dict[str, pd.DataFrame], ax: Axes, constant: float) -> None:
+    """Training and inner-validation error by epoch: model name -> its history (epoch, train_mse,
+    val_mse), and the mean squared error of the constant baseline as a reference line."""
     for model, history in histories.items():
-        line = {"color": model_colour(model), "marker": "o", "ms": 4}
-        name = model_name(model)
+        name, line = model_name(model), {"color": model_colour(model), "marker": "o", "ms": 4}
         ax.plot(history["epoch"], history["train_mse"], ls=":", label=f"{name}, training", **line)
         ax.plot(history["epoch"], history["val_mse"], label=f"{name}, validation", **line)
-    if constant is not None:
-        ax.axhline(constant, color=GREY, ls="--", lw=1, label="constant predictor, validation")
+    ax.axhline(constant, color=GREY, ls="--", lw=1, label="constant predictor, validation")
     ax.set(xlabel="epoch", ylabel="mean squared error (labels in [−1, 1])", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize="small")
-    return ax
 
 
-def predicted_against_true(
-    predictions: pd.DataFrame, dimension: str, ax: Axes | None = None, seed: int = 0
-) -> Axes:
-    """A point per test frame, the line of perfect agreement, and the mean prediction per label.
-
-    Args:
-        predictions: of one model, any number of folds.
-        dimension: "valence" or "arousal".
-        seed: chooses MAX_POINTS of more points, and their sideways jitter.
-    """
-    ax = ax or plt.gca()
-    rng = np.random.default_rng(seed)
-    shown = predictions.sample(min(len(predictions), MAX_POINTS), random_state=seed)
+def predicted_against_true(predictions: pd.DataFrame, dimension: str, ax: Axes) -> None:
+    """Of one model, a point per test frame with sideways jitter (at most MAX_POINTS, drawn at
+    random), the line of perfect agreement, and the mean prediction per label."""
+    shown = predictions.sample(min(len(predictions), MAX_POINTS), random_state=0)
     true, pred = shown[f"{dimension}_true"], shown[f"{dimension}_pred"]
-    jitter = rng.uniform(-0.02, 0.02, len(shown))
+    jitter = np.random.default_rng(0).uniform(-0.02, 0.02, len(shown))
     colour = COLOURS[dimension]
     ax.plot([-1, 1], [-1, 1], color="0.6", lw=1, label="perfect")
     ax.scatter(true + jitter, pred, s=5, alpha=0.25, color=colour, linewidths=0, rasterized=True)
@@ -197,16 +152,13 @@ def predicted_against_true(
     ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
     ax.set(xlabel=f"{dimension}, true", ylabel=f"{dimension}, predicted")
     ax.legend(loc="upper left", fontsize="small")
-    return ax
 
 
-def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarray:
+def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> None:
     """One metric of every model: a dot per fold and seed, the mean with its interval beside them.
 
-    Args:
-        results: as of `evaluation.evaluate`; RMSE is taken on the [-1, 1] scale.
-        metric: "RMSE", "PCC", "ICC", "CCC" or "SAGR".
-        axs: two axes, for valence and arousal.
+    `results` is as of `evaluation.evaluate`, the metric one of its metrics (RMSE on the [-1, 1]
+    scale); `axs` are two axes, for valence and arousal.
     """
     results = results[(results["metric"] == metric) & (results["scale"] == UNIT)]
     for ax, dimension in zip(axs, DIMENSIONS, strict=True):
@@ -230,18 +182,14 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> np.ndarr
         ax.set(xlabel=f"{metric} of {dimension}{unit}", title=dimension)
         ax.xaxis.set_major_locator(plt.MaxNLocator(5))
         ax.grid(False, axis="y")
-    return axs
 
 
-def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) -> Axes:
+def forest(differences: pd.DataFrame, dimension: str, ax: Axes) -> None:
     """A row per recipe: what it adds to the one it is compared with, and how sure that is.
 
-    Args:
-        differences: of one metric and dimension, as of `results.differences`, with the wider
-            bounds low_all and high_all, which hold for all comparisons at once.
-        dimension: "valence" or "arousal".
+    `differences` are of one metric and dimension, as of `results.differences`, with the wider
+    bounds low_all and high_all, which hold for all comparisons at once.
     """
-    ax = ax or plt.gca()
     rows, colour = np.arange(len(differences)), COLOURS[dimension]
     ax.axvline(0, color="black", lw=1, zorder=1)
     ax.hlines(rows, differences["low_all"], differences["high_all"], color=colour, lw=1)
@@ -250,36 +198,27 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes | None = None) ->
     ax.set_yticks(rows, differences["recipe"])
     ax.set(ylim=(len(rows) - 0.5, -0.5), title=dimension)
     ax.grid(False, axis="y")
-    return ax
 
 
-def reading_lines(
-    va: np.ndarray, readings: np.ndarray, ax: Axes | None = None, colour: str = READING
-) -> Axes:
+def prediction_lines(va: np.ndarray, predictions: np.ndarray, ax: Axes, colour: str) -> None:
     """A line for each single face, from its true point in va (N, 2) to the prediction (N, 2)."""
-    ax = plane(ax, emotions=False)
+    plane(ax, emotions=False)
     ax.plot(*va.T, "o", ms=4, color="0.2", ls="none", label="drawn")
-    ax.plot(
-        *readings.T, "D", ms=5, color=colour, mec="white", ls="none", label="predicted", zorder=4
-    )
-    for start, end in zip(va, readings, strict=True):
+    look = {"ms": 5, "color": colour, "mec": "white", "ls": "none", "zorder": 4}
+    ax.plot(*predictions.T, "D", label="predicted", **look)
+    for start, end in zip(va, predictions, strict=True):
         ax.plot(*np.stack([start, end]).T, color=colour, lw=1, alpha=0.7, zorder=3)
     ax.legend(loc="lower right", fontsize="small")
-    return ax
 
 
 def transfer_matrix(
-    summary: pd.DataFrame, model: str, dimension: str, metric: str = "CCC", ax: Axes | None = None
-) -> Axes:
+    summary: pd.DataFrame, model: str, dimension: str, metric: str, ax: Axes
+) -> None:
     """A cell per pair of corpora, trained on (row) and tested on (column), with its interval.
 
-    Args:
-        summary: as of `evaluation.fold_summary`, several training and test corpora.
-        model: name of the model.
-        dimension: "valence" or "arousal".
-        metric: one that lies in [-1, 1], on the [-1, 1] scale.
+    `summary` is as of `evaluation.fold_summary`, of several training and test corpora; the metric
+    is one that lies in [-1, 1].
     """
-    ax = ax or plt.gca()
     cells = summary.query(
         "model == @model and dimension == @dimension and metric == @metric and scale == @UNIT"
     ).set_index(["train_corpus", "test_corpus"])
@@ -297,19 +236,14 @@ def transfer_matrix(
     ax.set(xlabel="tested on", ylabel="trained on")
     ax.set_title(f"{model_name(model)}, {dimension} {metric}", fontsize="small")
     ax.grid(False)
-    return ax
 
 
-def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """CCC of each model by what its folds are disjoint in: a mark per kind of fold.
-
-    Args:
-        price: a row per model of one dimension; columns model, subject, clip, frame.
-    """
-    ax = ax or plt.gca()
+def leak_price(price: pd.DataFrame, ax: Axes) -> None:
+    """CCC of each model by what its folds are disjoint in, a mark per kind of fold; a row of
+    `price` per model, with the columns model, subject, clip and frame."""
     rows = np.arange(len(price))
     kinds = (("subject", "o", "black"), ("clip", "D", "#E69F00"), ("frame", "X", "#D55E00"))
-    ccc = price[["subject", "clip", "frame"]]
+    ccc = price[[kind for kind, *_ in kinds]]
     ax.hlines(rows, ccc.min(axis=1), ccc.max(axis=1), color="0.8", zorder=1)
     for kind, marker, colour in kinds:
         ax.scatter(price[kind], rows, marker=marker, color=colour, s=45, zorder=2,
@@ -320,4 +254,3 @@ def leak_price(price: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.grid(False, axis="y")
     ax.legend(title="folds", fontsize="x-small", title_fontsize="x-small", ncols=3,
               loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)  # fmt: skip
-    return ax

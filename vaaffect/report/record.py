@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..base import UserError, report_folder
-from ..base import provenance as manifest
+from ..base import UserError, provenance, report_folder
 from ..classical import CONSTANT
 from ..results import fold_summary
 from ..training import NETWORK_NAMES, Plan, Recipe
@@ -16,22 +15,13 @@ from . import tables
 
 @dataclass(frozen=True)
 class Record:
-    """A report folder.
+    """A report folder."""
 
-    Attributes:
-        folder: with `tables/`, `figures/` and `manifest.json`.
-        manifest: what the runner noted; empty where the notebooks were run by hand.
-    """
-
-    folder: Path
-    manifest: dict[str, Any]
+    folder: Path  # with `tables/`, `figures/` and `manifest.json`
+    manifest: dict[str, Any]  # what the runner noted; empty where the notebooks were run by hand
 
     def path(self, name: str, kind: str = "tables", ending: str = "csv") -> Path:
-        """Where a table or a figure is.
-
-        Raises:
-            UserError: the notebook that writes it has not been run.
-        """
+        """Where a table or a figure is; UserError where its notebook has not been run."""
         path = self.folder / kind / f"{name}.{ending}"
         if not path.exists():
             raise UserError(f"{path}: is missing; run notebook {name[:2]} of this study first.")
@@ -104,24 +94,19 @@ class Record:
         if not parameters:
             return pd.DataFrame()
         recipes = Plan.from_parameters({"PROFILE": ""} | parameters).finetuned
-        columns = {NETWORK_NAMES[model]: _settings(recipe) for model, recipe in recipes}
+        columns = {NETWORK_NAMES[model]: _in_words(recipe) for model, recipe in recipes}
         return pd.DataFrame(columns).rename_axis("setting").reset_index()
 
 
 def read_record(out: str) -> Record:
-    """The record of a notebook's OUT.
-
-    Raises:
-        UserError: there is no such folder.
-    """
+    """The record of a notebook's OUT; UserError where there is no such folder."""
     folder = report_folder(out)
     if not folder.is_dir():
         raise UserError(f"{folder}: is not there; run the study that writes it first.")
-    return Record(folder, manifest.read_study_manifest(folder / "manifest.json"))
+    return Record(folder, provenance.read_study_manifest(folder / "manifest.json"))
 
 
-def _settings(recipe: Recipe) -> dict[str, object]:
-    """A recipe in words."""
+def _in_words(recipe: Recipe) -> dict[str, object]:
     return {
         "starts from": {"none": "random weights", "imagenet": "ImageNet's weights",
                         "pretext": "the pretext task"}[recipe.weights],

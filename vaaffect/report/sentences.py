@@ -1,4 +1,7 @@
-"""The sentences of the report, printed from the tables of a study; no result is computed here."""
+"""The sentences of the report, printed from the tables of a study; no result is computed here.
+
+The texts are in `template/`.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,56 +17,27 @@ from .record import Record
 from .tables import estimate, format_number, headline, to_markdown
 
 PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see template/pages.css
-THESIS_TITLE = "*Deep affective computing* (Universitat Pompeu Fabra, 2019)"
 
 
 def abstract(record: Record) -> str:
     """The question, the data, the findings, and the verdicts; Markdown, three parts."""
-    corpora = listed(
-        f"{row['frames']} frames of {row['subjects']} subjects ({row['data']})"
-        for row in record.table("01_corpora").to_dict("records")
-    )
-    folds = record.summary("04")["folds"].iloc[0]
-    question = (
-        f"This report runs again, and examines, {THESIS_TITLE}, which finetuned VGG11-bn and "
-        "ResNet152 to predict valence (unpleasant to pleasant) and arousal (calm to excited) from "
-        f"faces of the corpora AFEW-VA and SEMAINE. Here {listed(record.networks())} are trained "
-        f"and tested on {corpora}, in {folds} subject-disjoint folds: each frame is tested once, "
-        "by a network that was not trained on its subject."
-    )
-    if record.simulated:
-        question += (
-            " **The faces of this study are drawn by a simulator: its numbers show what the method "
-            "does, and say nothing about people.**"
-        )
-    findings = [
-        _within_corpus(record),
-        "Tested on the other corpus and compared with within-corpus models, "
-        f"{cross_corpus(record.table('05_lost'))}.",
-        _leakage(record),
-        _subgroups(record),
-        "Intervals are at 95 %, from a bootstrap over subjects.",
-    ]
-    return "\n\n".join([question, " ".join(filter(None, findings)), hypotheses(record)])
-
-
-def _within_corpus(record: Record) -> str:
+    models, effects = record.headline(), record.table("04_leak")
     saved = record.table("04_against_constant").set_index(["model", "dimension"])
     saved = saved["error saved, mean (%)"]
-    table = record.headline()
-    sentences = []
+    findings = []
     for model in record.networks():
-        ccc = {d: table.loc[model, f"{d} CCC"] for d in DIMENSIONS}
         rmse = {d: f"{abs(saved[model, d]):.0f} % {'smaller' if saved[model, d] > 0 else 'larger'}"
                 for d in DIMENSIONS}  # fmt: skip
-        sentences.append(
-            f"{model} reaches a CCC of {both(ccc)}; its RMSE is {both(rmse)} than that of the "
-            "constant baseline (training mean)."
-        )
-    return (
-        "Concordance (CCC) is 1 where predictions and labels agree. "
-        f"On {record.wild}, {' '.join(sentences)}"
-    )
+        ccc = {d: models.loc[model, f"{d} CCC"] for d in DIMENSIONS}
+        findings.append({"model": model, "ccc": both(ccc), "rmse": both(rmse)})
+    return from_template(
+        "abstract", record=record, findings=findings, hypotheses=hypotheses(record),
+        corpora=record.table("01_corpora").to_dict("records"),
+        folds=record.summary("04")["folds"].iloc[0],
+        cross_corpus=cross_corpus(record.table("05_lost")),
+        leak=effects.loc[effects["price of the frame leak"].idxmax()],
+        gaps=record.network_gaps().dropna(subset="low") if record.has("04_group_gaps") else (),
+    )  # fmt: skip
 
 
 def cross_corpus(lost: pd.DataFrame) -> str:
@@ -80,53 +54,15 @@ def cross_corpus(lost: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def _leakage(record: Record) -> str:
-    effects = record.table("04_leak")
-    largest = effects.loc[effects["price of the frame leak"].idxmax()]
-    return (
-        "Frame-level (random) folds instead of subject-disjoint ones would have raised the CCC by "
-        f"up to {format_number(largest['price of the frame leak'])} ({largest['dimension']}, "
-        f"{largest['model']}): the effect of data leakage."
-    )
-
-
-def _subgroups(record: Record) -> str:
-    if not record.has("04_group_gaps"):
-        return ""
-    gaps = record.network_gaps().dropna(subset="low")
-    if gaps.empty:
-        return ""
-    return (
-        f"Between the ends of {listed(gaps['trait'].unique())}, the 95 % interval excludes zero "
-        f"for {int(gaps['decided'].sum())} of {len(gaps)} differences in RMSE, bias or CCC."
-    )
-
-
 def hypotheses(record: Record) -> str:
     """Which hypotheses hold on these data; Markdown, a line per verdict."""
-    claims = record.claims()
-    lines = ["Hypotheses from the thesis, on these data:", ""]
-    for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED):
-        rows = claims[claims["verdict"] == verdict].to_dict("records")
-        if rows:
-            statements = "; ".join(f"{row['statement']} ({row['claim']})" for row in rows)
-            lines.append(f"- **{verdict}**: {statements}.")
-    return "\n".join([*lines, ""])
+    verdicts = (SUPPORTED, NOT_SUPPORTED, UNDECIDED)
+    return from_template("hypotheses", claims=record.claims(), verdicts=verdicts)
 
 
 def corpora(record: Record) -> str:
     """The corpora, a line each; Markdown."""
-    lines = [
-        f"- **{row['data']}**: {row['frames']} frames of {row['subjects']} subjects in "
-        f"{row['clips']} clips; {row['problems listed']} problems listed and passed over."
-        for row in record.table("01_corpora").to_dict("records")
-    ]
-    if record.simulated:
-        lines.append(
-            "\nBoth are written by the simulator in the layouts of the real corpora, which are "
-            "given out under a licence, and are loaded by the loaders of the real ones."
-        )
-    return "\n".join(lines)
+    return from_template("corpora", record=record)
 
 
 def methods(record: Record) -> str:
@@ -139,35 +75,15 @@ def provenance(record: Record) -> str:
     return from_template("provenance", run=record.manifest)
 
 
-def from_template(name: str, **facts: object) -> str:
-    """The text `template/NAME.md.j2` with its facts; Markdown."""
-    return _TEXTS.get_template(f"{name}.md.j2").render(facts).rstrip("\n")
-
-
 def group_gaps(gaps: pd.DataFrame) -> str:
     """How many differences between groups are significant, and how large these are; Markdown.
 
-    Args:
-        gaps: as of `between_groups`, of networks; models named as people write them.
+    `gaps` are as of `subgroups.between_groups`, of networks; models named as people write them.
     """
     gaps = gaps.dropna(subset="low")
-    if gaps.empty:
-        return f"No two groups have {FEWEST} subjects each, so that nothing can be compared."
-    decided = gaps[gaps["decided"]]
     smallest = gaps.groupby("trait", sort=False)["subjects"].min()
-    sizes = ", ".join(f"{count} for {trait}" for trait, count in smallest.items())
-    lines = [
-        f"Of {len(gaps)} differences between the two ends of a trait, {len(decided)} have a 95 % "
-        "interval that excludes zero; where there is no difference at all, one in twenty would "
-        f"too. The smaller of the two groups has this many subjects: {sizes}.",
-        "",
-    ]
-    lines += [
-        f"- {row['model']}, {row['dimension']}: {row['metric']} of *{row['compared']}* minus that "
-        f"of *{row['reference']}* ({row['trait']}) is {estimate(row, 'difference')}."
-        for row in decided.to_dict("records")
-    ]
-    return "\n".join(lines)
+    facts = {"gaps": gaps, "smallest": smallest, "fewest": FEWEST, "estimate": estimate}
+    return from_template("group_gaps", **facts)
 
 
 def beyond(record: Record) -> str:
@@ -175,15 +91,18 @@ def beyond(record: Record) -> str:
     summary = record.summary("07")
     (thesis,) = headline(summary[summary["recipe"] == "thesis"]).to_dict("records")
     (constant,) = headline(summary[summary["model"] == CONSTANT]).to_dict("records")
-    epochs = record.parameters("07").get("ABLATION_EPOCHS")
-    after = f" after {epochs} epochs" if epochs else ""
-    return (
-        f"The thesis's recipe itself reaches{after} a CCC of "
-        f"{both({d: thesis[f'{d} CCC'] for d in DIMENSIONS})} and an RMSE of "
-        f"{both({d: thesis[f'{d} RMSE'] for d in DIMENSIONS})}; the RMSE of the constant baseline "
-        f"is {both({d: constant[f'{d} RMSE'] for d in DIMENSIONS})}. A recipe that was made for "
-        "many epochs has more to gain from anything that learns faster."
+    return from_template(
+        "beyond",
+        epochs=record.parameters("07").get("ABLATION_EPOCHS"),
+        ccc=both({d: thesis[f"{d} CCC"] for d in DIMENSIONS}),
+        rmse=both({d: thesis[f"{d} RMSE"] for d in DIMENSIONS}),
+        constant=both({d: constant[f"{d} RMSE"] for d in DIMENSIONS}),
     )
+
+
+def from_template(name: str, **facts: object) -> str:
+    """The text `template/NAME.md.j2` with its facts; Markdown."""
+    return _TEXTS.get_template(f"{name}.md.j2").render(facts).rstrip("\n")
 
 
 def page_width(picture: Path) -> int:
@@ -208,10 +127,6 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-_TEXTS = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("template")),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEXTS = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+_TEXTS.loader = FileSystemLoader(Path(__file__).with_name("template"))
 _TEXTS.filters |= {"listed": listed, "number": format_number, "table": to_markdown}

@@ -22,18 +22,12 @@ _NAMES = DISPLAY | NETWORK_NAMES | {RATER: "one rater"}
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval, as a cell of a table. How it is written is said here only.
+    """A number with its interval, as a cell of a table. How it is written is said here only."""
 
-    Attributes:
-        value: nan where it does not exist.
-        low, high: its interval.
-        sd: its standard deviation between the folds; None where that is not shown.
-    """
-
-    value: float
+    value: float  # nan where it does not exist
     low: float
     high: float
-    sd: float | None = None
+    sd: float | None = None  # between the folds; None where it is not shown
 
     @property
     def centre(self) -> str:
@@ -80,13 +74,11 @@ def format_number(value: float, digits: int = 2) -> str:
 
 
 def save_table(table: pd.DataFrame, out: str, name: str, caption: str) -> pd.DataFrame:
-    """Write OUT/tables/NAME.csv and NAME.md; returns the table, so that a cell can show it.
+    """Write OUT/tables/NAME.csv and NAME.md, without the index; returns the table, so that a cell
+    can show it.
 
-    Args:
-        table: what to write; its index is left out.
-        out: the notebook's OUT.
-        name: file name without ending, beginning with the notebook's number.
-        caption: what the numbers are, on which data, on which scale. Stands above the Markdown.
+    The name begins with the notebook's number. The caption says what the numbers are, on which
+    data, on which scale; it stands above the Markdown.
     """
     folder = report_folder(out) / "tables"
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,15 +113,16 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
             return format_number(value, digits)
         return str(value).replace(" [", "<br>[")
 
-    text = [c for c in table if not pd.api.types.is_numeric_dtype(table[c])]
-    names = [c for c in text if not table[c].astype(str).str.contains(r"\d\.\d").any()]
     # The default id is random; this one is the same each time, and another for another table.
     uuid = hashlib.sha256(table.to_csv().encode()).hexdigest()[:8]
-    left = [{"selector": "", "props": "text-align: left"}]
-    sentence = [{"selector": "", "props": "text-align: left; white-space: normal; min-width: 11em"}]
-    styles = {
-        name: sentence if table[name].astype(str).str.len().max() > LONG else left for name in names
-    }
+    styles = {}
+    for name in table.select_dtypes(exclude=["number", "bool"]):
+        cells = table[name].astype(str)
+        if not cells.str.contains(r"\d\.\d").any():  # no number in words
+            props = "text-align: left"
+            if cells.str.len().max() > LONG:
+                props += "; white-space: normal; min-width: 11em"
+            styles[name] = [{"selector": "", "props": props}]
     style = table.style.hide(axis="index").format(cell).set_uuid(uuid)
     return style.set_table_styles(styles)
 
@@ -145,10 +138,8 @@ def fold_table(summary: pd.DataFrame) -> pd.DataFrame:
         models = unit[unit["dimension"] == dimension].groupby(["model", "recipe"], sort=False)
         for (model, recipe), cells in models:
             row = {"dimension": dimension, "model": row_name(model, recipe), "recipe": recipe}
-            by_metric = cells.set_index("metric")
-            for metric in ("RMSE", "PCC", "ICC", "CCC"):
-                row[metric] = estimate(by_metric.loc[metric], sd="sd")
-            first = cells.iloc[0]
+            first, by_metric = cells.iloc[0], cells.set_index("metric")
+            row |= {m: estimate(by_metric.loc[m], sd="sd") for m in ("RMSE", "PCC", "ICC", "CCC")}
             row |= {"folds": first["folds"], "seeds": first["seeds"], "frames": first["n"]}
             rows.append(row | {"data": first["test_corpus"]})
     return pd.DataFrame(rows)

@@ -159,7 +159,7 @@ class Plane(Interactive):
         if self.name:
             seen = [i for i, prediction in enumerate(predictions) if prediction is not None]
             ends = np.reshape([predictions[i] for i in seen], (-1, 2))
-            plots.reading_lines(points[seen], ends, axs[1], self.colours["prediction"])
+            plots.prediction_lines(points[seen], ends, axs[1], self.colours["prediction"])
             axs[1].set_title("where it was drawn (dot) and predicted (diamond)")
         for ax in axs:
             ax.set(xticks=np.linspace(-1, 1, 5), yticks=np.linspace(-1, 1, 5))
