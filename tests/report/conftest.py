@@ -13,13 +13,22 @@ from vaaffect.classical import CONSTANT
 from vaaffect.corpora import DIMENSIONS
 from vaaffect.report import literature, tables
 from vaaffect.report.record import Record, read_record
-from vaaffect.results import claims, error_analysis, evaluation, subgroups
+from vaaffect.results import (
+    Bootstrap,
+    claims,
+    error_analysis,
+    evaluation,
+    in_within_corpus_folds,
+    paired_difference,
+    subgroups,
+)
 
 WILD, LAB = "AFEW-VA (simulated)", "SEMAINE (simulated)"
 NETWORKS = {"vgg11_bn": "VGG11-bn", "resnet18": "ResNet18"}
-DRAW = {"resamples": 20, "seed": 0}
+DRAW = Bootstrap(20)
 PARAMETERS = {
-    "FOLDS": 4, "SIZE": 36, "WEIGHT_SEEDS": [0], "RESAMPLES": 20, "EPOCHS": 8, "MODELS": list(NETWORKS),
+    "FOLDS": 4, "SIZE": 36, "WEIGHT_SEEDS": [0], "RESAMPLES": 20, "EPOCHS": 8,
+    "MODELS": list(NETWORKS),
     "BASELINES": ["geometry-ridge", "affwildnet_resnet10"],
     "RECIPE": {"name": "made up", "weights": "pretext", "lr": 0.001},
     "PER_MODEL": {"vgg11_bn": {"epochs": 4}, "affwildnet_resnet10": {"sequence": 4}},
@@ -63,7 +72,7 @@ def write_report(folder: Path) -> None:
         tables.save_table(table, str(folder), name, caption)
 
     wild = by_everybody(WILD, WILD)
-    results = evaluation.evaluate(wild, 10, **DRAW)
+    results = evaluation.evaluate(wild, 10, bootstrap=DRAW)
     summary = evaluation.fold_summary(results)
     save("04_results", results)
     save("04_headline", tables.headline(summary), "Mean over 4 folds.")
@@ -87,16 +96,16 @@ def write_report(folder: Path) -> None:
     groups = wild[["clip", "frame", "subject"]].drop_duplicates()
     skin = groups["subject"].isin(dark_subjects()).map({True: "dark", False: "light"})
     groups = groups.assign(skin=skin)[["clip", "frame", "skin"]]
-    by_group = subgroups.by_group(compared, groups, **DRAW)
+    by_group = subgroups.by_group(compared, groups, bootstrap=DRAW)
     save("04_group_results", by_group)
     save("04_groups", tables.group_table(by_group), "Groups of subjects.")
-    gaps = subgroups.between_groups(compared, groups, **DRAW)
+    gaps = subgroups.between_groups(compared, groups, bootstrap=DRAW)
     save("04_group_gaps", gaps.assign(model=gaps["model"].map(tables.model_name), data=WILD))
 
     everything = pd.concat([by_everybody(*pair) for pair in product((WILD, LAB), repeat=2)])
-    comparable = evaluation.in_native_folds(everything)
+    comparable = in_within_corpus_folds(everything)
     results = pd.concat(
-        evaluation.evaluate(comparable[comparable["test_corpus"] == corpus], scale, **DRAW)
+        evaluation.evaluate(comparable[comparable["test_corpus"] == corpus], scale, bootstrap=DRAW)
         for corpus, scale in ((WILD, 10), (LAB, 1))
     )
     save("05_results", results)
@@ -107,12 +116,12 @@ def write_report(folder: Path) -> None:
     finetuned = everything[everything["recipe"] != "made up from scratch"]
     lost = []
     for (home, away), model, dimension in product(((WILD, LAB), (LAB, WILD)), NETWORKS, DIMENSIONS):
-        difference = evaluation.paired_difference(
+        difference = paired_difference(
             finetuned,
             {"model": model, "train_corpus": home, "test_corpus": away},
             {"model": model, "train_corpus": away, "test_corpus": away},
             dimension=dimension,
-            **DRAW,
+            bootstrap=DRAW,
         )
         lost.append({"model": NETWORKS[model], "trained on": home, "tested on": away,
                      "dimension": dimension, "difference": difference.value,
@@ -131,7 +140,7 @@ def write_report(folder: Path) -> None:
 
     thesis = wild[wild["model"].isin([CONSTANT, "vgg11_bn"])]
     thesis = thesis.assign(recipe=thesis["recipe"].replace("made up", "thesis"))
-    save("07_results", evaluation.evaluate(thesis, 10, names=["CCC", "RMSE"], **DRAW))
+    save("07_results", evaluation.evaluate(thesis, 10, names=["CCC", "RMSE"], bootstrap=DRAW))
 
     corpora = {"data": [WILD, LAB], "frames": [300, 300], "clips": [60, 30], "subjects": [20, 10],
                "problems listed": [0, 2]}  # fmt: skip
