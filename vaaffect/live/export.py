@@ -35,11 +35,11 @@ def export_run(run: Path, out: Path) -> list[str]:
     """Write the network of a run folder to a file, check it, and return lines to print.
 
     `out` ends in .onnx, or in .xml for OpenVINO IR, which writes a .bin beside it. The check
-    compares OpenVINO in float32 with PyTorch, on random crops and on crops of drawn faces: where
-    they differ by more than TOLERANCE, the file is removed.
+    compares OpenVINO in float32 with PyTorch, on random crops and on crops of drawn faces.
 
     Raises:
-        UserError: so, or for an unknown ending, no model, or a missing package.
+        UserError: an unknown ending, no model, a package is missing; or the predictions differ by
+            more than TOLERANCE, and then the file is removed.
     """
     ending = out.suffix.lower()
     if ending not in (".onnx", ".xml"):

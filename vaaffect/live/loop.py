@@ -146,7 +146,7 @@ def watch(
 
 
 class Annotator:
-    """Annotates the pictures of a source in a thread of its own; a context manager.
+    """Annotates the pictures of a source in a thread of its own, into `path` (see `watch`).
 
     Of a camera's pictures some are left out when drawing is too slow. Whatever goes wrong in the
     thread is raised where the next picture is handed over, or in the end.

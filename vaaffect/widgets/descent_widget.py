@@ -81,15 +81,15 @@ class Descent(Interactive):
         form = content.get("form", FORMS[0])
         if form not in FORMS:
             raise UserError(f"unknown form of momentum {form!r}; there are: {', '.join(FORMS)}.")
-        used = {"lr": 10 ** settings["lr"], "momentum": settings["momentum"],
-                "steps": int(settings["steps"]), "form": form}  # fmt: skip
-        path = self._walk(start, **used)
+        lr, momentum, steps = 10 ** settings["lr"], settings["momentum"], int(settings["steps"])
+        path = descend(self._surface.gradient, start, lr, momentum, steps, form == FORMS[1])
         costs = self._surface.cost(path)
         sound = np.isfinite(path).all(axis=1) & np.isfinite(costs)
         path, costs = path[sound], costs[sound]
-        self.path, self.settings = path, used
-        diverges = bool(len(path) <= used["steps"] or costs[-1] > costs[0])
-        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges, **used}
+        self.path, self.settings = path, settings | {"lr": lr, "steps": steps, "form": form}
+        diverges = bool(len(path) <= steps or costs[-1] > costs[0])
+        walk = {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges}
+        return walk | self.settings
 
     def figure(self) -> Figure:
         """Paths from the start with and without momentum, and their costs: no hand needed."""
@@ -99,12 +99,12 @@ class Descent(Interactive):
         axs = figure.subplots(1, 2)
         draw_surface(self._surface, axs[0])
         walks = {
-            "no momentum": (0.0, FORMS[0], "#009E73"),
-            f"momentum {momentum:g}, {FORMS[0]}": (momentum, FORMS[0], plots.READING),
-            f"momentum {momentum:g}, {FORMS[1]}": (momentum, FORMS[1], "#E69F00"),
+            "no momentum": (0.0, False, "#009E73"),
+            f"momentum {momentum:g}, {FORMS[0]}": (momentum, False, plots.READING),
+            f"momentum {momentum:g}, {FORMS[1]}": (momentum, True, "#E69F00"),
         }
-        for name, (coefficient, form, colour) in walks.items():
-            path = self._walk(start, lr, coefficient, int(steps), form)
+        for name, (coefficient, written, colour) in walks.items():
+            path = descend(self._surface.gradient, start, lr, coefficient, int(steps), written)
             draw_path(path, axs[0], colour)
             axs[1].plot(self._surface.cost(path), color=colour, label=name)
         axs[0].set_title(f"{steps:g} steps with learning rate {lr:.2g}")
@@ -120,11 +120,6 @@ class Descent(Interactive):
             "In JupyterLab one drags the start over the surface and moves learning rate, momentum"
             " and steps; the path follows. The faces behind the cost are simulated.",
         )
-
-    def _walk(
-        self, start: np.ndarray, lr: float, momentum: float, steps: int, form: str
-    ) -> np.ndarray:
-        return descend(self._surface.gradient, start, lr, momentum, steps, form == FORMS[1])
 
 
 def _start_of(sent: Any) -> np.ndarray:

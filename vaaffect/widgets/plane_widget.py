@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ..base import UserError
 from ..corpora import crop_face
 from ..report import plots
-from ..simulator import Identity, Scene, action_units, build_set, render, sample_identity
+from ..simulator import Scene, action_units, build_set, render, sample_identity
 from ..training import load_model, predict, read_config
 from .base import ONE_AT_A_TIME, Control, Interactive, pair_of, script, settings_of, to_jpeg, va_of
 
@@ -41,9 +41,7 @@ def point_of(sent: Any) -> np.ndarray:
     return point / max(np.hypot(*point), 1.0)
 
 
-def draw(
-    person: Identity, va: np.ndarray, settings: Mapping[str, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def draw(seed: int, va: np.ndarray, settings: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """(picture (H, W, 3) uint8 RGB, landmarks (68, 2)) of a face, with values of CONTROLS."""
     light = np.array([settings["light_side"], -0.45, 0.86])
     light /= np.linalg.norm(light)
@@ -54,6 +52,7 @@ def draw(
         light=tuple(light.tolist()),
         ambient=1 - settings["contrast"],
     )
+    person = sample_identity(np.random.default_rng(seed + int(settings["person"]) - 1))
     return render(person, action_units(va), scene, SIZE, build_set(scene, SIZE))
 
 
@@ -103,7 +102,7 @@ class Plane(Interactive):
         """Draw a face and predict: {"va", "settings"} -> the picture, and the prediction."""
         va, settings = point_of(content.get("va")), settings_of(content.get("settings"), CONTROLS)
         started = perf_counter()
-        picture, landmarks = self._draw(va, settings)
+        picture, landmarks = draw(self._seed, va, settings)
         drawn = perf_counter()
         prediction = self._predict(picture, landmarks)
         predicted = perf_counter()
@@ -122,7 +121,7 @@ class Plane(Interactive):
         """
         side = np.linspace(-1, 1, 2 * steps + 1)[1::2]
         points = np.array([(v, a) for a in side for v in side if np.hypot(v, a) <= 1])
-        faces = [self._draw(va, DEFAULTS) for va in points]
+        faces = [draw(self._seed, va, DEFAULTS) for va in points]
         predictions = [self._predict(*face) for face in faces]
         crops = np.stack([crop_face(*face, 96, margin=0.2)[0] for face in faces])
         figure = Figure(figsize=(10.4, 5.2) if self.name else (5.4, 5.2), layout="constrained")
@@ -155,7 +154,7 @@ class Plane(Interactive):
             count = int(control.high) if control.name == "person" else steps
             with ONE_AT_A_TIME:
                 tried = [
-                    self._predict(*self._draw(point, DEFAULTS | {control.name: float(value)}))
+                    self._predict(*draw(self._seed, point, DEFAULTS | {control.name: float(value)}))
                     for value in np.linspace(control.low, control.high, count)
                 ]
             seen = [prediction for prediction in tried if prediction is not None]
@@ -173,10 +172,6 @@ class Plane(Interactive):
             f"In JupyterLab one drags a point through this plane: the drawn face follows{predicts}."
             " The faces are simulated.",
         )
-
-    def _draw(self, va: np.ndarray, settings: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.default_rng(self._seed + int(settings["person"]) - 1)
-        return draw(sample_identity(rng), va, settings)
 
     def _predict(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         prediction = None if self._model is None else self._model(picture, landmarks)
