@@ -127,20 +127,18 @@ class CameraSource:
                 )
                 frame, ended = self._newest, self._ended
                 self._newest = None
-            if frame is not None:
-                count += 1
-                yield frame
-                continue
-            if self._error is not None:
-                raise self._error
-            if ended and self._pace is not None:
-                return
-            problem = "delivers no more pictures"
-            if not ended:
-                problem = f"has not delivered a picture for {self.patience:g} seconds"
-            raise CameraLostError(
-                f"{self.name}: {problem}, after {count}; see whether it is still plugged in."
-            )
+            if frame is None:
+                break
+            count += 1
+            yield frame
+        if self._error is not None:
+            raise self._error
+        if ended and self._pace is not None:
+            return
+        problem = f"has not delivered a picture for {self.patience:g} seconds"
+        problem = "delivers no more pictures" if ended else problem
+        cure = "see whether it is still plugged in"
+        raise CameraLostError(f"{self.name}: {problem}, after {count}; {cure}.")
 
     def close(self) -> None:
         """Stop reading, and let go of the camera."""
