@@ -62,7 +62,8 @@ RIGHT, WRONG = Solution(1, None, "x = 2"), Solution(1, "not enough", "x = 1")
 def small():
     return new_notebook(
         cells=[
-            new_code_cell("from vaaffect.exercises import check"),
+            new_code_cell("OUT = 'report'", metadata={"tags": ["injected-parameters"]}),
+            new_code_cell("from vaaffect.widgets import check"),
             new_code_cell("# your answer\nx: int = ...", metadata={"tags": ["answer"]}),
             new_code_cell(CHECK, metadata={"tags": ["check"]}),
         ]
@@ -91,11 +92,12 @@ def test_solved_runs_if_and_only_if_the_answers_are_what_they_say(solutions, run
         assert runs
 
 
-def test_a_failing_answer_fails_in_the_kernel_too(tmp_path, monkeypatch):
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(solved(small(), [WRONG]), tmp_path / "notebooks" / "good.ipynb")
-    nbformat.write(solved(small(), [Solution(1, None, "x = 3")]), tmp_path / "notebooks/bad.ipynb")
-    (tmp_path / "again").mkdir()
-    assert run_again(tmp_path, ["good"], tmp_path / "again").returncode == 0
-    bad = run_again(tmp_path, ["bad"], tmp_path / "again")
+def test_a_failing_answer_fails_in_the_kernel_too(tmp_path):
+    report, again = tmp_path / "report", tmp_path / "again"
+    (report / "notebooks").mkdir(parents=True)
+    again.mkdir()
+    nbformat.write(solved(small(), [WRONG]), report / "notebooks" / "good.ipynb")
+    nbformat.write(solved(small(), [Solution(1, None, "x = 3")]), report / "notebooks/bad.ipynb")
+    assert run_again(report, ["good"], again).returncode == 0
+    bad = run_again(report, ["bad"], again)
     assert bad.returncode == 1 and "two is right" in bad.stdout

@@ -29,6 +29,7 @@ from vaaffect.study import execution
 from vaaffect.widgets import base
 from vaaffect.widgets.descending import Surface
 from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of
+from vaaffect.widgets.traces_widget import Traces
 
 PERSON = sample_identity(np.random.default_rng(7))
 
@@ -42,13 +43,13 @@ def small() -> SmallPredictor:
 def happy() -> bytes:
     """A happy face as the page sends it."""
     units = action_units(np.array(EMOTIONS["happiness"]))
-    return base.encode_jpeg(render(PERSON, units, Scene(scale=0.24), (480, 360))[0])
+    return base.to_jpeg(render(PERSON, units, Scene(scale=0.24), (480, 360))[0])
 
 
 @pytest.fixture(scope="module")
 def empty() -> bytes:
     """A picture without a face."""
-    return base.encode_jpeg(np.full((360, 480, 3), 120, np.uint8))
+    return base.to_jpeg(np.full((360, 480, 3), 120, np.uint8))
 
 
 class Page:
@@ -255,7 +256,7 @@ def test_the_plane_draws_and_predicts(small):
         widget.prediction, answer["prediction"]
     )
     assert widget.settings == {**DEFAULTS, "yaw": 5}
-    exact = draw(PERSON, widget.va, widget.settings)
+    exact = draw(7, widget.va, widget.settings)
     assert np.array_equal(widget.picture, exact[0])
     assert np.allclose(np.clip(line_model(small)(*exact), -1, 1), widget.prediction)
 
@@ -310,7 +311,7 @@ def test_python_moves_the_point():
 
 
 def test_the_model_of_a_run(run, tmp_path):
-    picture, points = draw(PERSON, np.array([0.8, 0.4]), DEFAULTS)
+    picture, points = draw(7, np.array([0.8, 0.4]), DEFAULTS)
     va = widgets.model_from_run(run)(picture, points)
     (prediction,) = Predictor.from_run(run, device="cpu").predict_faces(picture, [(0, points)])
     assert va.shape == (2,) and np.abs(va).max() <= 1
@@ -422,11 +423,11 @@ def test_the_modules_are_whole_and_load_nothing():
         module = base.script(name)
         assert module.count("export default") == 1 and "import " not in module
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|localhost|\$)", module)
-    assert "url(" not in widgets.CameraWidget._css
+    assert "url(" not in widgets.camera._css
 
 
 @pytest.fixture(scope="module")
-def hands() -> widgets.Traces:
+def hands() -> Traces:
     """Four raters of one feeling: two as it is, one a second late, one shifted and bolder."""
     time = np.arange(0, 20, 0.02)
     feeling = 0.4 * np.sin(time) + 0.2 * np.sin(2.3 * time)
@@ -478,6 +479,5 @@ def test_shifts_and_raters_that_are_none_are_refused(hands):
 
 
 def test_traces_have_a_static_picture(hands):
-    page = hands.static_html()
+    page = hands._repr_mimebundle_()[0]["text/html"]
     assert pages.external_loads(page) == [] and "drawn (simulated)" in page
-    assert hands._repr_mimebundle_()[0]["text/html"] == page

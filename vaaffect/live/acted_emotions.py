@@ -1,14 +1,13 @@
 """Section 5.2 of the thesis, repeated on many people: acted emotions, expected ranges, verdicts.
 
 The thesis's author acted neutral, happy and angry in front of the live system, and compared its
-predictions with ranges he expected on AFEW-VA's scale. Here the simulator draws many people who
-act, so that a mean prediction has an interval.
+predictions with ranges he expected. Here the simulator draws many people who act, so that a mean
+prediction has an interval.
 
-The thesis's anger lies higher up in the plane than the simulator's, which spreads the emotions
-evenly (`simulator/circumplex.py`): no prediction could be right for a face drawn at the one place
-and within a range around the other. So each range keeps the thesis's width and is moved to where
-the face was drawn. The thesis's own range stands beside it. For the other emotions the thesis names
-no range; theirs is as wide as that of anger.
+The simulator spreads the emotions evenly over the plane and draws them elsewhere than the thesis
+expects them: no prediction could be right for the face and within that range. So each range keeps
+the thesis's width and is moved to where the face was drawn; the thesis's own stands beside it. An
+emotion for which the thesis names no range has one as wide as that of anger.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,16 +54,9 @@ def draw_poses(
     seed: int = 0,
     others: bool = False,
 ) -> Iterator[Pose]:
-    """Several people, each acting every emotion in front of a camera.
+    """Several people, one after the other, each acting every emotion in front of a camera.
 
-    Args:
-        people: how many.
-        emotions: what they act.
-        seed: of the people.
-        others: draw other people with the same seed, to fit a correction on.
-
-    Yields:
-        Poses, person after person.
+    With `others` the same seed gives other people, to fit a correction on.
     """
     for person in range(people):
         rng = np.random.default_rng([seed, _FIT if others else _TEST, person])
@@ -82,8 +74,7 @@ def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = Fal
     Args:
         predictor: gets the pictures.
         poses: as of `draw_poses`.
-        exact: take the simulator's landmarks instead of looking for the face (where dlib is not
-            installed).
+        exact: take the simulator's landmarks, where dlib is not installed to look for the face.
 
     Returns:
         A row per pose: emotion, person, and valence and arousal, each `_true` and `_pred`; nan
@@ -96,10 +87,10 @@ def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = Fal
         else:
             predictor.reset()
             predictions = predictor(pose.picture)
-        va = predictions[0].va if predictions else (np.nan, np.nan)
         row = {"emotion": pose.emotion, "person": pose.person}
-        for i, dimension in enumerate(DIMENSIONS):
-            row |= {f"{dimension}_true": pose.va[i], f"{dimension}_pred": float(va[i])}
+        va = predictions[0].va if predictions else (np.nan, np.nan)
+        for dimension, true, predicted in zip(DIMENSIONS, pose.va, va, strict=True):
+            row |= {f"{dimension}_true": true, f"{dimension}_pred": float(predicted)}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -118,10 +109,8 @@ def check_poses(predictions: pd.DataFrame, data: str, *, bootstrap: Bootstrap) -
         expected_high (the range), margin (how far inside the range the mean lies; negative
         outside), margin_low, margin_high (the least and greatest margin in the interval), verdict
         (WITHIN where the whole interval is inside the range, OUTSIDE where it is beside it,
-        UNDECIDED otherwise), thesis (its own range), people, data. All in [-1, 1].
-
-    Raises:
-        UserError: fewer than two people.
+        UNDECIDED otherwise), thesis (its own range), people, data. All in [-1, 1]. UserError for
+        fewer than two people.
     """
     seen = predictions.dropna()
     if seen["person"].nunique() < 2:
@@ -131,33 +120,23 @@ def check_poses(predictions: pd.DataFrame, data: str, *, bootstrap: Bootstrap) -
         by_person = emotion_rows.groupby("person")
         for i, dimension in enumerate(DIMENSIONS):
             drawn = float(emotion_rows[f"{dimension}_true"].iloc[0])
-            thesis_range = THESIS_RANGES.get(emotion, THESIS_RANGES["anger"])[i]
-            half = (thesis_range[1] - thesis_range[0]) / 2
-            expected = drawn - half, drawn + half
+            thesis_low, thesis_high = THESIS_RANGES.get(emotion, THESIS_RANGES["anger"])[i]
+            half = (thesis_high - thesis_low) / 2
+            least, most = drawn - half, drawn + half
             mean, low, high = _mean(by_person[f"{dimension}_pred"].mean(), bootstrap)
-            least, most = _margins(low, high, *expected)
-            verdict = WITHIN if least > 0 else OUTSIDE if most < 0 else UNDECIDED
-            rows.append(
-                {
-                    "emotion": emotion,
-                    "dimension": dimension,
-                    "drawn": drawn,
-                    "answer": mean,
-                    "low": low,
-                    "high": high,
-                    "expected_low": expected[0],
-                    "expected_high": expected[1],
-                    "margin": min(mean - expected[0], expected[1] - mean),
-                    "margin_low": least,
-                    "margin_high": most,
-                    "verdict": verdict,
-                    "thesis": "{:+.1f} to {:+.1f}".format(*thesis_range)
-                    if emotion in THESIS_RANGES
-                    else "",
-                    "people": by_person.ngroups,
-                    "data": data,
-                }
-            )
+            nearest = np.clip((least + most) / 2, low, high)  # to the middle of the range
+            margin_low = min(low - least, most - high)
+            margin_high = float(min(nearest - least, most - nearest))
+            verdict = WITHIN if margin_low > 0 else OUTSIDE if margin_high < 0 else UNDECIDED
+            thesis = f"{thesis_low:+.1f} to {thesis_high:+.1f}" if emotion in THESIS_RANGES else ""
+            rows.append({
+                "emotion": emotion, "dimension": dimension, "drawn": drawn,
+                "answer": mean, "low": low, "high": high,
+                "expected_low": least, "expected_high": most,
+                "margin": min(mean - least, most - mean),
+                "margin_low": margin_low, "margin_high": margin_high, "verdict": verdict,
+                "thesis": thesis, "people": by_person.ngroups, "data": data,
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -167,18 +146,13 @@ def offset_of(predictions: pd.DataFrame) -> np.ndarray:
     To be fitted on other people than those whose predictions are then corrected.
     """
     neutral = predictions[predictions["emotion"] == "neutral"].dropna()
-    return np.array(
-        [(neutral[f"{d}_pred"] - neutral[f"{d}_true"]).mean() for d in DIMENSIONS], float
-    )
+    return np.array([(neutral[f"{d}_pred"] - neutral[f"{d}_true"]).mean() for d in DIMENSIONS])
 
 
 def without_offset(predictions: pd.DataFrame, offset: np.ndarray) -> pd.DataFrame:
     """A copy of predictions, moved by -offset (2,) and clipped to [-1, 1]."""
-    moved = {
-        f"{d}_pred": (predictions[f"{d}_pred"] - offset[i]).clip(-1, 1)
-        for i, d in enumerate(DIMENSIONS)
-    }
-    return predictions.assign(**moved)
+    columns = [f"{dimension}_pred" for dimension in DIMENSIONS]
+    return predictions.assign(**(predictions[columns] - offset).clip(-1, 1))
 
 
 def _mean(by_person: pd.Series, bootstrap: Bootstrap) -> tuple[float, float, float]:
@@ -188,9 +162,3 @@ def _mean(by_person: pd.Series, bootstrap: Bootstrap) -> tuple[float, float, flo
     samples = weights @ by_person.to_numpy() / weights.sum(axis=1)
     value = float(by_person.mean())
     return value, *interval(value, samples, len(by_person) - 1, level=bootstrap.level)
-
-
-def _margins(low: float, high: float, least: float, most: float) -> tuple[float, float]:
-    """The least and the greatest distance into [least, most] of the values in [low, high]."""
-    nearest = np.clip((least + most) / 2, low, high)  # to the middle of the range
-    return min(low - least, most - high), float(min(nearest - least, most - nearest))

@@ -21,17 +21,14 @@ Network = Callable[[np.ndarray], np.ndarray]  # (B, S, S, 3) uint8 -> (B, 2) flo
 
 
 class FromBytes(nn.Module):
-    """A network with what happens around it: uint8 crops in, (valence, arousal) in [-1, 1] out.
-
-    Maps (B, S, S, 3) uint8 RGB to (B, 2) float32.
-    """
+    """A network with scaling and clipping: (B, S, S, 3) uint8 RGB -> (B, 2) float32 in [-1, 1]."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, crops: Tensor) -> Tensor:
-        """As `epoch.predict` does it: scale, predict, clip."""
+        """As `epoch.predict` does it."""
         return self.model(to_input(crops)).clamp(-1, 1)
 
 
@@ -40,9 +37,8 @@ def build_network(
 ) -> Network:
     """A model, (B, 3, S, S) in [-1, 1] to (B, 2), ready to predict for crops of `size` S.
 
-    Backend "torch" predicts with the very function that the study uses, by default on the GPU when
-    there is one; "openvino" is faster on a CPU. UserError for an unknown backend, where OpenVINO is
-    not installed, and for a device that is not there.
+    Backend "torch" predicts with the very function that the study uses, on the GPU if there is one;
+    "openvino" is faster on a CPU. UserError for a backend or device that is unknown or missing.
     """
     if backend == "openvino":
         if device is not None and torch.device(device).type != "cpu":
@@ -62,13 +58,10 @@ def build_network(
 
 
 def openvino() -> ModuleType:
-    """The OpenVINO package, which must not tell anybody that it is used.
+    """The OpenVINO package; UserError where it is not installed.
 
-    On import OpenVINO reports its use to its makers through the package openvino_telemetry, unless
-    that is absent. Nothing may leave the machine, so here it is absent.
-
-    Raises:
-        UserError: it is not installed.
+    On import it reports its use to its makers through the package openvino_telemetry, unless that
+    is absent. Nothing may leave the machine, so it is made absent.
     """
     if importlib.util.find_spec("openvino") is None:
         raise UserError('OpenVINO is not installed; pip install -e ".[live]", or use torch.')

@@ -1,14 +1,14 @@
 """A trained network for other programs: ONNX, or OpenVINO's own format (IR).
 
-Both take a face crop as bytes and give (valence, arousal); the scaling and the clipping are inside,
-so nothing about the training needs to be known. What goes in and what comes out stands in the
-file's metadata. `pip install -e ".[live]"` brings what this needs.
+Scaling and clipping are inside, so nothing about the training needs to be known; the file's
+metadata say what goes in and comes out. `pip install -e ".[live]"` brings what this needs.
 """
 
 import importlib.util
 import io
 import warnings
 from contextlib import redirect_stdout
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +32,10 @@ _DESCRIPTION = {
 
 
 def export_run(run: Path, out: Path) -> list[str]:
-    """Write the network of a run to a file, and check the file against PyTorch.
+    """Write the network of a run folder to a file, check it, and return lines to print.
 
-    The file is read and run by OpenVINO in float32, on random crops and on crops of drawn faces.
-
-    Args:
-        run: a run folder with a model.
-        out: `NAME.onnx`, or `NAME.xml` for OpenVINO IR, which writes `NAME.bin` beside it.
-
-    Returns:
-        Lines to print.
+    `out` ends in .onnx, or in .xml for OpenVINO IR, which writes a .bin beside it. The check
+    compares OpenVINO in float32 with PyTorch, on random crops and on crops of drawn faces.
 
     Raises:
         UserError: an unknown ending, no model, a package is missing; or the predictions differ by
@@ -68,11 +62,9 @@ def export_run(run: Path, out: Path) -> list[str]:
     written = out, out.with_suffix(".bin")
     try:
         gaps = _gaps(model, ov.Core().read_model(out), size)
-        worst = max(gaps.values())
-        if not worst <= TOLERANCE:
-            raise UserError(
-                f"{out}: predictions differ from PyTorch's by {worst:.2g}; not exported."
-            )
+        gap = max(gaps.values())
+        if not gap <= TOLERANCE:
+            raise UserError(f"{out}: predictions differ from PyTorch's by {gap:.2g}; not exported.")
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
@@ -110,24 +102,15 @@ def _save_onnx(model: torch.nn.Module, size: int, about: dict[str, str], out: Pa
 
 def _gaps(model: torch.nn.Module, exported, size: int) -> dict[str, float]:
     """Largest difference between PyTorch and what was exported, by kind of crop."""
-    network = compile_openvino(exported, "f32")
-    whole = FromBytes(model.eval())
     noise = np.random.default_rng(0).integers(0, 256, (_FACES, size, size, 3), np.uint8)
+    rng, drawn = np.random.default_rng(0), []
+    for va in islice(cycle(EMOTIONS.values()), _FACES):
+        picture, points = render(sample_identity(rng), action_units(0.8 * np.array(va)), Scene())
+        drawn.append(crop_face(picture, points, size)[0])
+    network, ours = compile_openvino(exported, "f32"), FromBytes(model.eval())
     gaps = {}
-    for kind, crops in {"random crops": noise, "drawn faces": _drawn(size)}.items():
+    for kind, crops in {"random crops": noise, "drawn faces": np.stack(drawn)}.items():
         with torch.inference_mode():
-            ours = whole(torch.from_numpy(crops)).numpy()
-        gaps[kind] = float(np.abs(network(crops) - ours).max())
+            exact = ours(torch.from_numpy(crops)).numpy()
+        gaps[kind] = float(np.abs(network(crops) - exact).max())
     return gaps
-
-
-def _drawn(size: int) -> np.ndarray:
-    """(_FACES, size, size, 3) uint8: crops of drawn people, one emotion after the other."""
-    rng = np.random.default_rng(0)
-    places = list(EMOTIONS.values())
-    crops = []
-    for index in range(_FACES):
-        units = action_units(0.8 * np.array(places[index % len(places)]))
-        picture, points = render(sample_identity(rng), units, Scene())
-        crops.append(crop_face(picture, points, size)[0])
-    return np.stack(crops)

@@ -20,18 +20,14 @@ from ..base import UserError
 from ..corpora import FacesTracker
 from .overlay import STILLS, ClipWriter, Trails, annotate, save_still
 from .predictor import FacePrediction, Predictor, Smoother
-from .sources import CameraLostError, CameraSource, Frame, Source, Stills
+from .sources import CameraLostError, CameraSource, Frame, Source
 
 CSV_COLUMNS = (
-    "source",
-    "frame",  # number of the picture, from 0
-    "time_s",  # seconds since the first picture; empty for images
-    "face",  # number of the face, the same through a clip
-    *("x0", "y0", "x1", "y1"),  # the crop's box in pixels
-    "valence",  # [-1, 1]
-    "arousal",
+    "source", "frame", "time_s",  # number of the picture and seconds from 0; no time for images
+    "face", "x0", "y0", "x1", "y1",  # its number, the same through a clip; its box in pixels
+    "valence", "arousal",  # [-1, 1]
     "milliseconds",  # for all faces of the picture
-)
+)  # fmt: skip
 _WAITING = 4  # pictures that may wait to be drawn
 
 
@@ -43,9 +39,7 @@ class Summary:
     without_face: int = 0  # of these
     predictions: int = 0  # rows
     dropped: int = 0  # pictures of a camera that a newer one replaced before anyone came for them
-    problems: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # (name, reason) of the unreadable
+    problems: list[tuple[str, str]] = field(default_factory=list)  # (name, reason): unreadable
     seconds: float = 0.0  # from the first picture to the end
     milliseconds: list[float] = field(default_factory=list)  # (pictures,) picture to predictions
     ended: str | None = None  # why the loop ended before its source did
@@ -53,10 +47,8 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The summary for people."""
-        lines = [
-            f"{self.pictures} pictures, {self.predictions} predictions; "
-            f"no face in {self.without_face}."
-        ]
+        counts = f"{self.pictures} pictures, {self.predictions} predictions"
+        lines = [f"{counts}; no face in {self.without_face}."]
         if self.milliseconds:
             middle, late = np.percentile(self.milliseconds, [50, 95])
             rate = self.pictures / max(self.seconds, 1e-9)
@@ -91,10 +83,10 @@ def watch(
         source: as of `sources.open_source`.
         predictor: gets the pictures.
         rows: gets a CSV, a row per face, columns CSV_COLUMNS; pictures without a face have none.
-        clip: where to write the annotated pictures: a video for clips and cameras, an image for an
+        clip: where the annotated pictures go: a video for clips and cameras, an image for an
             image, a folder for a folder.
-        smooth: time constant in seconds, see `predictor.Smoother`; the columns' names then say so.
-            Not for images, which have no time.
+        smooth: time constant in seconds, see `predictor.Smoother`; not for images, which have no
+            time. Smoothed columns carry it in their names.
         seconds: end before the first picture that is as late.
         progress: called with (pictures done, pictures in all or None).
         seen: called with every picture and its predictions, smoothed where that is wanted.
@@ -104,12 +96,11 @@ def watch(
     """
     if smooth is not None and not source.is_clip:
         raise UserError("images have no time, so they cannot be smoothed; leave --smooth out.")
-    smoother = None if smooth is None else Smoother(smooth)
-    note = "" if smooth is None else f"smoothed {smooth:g} s"
+    smoother, note, mark = None, "", ""
+    if smooth is not None:
+        smoother, note, mark = Smoother(smooth), f"smoothed {smooth:g} s", f"_smoothed_{smooth:g}s"
     annotator = contextlib.nullcontext() if clip is None else Annotator(source, clip, note)
     table = csv.writer(rows, lineterminator="\n")
-    # Smoothed columns carry the time constant in their names.
-    mark = "" if smooth is None else f"_smoothed_{smooth:g}s"
     table.writerow(f"{c}{mark}" if c in ("valence", "arousal") else c for c in CSV_COLUMNS)
     summary = Summary()
     predictor.reset()
@@ -130,7 +121,10 @@ def watch(
                 predictions = predictor(frame.picture)
                 summary.milliseconds.append(1000 * (time.perf_counter() - began))
                 if smoother is not None:
-                    predictions = [_smoothed(p, smoother, frame.time_s) for p in predictions]
+                    predictions = [
+                        replace(p, va=smoother(p.face, frame.time_s, p.va).astype(np.float32))
+                        for p in predictions
+                    ]
                 table.writerows(_row(frame, prediction) for prediction in predictions)
                 rows.flush()
                 summary.pictures += 1
@@ -152,23 +146,19 @@ def watch(
 
 
 class Annotator:
-    """Annotates the pictures of a source in a thread of its own; a context manager.
+    """Annotates the pictures of a source in a thread of its own, into `path` (see `watch`).
 
     Of a camera's pictures some are left out when drawing is too slow. Whatever goes wrong in the
-    thread is raised where the next picture is handed over, or in the end. UserError where `path`
-    (see `watch`) does not fit the source. `note` is a line of text on each picture.
+    thread is raised where the next picture is handed over, or in the end.
     """
 
     def __init__(self, source: Source, path: Path, note: str) -> None:
         self._waits = not isinstance(source, CameraSource)
         self._note, self._path = note, path
-        self._clip = None
-        if isinstance(source, Stills):
-            self._several = source.total != 1 or path.is_dir() or not path.suffix
-            if not self._several and path.suffix.lower() not in STILLS:
-                raise UserError(f"{path}: the source is an image; end in {', '.join(STILLS)}.")
-        else:
-            self._clip = ClipWriter(path, source.fps)
+        self._clip = ClipWriter(path, source.fps) if source.is_clip else None
+        self._several = source.total != 1 or path.is_dir() or not path.suffix
+        if not (self._clip or self._several) and path.suffix.lower() not in STILLS:
+            raise UserError(f"{path}: the source is an image; end in {', '.join(STILLS)}.")
         self._trails = Trails()
         self._jobs: deque[Future] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -206,14 +196,8 @@ class Annotator:
             save_still(self._path, picture)
 
 
-def _smoothed(prediction: FacePrediction, smoother: Smoother, time_s: float) -> FacePrediction:
-    va = smoother(prediction.face, time_s, prediction.va).astype(np.float32)
-    return replace(prediction, va=va)
-
-
 def _row(frame: Frame, prediction: FacePrediction) -> list:
     time_s = f"{frame.time_s:.3f}" if np.isfinite(frame.time_s) else ""
-    box = [f"{value:.1f}" for value in prediction.box]
-    va = [f"{value:.4f}" for value in prediction.va]
+    box, va = (f"{x:.1f}" for x in prediction.box), (f"{x:.4f}" for x in prediction.va)
     spent = f"{sum(prediction.milliseconds.values()):.2f}"
     return [frame.source, frame.index, time_s, prediction.face, *box, *va, spent]

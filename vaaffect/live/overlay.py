@@ -13,7 +13,7 @@ from .predictor import FacePrediction
 
 # Okabe & Ito (2008), readable on skin and on grey; a face's colour follows its number.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
-_BLACK, _GREY = (0, 0, 0), (90, 90, 90)
+_BLACK, _GREY, _WHITE = (0, 0, 0), (90, 90, 90), (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LOWEST, _HIGHEST = 360, 1080  # pixels: height of an annotated picture
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
@@ -45,10 +45,10 @@ def annotate(
     trails: Mapping[int, Trail] | None = None,
     note: str = "",
 ) -> np.ndarray:
-    """A picture with the predictions for its faces, and the circumplex beside it.
+    """A picture (H, W, 3) uint8 RGB with predictions for its faces, and the circumplex beside it.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
+        picture: stays as it is.
         predictions: of its faces.
         trails: by face, where it was before; ends with where it is.
         note: a line of text, "smoothed 0.5 s" for example.
@@ -96,7 +96,7 @@ def _mark(page: np.ndarray, prediction: FacePrediction, scale: float, unit: floa
     for x, y in (prediction.landmarks + 0.5) * scale:
         cv2.circle(page, _pixel(x, y), max(1, round(1.6 * dot)), _BLACK, -1, 16)
         if dot > 0.7:
-            cv2.circle(page, _pixel(x, y), max(1, round(0.9 * dot)), (255, 255, 255), -1, 16)
+            cv2.circle(page, _pixel(x, y), max(1, round(0.9 * dot)), _WHITE, -1, 16)
     text, size = _words(prediction), 0.45 * unit
     (wide, high), _ = cv2.getTextSize(text, _FONT, size, 1)
     left = min(max(x0, 0), page.shape[1] - wide - 4 * unit)
@@ -108,10 +108,7 @@ def _mark(page: np.ndarray, prediction: FacePrediction, scale: float, unit: floa
 
 
 def _circumplex(
-    panel: np.ndarray,
-    predictions: Sequence[FacePrediction],
-    trails: Mapping[int, Trail],
-    unit: float,
+    panel: np.ndarray, predictions: Sequence[FacePrediction], trails: Mapping, unit: float
 ) -> None:
     """The plane in the upper square of a panel: unit circle, emotions, a trail per face."""
     side = panel.shape[1]
@@ -149,7 +146,7 @@ class ClipWriter:
     """Writes annotated pictures as a video that runs at the speed of its source, `fps`.
 
     Pictures are written as often as their time demands: where one was dropped, the one before it
-    stays a little longer. UserError where the ending is unknown or the video cannot be written.
+    stays a little longer.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -169,9 +166,8 @@ class ClipWriter:
             self._writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, form, self.fps, size)
             self._size = size
             if not self._writer.isOpened():
-                raise UserError(
-                    f"{self.path}: cannot be written as a video; try another folder or ending."
-                )
+                cure = "try another folder or ending"
+                raise UserError(f"{self.path}: cannot be written as a video; {cure}.")
         if size != self._size:  # a camera that changes its format
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
@@ -187,16 +183,17 @@ class ClipWriter:
 
 def as_png(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) uint8 RGB as the bytes of a PNG file."""
-    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return _encoded(picture, ".png")
 
 
 def save_still(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8 RGB as an image file; UserError for an unknown ending."""
-    if path.suffix.lower() not in STILLS:
-        raise UserError(f"{path}: give the picture a name that ends in {', '.join(STILLS)}.")
+    """Write a picture (H, W, 3) uint8 RGB as an image file whose ending is one of STILLS."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    path.write_bytes(data.tobytes())
+    path.write_bytes(_encoded(picture, path.suffix))
+
+
+def _encoded(picture: np.ndarray, ending: str) -> bytes:
+    return cv2.imencode(ending, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _colour(prediction: FacePrediction) -> tuple[int, int, int]:
@@ -212,12 +209,7 @@ def _even(length: float) -> int:
 
 
 def _write(
-    page: np.ndarray,
-    text: str,
-    at: tuple[float, float],
-    size: float,
-    colour: tuple[int, int, int],
-    centred: bool = False,
+    page: np.ndarray, text: str, at: tuple, size: float, colour: tuple, centred: bool = False
 ) -> None:
     thick = max(1, round(1.4 * size))
     x, y = at

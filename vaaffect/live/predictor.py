@@ -3,6 +3,7 @@
 Landmarks, box, crop, network: `Predictor` holds them together. `loop.py` feeds it with pictures.
 """
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ..training import backbone_of, is_finished, load_model, read_config, read_d
 from .backends import Network, build_network
 
 Tracker = FacesTracker | KnownFaces
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 STAGES = ("landmarks", "crop", "network")
 
 
@@ -25,9 +27,7 @@ class FacePrediction:
     """What is predicted for one face of one picture."""
 
     face: int  # number of the face, from 0, the same through a clip
-    box: tuple[
-        float, float, float, float
-    ]  # x0, y0, x1, y1 of the crop; may reach beyond the picture
+    box: Box  # of the crop; may reach beyond the picture
     landmarks: np.ndarray  # (68, 2) float32; as the box in pixels of the picture
     va: np.ndarray  # (2,) float32, (valence, arousal) in [-1, 1]
     milliseconds: dict[str, float]  # per stage of STAGES, for all faces of the picture together
@@ -48,15 +48,10 @@ class Predictor:
 
     @classmethod
     def from_run(
-        cls,
-        run: Path,
-        backend: str = "torch",
-        device: torch.device | str | None = None,
+        cls, run: Path, backend: str = "torch", device: torch.device | str | None = None,
         tracker: Tracker | None = None,
-    ) -> "Predictor":
-        """A predictor with the network of a run folder that kept its model.
-
-        Backend and device are those of `backends.build_network`.
+    ) -> "Predictor":  # fmt: skip
+        """A predictor with the network of a run folder, on a backend ("torch", "openvino").
 
         Raises:
             UserError: the run holds no model or is damaged; unknown backend or device.
@@ -68,7 +63,7 @@ class Predictor:
 
     @property
     def tracker(self) -> Tracker:
-        """Finds the faces and their landmarks; where there is none yet, dlib is loaded."""
+        """Finds the faces and their landmarks."""
         if self._tracker is None:
             self._tracker = FacesTracker()
         return self._tracker
@@ -81,12 +76,8 @@ class Predictor:
     def __call__(self, picture: np.ndarray) -> list[FacePrediction]:
         """The faces of the next picture, largest first; empty where there is none.
 
-        Args:
-            picture: (H, W, 3) uint8 RGB; also grey (H, W), RGBA (the alpha is left out) or 16 bit.
-
-        Raises:
-            ValueError: something else.
-            UserError: dlib or its model is not installed.
+        The picture is (H, W, 3) uint8 RGB; also grey (H, W), RGBA (the alpha is left out) or 16
+        bit, else ValueError. UserError where dlib or its model is not installed.
         """
         picture = as_rgb(picture)
         started = time.perf_counter()
@@ -98,17 +89,15 @@ class Predictor:
     ) -> list[FacePrediction]:
         """Predict for faces of a picture (H, W, 3) uint8 RGB whose landmarks are known.
 
-        Each is (number, landmarks (68, 2) in pixels); one that lies outside the picture is left
-        out. To find them took `landmarks_ms` milliseconds.
+        Faces are (number, landmarks (68, 2) in pixels); those outside the picture are left out.
+        To find them took `landmarks_ms` milliseconds.
         """
         started = time.perf_counter()
         crops, kept = [], []
         for number, points in faces:
-            try:
+            with contextlib.suppress(ValueError):  # outside the picture: there is nothing to see
                 crops.append(crop_face(picture, points, self.size)[0])
-            except ValueError:  # outside the picture: there is nothing to see
-                continue
-            kept.append((number, points))
+                kept.append((number, points))
         cropped = time.perf_counter()
         if not kept:
             return []
@@ -147,20 +136,15 @@ class Smoother:
 
 
 def find_run(name: str) -> Path:
-    """The run folder that a user means.
+    """The run folder that a user means: one, a folder of runs, or the name of a report profile.
 
-    Args:
-        name: a run folder, a folder of runs, or the name of a report profile. Of several runs that
-            kept their model, the one with the least error on its inner validation part is taken.
-
-    Raises:
-        UserError: there is none; the message says which there are.
+    Of several runs that kept their model, the one with the least error on its inner validation part
+    is taken. Where there is none, a UserError says which there are.
     """
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         if not is_finished(folder, with_model=True):
-            others = _runs_in_words(folder.parent)
-            raise UserError(f"{folder}: holds no trained model; {others}.")
+            raise UserError(f"{folder}: holds no trained model; {_runs_in_words(folder.parent)}.")
         return folder
     kept = _with_model(folder) or _with_model(runs_folder(name))
     if not kept:

@@ -18,7 +18,6 @@ from ..base import UserError
 from ..corpora import VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-PATIENCE = 5.0  # seconds without a picture after which a camera counts as lost
 USUAL_FPS = 25.0  # where a camera does not say
 
 
@@ -37,14 +36,19 @@ class CameraLostError(UserError):
     """A camera that has stopped to deliver pictures."""
 
 
-class Stills:
-    """An image file, or every image of a folder in the order of the names; each on its own.
+class _Files:
+    """A source that waits for its reader: nothing is dropped, and nothing is held open."""
 
-    UserError where there is no such file, or no image in the folder.
-    """
+    dropped = 0
+
+    def close(self) -> None:
+        """End the source."""
+
+
+class Stills(_Files):
+    """An image file, or every image of a folder in the order of the names; each on its own."""
 
     is_clip = False
-    dropped = 0
 
     def __init__(self, path: Path) -> None:
         self.paths = [path]
@@ -60,22 +64,21 @@ class Stills:
         for index, path in enumerate(self.paths):
             yield Frame(path.name, index, float("nan"), *read_image(path))
 
-    def close(self) -> None:
-        """End the source."""
 
-
-class Clip:
-    """A video file, every picture of it.
-
-    Raises:
-        UserError: there is no such file, or it is no video.
-    """
+class Clip(_Files):
+    """Every picture of a video file; UserError where there is none, or it is no video."""
 
     is_clip = True
-    dropped = 0
 
     def __init__(self, path: Path) -> None:
-        video = _probe(path)
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such file.")
+        try:
+            video = probe_video(path)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            endings = ", ".join(VIDEO_ENDINGS)
+            raise UserError(f"{path}: {why}; give a whole video file ({endings}).") from error
         self.path, self.fps, self.total = path, video.fps, video.frames
 
     def __iter__(self) -> Iterator[Frame]:
@@ -86,27 +89,19 @@ class Clip:
             if picture is None and "ends" in why:
                 return  # a truncated video says the same of each frame that is missing
 
-    def close(self) -> None:
-        """End the source."""
-
 
 class CameraSource:
     """A camera, or a video that plays as one: a thread reads it, whoever iterates gets the newest.
 
-    The open `capture` is released in the end; `name` stands in rows and messages. A file is played
-    with `fps`; without, pictures are taken as they come, and their end means that the camera was
-    lost, as do `patience` seconds without a picture.
+    A file is played with `fps`; without, pictures are taken as they come, and their end means that
+    the camera was lost, as do `patience` seconds without a picture.
     """
 
     is_clip = True
     total = None
 
     def __init__(
-        self,
-        capture: cv2.VideoCapture,
-        name: str,
-        fps: float | None = None,
-        patience: float = PATIENCE,
+        self, capture: cv2.VideoCapture, name: str, fps: float | None = None, patience: float = 5.0
     ) -> None:
         said = capture.get(cv2.CAP_PROP_FPS)
         self.name, self.patience, self._pace = name, patience, fps
@@ -132,20 +127,18 @@ class CameraSource:
                 )
                 frame, ended = self._newest, self._ended
                 self._newest = None
-            if frame is not None:
-                count += 1
-                yield frame
-                continue
-            if self._error is not None:
-                raise self._error
-            if ended and self._pace is not None:
-                return
-            problem = "delivers no more pictures"
-            if not ended:
-                problem = f"has not delivered a picture for {self.patience:g} seconds"
-            raise CameraLostError(
-                f"{self.name}: {problem}, after {count}; see whether it is still plugged in."
-            )
+            if frame is None:
+                break
+            count += 1
+            yield frame
+        if self._error is not None:
+            raise self._error
+        if ended and self._pace is not None:
+            return
+        problem = f"has not delivered a picture for {self.patience:g} seconds"
+        problem = "delivers no more pictures" if ended else problem
+        cure = "see whether it is still plugged in"
+        raise CameraLostError(f"{self.name}: {problem}, after {count}; {cure}.")
 
     def close(self) -> None:
         """Stop reading, and let go of the camera."""
@@ -191,10 +184,9 @@ Source = Stills | Clip | CameraSource
 
 
 def open_source(source: str, real_time: bool = False) -> Source:
-    """An image, a folder of images, a video file, or the number of a camera.
+    """An image, a folder of images, a video file, or the number of a camera; UserError for others.
 
-    In `real_time` a video plays at its own speed, as if it were a camera. UserError where there is
-    no such source, or it cannot be read.
+    In `real_time` a video plays at its own speed, as if it were a camera.
     """
     path = Path(source).expanduser()
     if source.isdigit() and not path.exists():
@@ -202,16 +194,12 @@ def open_source(source: str, real_time: bool = False) -> Source:
     if real_time:
         if not is_video(path):
             raise UserError(f"{source}: is no video file; only a video plays in real time.")
-        return CameraSource(cv2.VideoCapture(str(path)), path.name, _probe(path).fps)
+        return CameraSource(cv2.VideoCapture(str(path)), path.name, Clip(path).fps)
     return Clip(path) if is_video(path) else Stills(path)
 
 
 def open_camera(number: int) -> CameraSource:
-    """A camera by its number, 0 for the first.
-
-    Raises:
-        UserError: it is not there, or another program uses it.
-    """
+    """A camera by its number, 0 for the first; UserError where it cannot be opened."""
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         capture = cv2.VideoCapture(number)
@@ -225,14 +213,3 @@ def open_camera(number: int) -> CameraSource:
             "it, or give the name of a file."
         )
     return CameraSource(capture, f"camera {number}")
-
-
-def _probe(path: Path):
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file.")
-    try:
-        return probe_video(path)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        endings = ", ".join(VIDEO_ENDINGS)
-        raise UserError(f"{path}: {why}; give a whole video file ({endings}).") from error

@@ -4,20 +4,16 @@ All are anywidgets: Python here, a plain JavaScript module beside it, no build s
 can be interactive (papermill, exported pages, GitHub) they are a static picture.
 """
 
-from .camera_widget import CameraWidget, camera
+from .camera_widget import camera
 from .descending import Surface, descend, draw_path, draw_surface
-from .descent_widget import Descent, descent
+from .descent_widget import descent
 from .exercises import check, numbers
-from .plane_widget import FaceModel, Plane, model_from_run, plane
-from .traces_widget import Traces, traces
+from .plane_widget import FaceModel, model_from_run, plane
+from .traces_widget import traces
 
 __all__ = [
-    "CameraWidget",
-    "Descent",
     "FaceModel",
-    "Plane",
     "Surface",
-    "Traces",
     "camera",
     "check",
     "descend",

@@ -1,8 +1,8 @@
 """What the widgets share: requests from the page, answers to it, and a static picture.
 
 A page asks by a custom message {"view", "id", "type", ...} and gets one answer with the same view
-and id. Nothing travels as widget state but what every view needs to draw itself, so neither
-pictures nor predictions are ever stored in a notebook.
+and id. Only what every view needs to draw itself is widget state, so neither pictures nor
+predictions are ever stored in a notebook.
 """
 
 import base64
@@ -25,18 +25,16 @@ from ..base import UserError
 from ..report import plots
 from ..simulator import EMOTIONS
 
-Answer = tuple[dict[str, Any], list[bytes]]  # content, binary buffers
-
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 JPEG_QUALITY = 90
 # Messages come in on threads of their own, one per widget; models and trackers keep state, and
 # two predictions at once would only share the same processor.
-ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Control:
-    """A slider."""
+    """A slider; `value` is where it stands at first."""
 
     name: str
     label: str
@@ -47,21 +45,17 @@ class Control:
     unit: str = ""
 
 
-# What a page sends may be anything; UserError says so where it is not what is needed.
+# What a page sends or a model gives may be anything; UserError where it is not what is needed.
 
 
 def settings_of(sent: Mapping[str, Any] | None, controls: Sequence[Control]) -> dict[str, float]:
     """A value for each control, within its range; its default where none was sent."""
     sent = sent or {}
-    names = [control.name for control in controls]
-    unknown = sorted(set(sent) - set(names))
-    if unknown:
-        raise UserError(f"unknown control {unknown[0]!r}; there are: {', '.join(names)}.")
-    settings = {}
-    for control in controls:
-        value = number_of(sent.get(control.name, control.value), control.name)
-        settings[control.name] = min(max(value, control.low), control.high)
-    return settings
+    by_name = {control.name: control for control in controls}
+    if unknown := sorted(set(sent) - set(by_name)):
+        raise UserError(f"unknown control {unknown[0]!r}; there are: {', '.join(by_name)}.")
+    values = {name: number_of(sent.get(name, c.value), name) for name, c in by_name.items()}
+    return {name: min(max(values[name], c.low), c.high) for name, c in by_name.items()}
 
 
 def number_of(value: Any, name: str) -> float:
@@ -78,6 +72,14 @@ def pair_of(sent: Any, name: str, wanted: str) -> np.ndarray:
     return np.array([number_of(value, name) for value in sent])
 
 
+def va_of(predicted: Any, model: str) -> np.ndarray:
+    """(valence, arousal) (2,) as a model of any kind has predicted it."""
+    va = np.asarray(predicted, dtype=float).reshape(-1)
+    if va.shape != (2,) or not np.isfinite(va).all():
+        raise UserError(f"the {model} gave {predicted!r}; it must give two finite numbers.")
+    return va
+
+
 def json_numbers(values: Any, digits: int) -> list[float | None]:
     """Rounded numbers as JSON has them: null where there is none."""
     return [round(float(v), digits) if np.isfinite(v) else None for v in values]
@@ -85,17 +87,18 @@ def json_numbers(values: Any, digits: int) -> list[float | None]:
 
 def script(name: str) -> str:
     """The ES module of a widget: what all share, then its own. No build step, no import."""
-    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("shared.js", name))
+    return "\n".join((FOLDER / part).read_text(encoding="utf-8") for part in ("shared.js", name))
 
 
 class Interactive(anywidget.AnyWidget):
     """A widget whose page asks and whose Python side answers, with a picture for where it cannot.
 
-    Subclasses have a method `on_TYPE(content, buffers) -> Answer` for each type of request, and
-    `static_html`.
+    Subclasses have a method `on_TYPE` for each type of request: from its content, with "buffers",
+    to the answer's; bytes under "picture" travel as a buffer. `figure` and `words` are what stands
+    in the widget's place in a stored notebook, an exported page, on GitHub.
     """
 
-    _css = (HERE / "widgets.css").read_text(encoding="utf-8")
+    _css = (FOLDER / "widgets.css").read_text(encoding="utf-8")
     colours = traitlets.Dict({**plots.COLOURS, "prediction": plots.READING}).tag(sync=True)
     emotions = traitlets.Dict({k: list(v) for k, v in EMOTIONS.items()}).tag(sync=True)
 
@@ -106,33 +109,49 @@ class Interactive(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"  # the same in every run
 
-    def static_html(self) -> str:
-        """What stands in the widget's place in a stored notebook, an exported page, on GitHub."""
+    def figure(self) -> Figure:
+        """A static picture; not one of pyplot's, which a notebook would show a second time."""
+        raise NotImplementedError
+
+    def words(self) -> tuple[str, str]:
+        """The picture's alternative text, and its caption."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/html": self.static_html()}, metadata
+        file, quality = io.BytesIO(), {"quality": JPEG_QUALITY}
+        with ONE_AT_A_TIME:
+            figure = self.figure()
+        figure.savefig(file, format="jpeg", dpi=130, bbox_inches="tight", pil_kwargs=quality)
+        source = base64.b64encode(file.getvalue()).decode()
+        alternative, caption = map(html.escape, self.words())
+        page = (
+            f'<figure style="margin:0"><img src="data:image/jpeg;base64,{source}" '
+            f'alt="{alternative}" style="max-width:100%;height:auto">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+        return {**data, "text/html": page}, metadata
 
     def _receive(self, _: Any, content: Any, buffers: list) -> None:
         """Answer one request. Whatever goes wrong must reach the page: nobody sees this thread."""
         if not isinstance(content, dict) or "view" not in content:
             return  # a sign of life, to see whether the connection is there
-        handler = getattr(self, f"on_{content.get('type')}", None)
-        data: list[bytes] = []
         try:
+            handler = getattr(self, f"on_{content.get('type')}", None)
             if handler is None:
                 raise UserError(f"unknown request {content.get('type')!r}; run the cell again.")
-            answer, data = handler(content, buffers)
+            with ONE_AT_A_TIME:
+                answer = handler({**content, "buffers": buffers})
         except UserError as error:
             answer = {"failed": str(error)}
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            answer = {"failed": text, "details": traceback.format_exc()}
+            failed = f"{type(error).__name__}: {error}"
+            answer = {"failed": failed, "details": traceback.format_exc()}
+        data = [answer.pop("picture")] if "picture" in answer else []
         self.send({**answer, "view": content["view"], "id": content.get("id")}, data)
 
 
-def decode_jpeg(buffers: list) -> np.ndarray:
+def from_jpeg(buffers: list) -> np.ndarray:
     """The picture of a request, (H, W, 3) uint8 RGB; UserError where it is not one whole JPEG."""
     data = bytes(buffers[0]) if len(buffers) == 1 else b""
     # A decoder fills what is missing of a cut-off picture with grey; the end mark tells.
@@ -143,24 +162,7 @@ def decode_jpeg(buffers: list) -> np.ndarray:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def encode_jpeg(picture: np.ndarray) -> bytes:
+def to_jpeg(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) uint8 RGB as JPEG bytes."""
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-
-
-def static_figure(figure: Figure, alternative: str, text: str) -> str:
-    """A figure with a caption, as HTML that needs nothing else; `alternative` describes it.
-
-    The figure is not one of pyplot's, which a notebook would show a second time.
-    """
-    file = io.BytesIO()
-    figure.savefig(
-        file, format="jpeg", dpi=130, bbox_inches="tight", pil_kwargs={"quality": JPEG_QUALITY}
-    )
-    source = base64.b64encode(file.getvalue()).decode()
-    return (
-        f'<figure style="margin:0"><img src="data:image/jpeg;base64,{source}" '
-        f'alt="{html.escape(alternative)}" style="max-width:100%;height:auto">'
-        f"<figcaption>{html.escape(text)}</figcaption></figure>"
-    )

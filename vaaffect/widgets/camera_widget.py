@@ -19,15 +19,7 @@ from ..base import UserError
 from ..live import FacePrediction, Predictor
 from ..report import plots
 from ..simulator import EMOTIONS, Scene, action_units, render, sample_identity
-from .base import (
-    ONE_AT_A_TIME,
-    Answer,
-    Interactive,
-    decode_jpeg,
-    json_numbers,
-    script,
-    static_figure,
-)
+from .base import ONE_AT_A_TIME, Interactive, from_jpeg, json_numbers, script, va_of
 
 # The poses of the thesis's check, section 5.2, and the emotions that the examples are drawn with.
 POSES = {"neutral": "neutral", "happy": "happiness", "angry": "anger"}
@@ -72,16 +64,24 @@ def _area(prediction: FacePrediction) -> float:
 
 
 class CameraWidget(Interactive):
-    """See `camera`."""
+    """The browser's camera, with predictions drawn over its picture; the page starts and stops it.
+
+    Show it as the last line of a cell. `poses` is the table of held poses, `hold` does from Python
+    what the button does.
+
+    Args:
+        predictor: predicts for the faces of consecutive pictures.
+        poses: names that "Hold the pose" offers; others can be typed.
+    """
 
     _esm = script("camera.js")
-    names = traitlets.List(list(POSES)).tag(sync=True)  # poses that the page offers
+    names = traitlets.List().tag(sync=True)  # poses that the page offers
     hold_seconds = traitlets.Float(3.0).tag(sync=True)
     ready_seconds = traitlets.Float(2.0).tag(sync=True)  # between the button and the first picture
     held = traitlets.List([]).tag(sync=True)  # rows of `poses`
 
-    def __init__(self, predictor: Predictor, **traits: Any) -> None:
-        super().__init__(**traits)
+    def __init__(self, predictor: Predictor, *, poses: Sequence[str] = tuple(POSES)) -> None:
+        super().__init__(names=list(poses))
         self._predictor = predictor
         self._hold: _Hold | None = None
         self._view: str | None = None  # the page's view that sent the last picture
@@ -104,8 +104,7 @@ class CameraWidget(Interactive):
     def hold(self, name: str) -> None:
         """Take the mean prediction of the next seconds as a row of `poses`; does not wait for it.
 
-        Raises:
-            UserError: the camera is off, a pose is being held already, or the name is not one.
+        UserError where the camera is off, a pose is being held already, or the name is not one.
         """
         name = name.strip() if isinstance(name, str) else ""
         if not 0 < len(name) <= 40:
@@ -122,42 +121,36 @@ class CameraWidget(Interactive):
         """Empty the table of poses."""
         self.held = []
 
-    def on_start(self, content: dict, buffers: list) -> Answer:
+    def on_start(self, content: dict) -> dict:
         """A view has turned its camera on."""
-        with ONE_AT_A_TIME:
-            self._predictor.reset()
-            self._hold = None
-            self._view, self._seen = content["view"], monotonic()
-        return {}, []
+        self._predictor.reset()
+        self._hold = None
+        self._view, self._seen = content["view"], monotonic()
+        return {}
 
-    def on_stop(self, content: dict, buffers: list) -> Answer:
+    def on_stop(self, content: dict) -> dict:
         """A view has turned its camera off; a pose that was being held is dropped."""
-        with ONE_AT_A_TIME:
-            if self._view == content["view"]:
-                self._hold, self._seen = None, -np.inf
-        return {}, []
+        if self._view == content["view"]:
+            self._hold, self._seen = None, -np.inf
+        return {}
 
-    def on_hold(self, content: dict, buffers: list) -> Answer:
+    def on_hold(self, content: dict) -> dict:
         """The page's button for `hold`."""
         self.hold(content.get("name"))
-        return {}, []
+        return {}
 
-    def on_frame(self, content: dict, buffers: list) -> Answer:
+    def on_frame(self, content: dict) -> dict:
         """Predict for a picture; the answer carries the faces and how far a held pose is."""
-        picture = decode_jpeg(buffers)
-        with ONE_AT_A_TIME:
-            started = perf_counter()
-            predictions = self._predictor(picture)
-            took = 1e3 * (perf_counter() - started)
-            if content["view"] != self._view:  # a second view of this widget has taken over
-                self._view, self._hold = content["view"], None
-            self._seen = monotonic()
-            answer = {
-                "size": [picture.shape[1], picture.shape[0]],
-                "faces": [_for_page(p) for p in sorted(predictions, key=_area, reverse=True)],
-                "milliseconds": took,
-            }
-            return answer | self._go_on(predictions), []
+        picture = from_jpeg(content["buffers"])
+        started = perf_counter()
+        predictions = self._predictor(picture)
+        took = 1e3 * (perf_counter() - started)
+        if content["view"] != self._view:  # a second view of this widget has taken over
+            self._view, self._hold = content["view"], None
+        self._seen = monotonic()
+        faces = [_for_page(p) for p in sorted(predictions, key=_area, reverse=True)]
+        answer = {"size": list(picture.shape[1::-1]), "faces": faces, "milliseconds": took}
+        return answer | self._go_on(predictions)
 
     def _go_on(self, predictions: Sequence[FacePrediction]) -> dict[str, Any]:
         """Carry a held pose through one picture; what the page has to know about it."""
@@ -186,10 +179,9 @@ class CameraWidget(Interactive):
         for ax, (pose, emotion) in zip(axs, POSES.items(), strict=True):
             true = np.array(EMOTIONS[emotion])
             picture, _ = render(person, action_units(true), Scene(scale=0.25), (480, 480))
-            with ONE_AT_A_TIME:
-                self._predictor.reset()  # each is a first picture
-                predictions = self._predictor(picture)
-                self._predictor.reset()
+            self._predictor.reset()  # each is a first picture
+            predictions = self._predictor(picture)
+            self._predictor.reset()
             ax.imshow(picture)
             ax.axis("off")
             plane.plot(*true, "o", ms=5, color="0.2")
@@ -198,9 +190,8 @@ class CameraWidget(Interactive):
             values = []
             for prediction in predictions:
                 left, top, right, bottom = prediction.box
-                across, down = [left, right, right, left, left], [top, top, bottom, bottom, top]
-                ax.plot(across, down, color="white")
-                ax.plot(*np.asarray(prediction.landmarks).T, ".", ms=2.5, color="white")
+                ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "w")
+                ax.plot(*np.asarray(prediction.landmarks).T, "w.", ms=2.5)
                 v, a = prediction.va
                 values.append(f"V {v:+.2f}  A {a:+.2f}".replace("-", "−"))
                 plane.plot([true[0], v], [true[1], a], color=plots.READING, lw=1, alpha=0.7)
@@ -209,10 +200,8 @@ class CameraWidget(Interactive):
         plane.set_title("drawn (dot) and predicted (diamond)", fontsize="small")
         return figure
 
-    def static_html(self) -> str:
-        """Three drawn faces with their predictions."""
-        return static_figure(
-            self.figure(),
+    def words(self) -> tuple[str, str]:
+        return (
             "Three drawn faces, neutral, happy and angry, with 68 points and the predictions, and "
             "these predictions in the valence-arousal plane",
             "In JupyterLab the picture of your own camera is here, with the points and the "
@@ -221,28 +210,14 @@ class CameraWidget(Interactive):
 
 
 def _for_page(prediction: FacePrediction) -> dict[str, Any]:
-    """A prediction as JSON can carry it; UserError where valence or arousal is not a number."""
-    va = np.asarray(prediction.va, dtype=float)
-    if va.shape != (2,) or not np.isfinite(va).all():
-        raise UserError(f"the predictor gave {prediction.va!r}; it must give two finite numbers.")
+    """A prediction as JSON can carry it."""
     return {
         "face": int(prediction.face),
         "box": json_numbers(prediction.box, 1),
         "landmarks": np.round(np.asarray(prediction.landmarks, dtype=float), 1).tolist(),
-        "va": json_numbers(va, 4),
+        "va": json_numbers(va_of(prediction.va, "predictor"), 4),
         "milliseconds": {k: round(float(v), 2) for k, v in prediction.milliseconds.items()},
     }
 
 
-def camera(predictor: Predictor, *, poses: Sequence[str] = tuple(POSES)) -> CameraWidget:
-    """The browser's camera, with predictions drawn over its picture; the page starts and stops it.
-
-    Args:
-        predictor: predicts for the faces of consecutive pictures.
-        poses: names that "Hold the pose" offers; others can be typed.
-
-    Returns:
-        The widget: show it as the last line of a cell. `.poses` is the table of held poses, `.hold`
-        does from Python what the button does.
-    """
-    return CameraWidget(predictor, names=list(poses))
+camera = CameraWidget  # as a notebook calls it

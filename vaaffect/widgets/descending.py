@@ -36,15 +36,12 @@ def descend(
     """The path of gradient descent with momentum, as PyTorch runs it or as the thesis writes it.
 
     PyTorch: v <- momentum v + gradient. The thesis (3.9): v <- momentum v + (1 - momentum)
-    gradient. Both begin with v = 0, and then w <- w - lr v.
+    gradient, taken where `written`. Both begin with v = 0, and then w <- w - lr v.
 
     Args:
         gradient: from weights (2,) to the gradient there (2,).
         start: (2,) weights.
-        lr: learning rate.
         momentum: in [0, 1).
-        steps: how many.
-        written: the thesis's form instead of PyTorch's.
 
     Returns:
         The weights before the first step and after each, (steps + 1, 2); fewer where they went

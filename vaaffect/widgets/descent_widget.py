@@ -10,17 +10,7 @@ from matplotlib.figure import Figure
 
 from ..base import UserError
 from ..report import plots
-from .base import (
-    ONE_AT_A_TIME,
-    Answer,
-    Control,
-    Interactive,
-    encode_jpeg,
-    pair_of,
-    script,
-    settings_of,
-    static_figure,
-)
+from .base import Control, Interactive, pair_of, script, settings_of, to_jpeg
 from .descending import Surface, descend, draw_path, draw_surface
 
 PIXELS = 600  # side of the surface's picture
@@ -28,7 +18,18 @@ FORMS = ("as run (PyTorch)", "as written (3.9)")  # of momentum, see `descending
 
 
 class Descent(Interactive):
-    """See `descent`."""
+    """A surface to walk down: sliders for learning rate, momentum and steps, a start to drag.
+
+    `path` (steps + 1, 2) is the one drawn last, None before the first; `settings` are its learning
+    rate, momentum, steps and form.
+
+    Args:
+        surface: the cost of two weights.
+        start: where the walk begins at first; UserError where it is not two numbers.
+        lr: the learning rate at first, from 0.001 to 3.
+        momentum: at first, from 0 to 0.99.
+        steps: at first, from 1 to 200.
+    """
 
     _esm = script("descent.js")
     controls = traitlets.List().tag(sync=True)
@@ -37,61 +38,58 @@ class Descent(Interactive):
     forms = traitlets.List(list(FORMS)).tag(sync=True)
     start = traitlets.List().tag(sync=True)
 
-    def __init__(self, surface: Surface, start: np.ndarray, controls: list[Control]) -> None:
-        self._surface, self._controls = surface, controls
-        self._last: tuple[np.ndarray | None, dict] = None, {}
+    def __init__(
+        self, surface: Surface, *, start: tuple[float, float], lr: float = 0.1,
+        momentum: float = 0.9, steps: int = 60,
+    ) -> None:  # fmt: skip
+        self._controls = (
+            Control("lr", "Learning rate", -3, 0.48, 0.01, round(float(np.log10(lr)), 2)),
+            Control("momentum", "Momentum", 0, 0.99, 0.01, momentum),
+            Control("steps", "Steps", 1, 200, 1, steps),
+        )
         super().__init__(
-            controls=[asdict(control) for control in controls],
+            controls=[asdict(control) for control in self._controls],
             window=list(surface.window),
             names=list(surface.names),
-            start=start.tolist(),
+            start=_start_of(start).tolist(),
         )
+        self._surface = surface
+        self.path: np.ndarray | None = None
+        self.settings: dict[str, Any] = {}
 
-    @property
-    def path(self) -> np.ndarray | None:
-        """The weights (steps + 1, 2) of the path drawn last, or None before the first."""
-        return self._last[0]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Learning rate, momentum, steps and form of the path drawn last."""
-        return dict(self._last[1])
-
-    def on_surface(self, content: dict, buffers: list) -> Answer:
+    def on_surface(self, content: dict) -> dict:
         """The surface from above, as a picture, and the lowest and highest cost in it."""
         figure = Figure(figsize=(PIXELS / 100, PIXELS / 100), dpi=100)
         canvas = FigureCanvasAgg(figure)
         ax = figure.add_axes((0, 0, 1, 1))
-        with ONE_AT_A_TIME:
-            draw_surface(self._surface, ax).set(aspect="auto")
-            ax.axis("off")
-            canvas.draw()
-            left, right, bottom, top = self._surface.window
-            grid = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
-            costs = self._surface.cost(np.stack(grid, axis=-1))
+        draw_surface(self._surface, ax).set(aspect="auto")
+        ax.axis("off")
+        canvas.draw()
         picture = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
-        return {"low": float(costs.min()), "high": float(costs.max())}, [encode_jpeg(picture)]
+        left, right, bottom, top = self._surface.window
+        grid = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
+        costs = self._surface.cost(np.stack(grid, axis=-1))
+        return {"low": float(costs.min()), "high": float(costs.max()), "picture": to_jpeg(picture)}
 
-    def on_descend(self, content: dict, buffers: list) -> Answer:
+    def on_descend(self, content: dict) -> dict:
         """Walk: {"start", "settings", "form"} -> the path, its costs, and the settings used.
 
         The learning rate comes as its decimal logarithm, as the slider has it.
         """
-        start = start_of(content.get("start"))
+        start = _start_of(content.get("start"))
         settings = settings_of(content.get("settings"), self._controls)
         form = content.get("form", FORMS[0])
         if form not in FORMS:
             raise UserError(f"unknown form of momentum {form!r}; there are: {', '.join(FORMS)}.")
-        used = {"lr": 10 ** settings["lr"], "momentum": settings["momentum"],
-                "steps": int(settings["steps"]), "form": form}  # fmt: skip
-        with ONE_AT_A_TIME:
-            path = self._walk(start, **used)
-            costs = self._surface.cost(path)
-            sound = np.isfinite(path).all(axis=1) & np.isfinite(costs)
-            path, costs = path[sound], costs[sound]
-            self._last = path, used
-        diverges = bool(len(path) <= used["steps"] or costs[-1] > costs[0])
-        return {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges, **used}, []
+        lr, momentum, steps = 10 ** settings["lr"], settings["momentum"], int(settings["steps"])
+        path = descend(self._surface.gradient, start, lr, momentum, steps, form == FORMS[1])
+        costs = self._surface.cost(path)
+        sound = np.isfinite(path).all(axis=1) & np.isfinite(costs)
+        path, costs = path[sound], costs[sound]
+        self.path, self.settings = path, settings | {"lr": lr, "steps": steps, "form": form}
+        diverges = bool(len(path) <= steps or costs[-1] > costs[0])
+        walk = {"path": path.tolist(), "costs": costs.tolist(), "diverges": diverges}
+        return walk | self.settings
 
     def figure(self) -> Figure:
         """Paths from the start with and without momentum, and their costs: no hand needed."""
@@ -101,65 +99,31 @@ class Descent(Interactive):
         axs = figure.subplots(1, 2)
         draw_surface(self._surface, axs[0])
         walks = {
-            "no momentum": (0.0, FORMS[0], "#009E73"),
-            f"momentum {momentum:g}, {FORMS[0]}": (momentum, FORMS[0], plots.READING),
-            f"momentum {momentum:g}, {FORMS[1]}": (momentum, FORMS[1], "#E69F00"),
+            "no momentum": (0.0, False, "#009E73"),
+            f"momentum {momentum:g}, {FORMS[0]}": (momentum, False, plots.READING),
+            f"momentum {momentum:g}, {FORMS[1]}": (momentum, True, "#E69F00"),
         }
-        with ONE_AT_A_TIME:
-            for name, (coefficient, form, colour) in walks.items():
-                path = self._walk(start, lr, coefficient, int(steps), form)
-                draw_path(path, axs[0], colour)
-                axs[1].plot(self._surface.cost(path), color=colour, label=name)
+        for name, (coefficient, written, colour) in walks.items():
+            path = descend(self._surface.gradient, start, lr, coefficient, int(steps), written)
+            draw_path(path, axs[0], colour)
+            axs[1].plot(self._surface.cost(path), color=colour, label=name)
         axs[0].set_title(f"{steps:g} steps with learning rate {lr:.2g}")
         axs[1].set(yscale="log", xlabel="step", ylabel="cost")
         axs[1].legend(loc="best")
         return figure
 
-    def static_html(self) -> str:
-        """The paths with and without momentum, as a picture."""
+    def words(self) -> tuple[str, str]:
         x, y = self._surface.names
-        return static_figure(
-            self.figure(),
+        return (
             f"The cost over the weights {x} and {y} from above, three paths of gradient descent on"
             " it, and their costs step by step.",
             "In JupyterLab one drags the start over the surface and moves learning rate, momentum"
             " and steps; the path follows. The faces behind the cost are simulated.",
         )
 
-    def _walk(
-        self, start: np.ndarray, lr: float, momentum: float, steps: int, form: str
-    ) -> np.ndarray:
-        return descend(self._surface.gradient, start, lr, momentum, steps, form == FORMS[1])
 
-
-def start_of(sent: Any) -> np.ndarray:
-    """Two weights (2,) that a page has sent; UserError where they are not two numbers."""
+def _start_of(sent: Any) -> np.ndarray:
     return pair_of(sent, "the start", "a place on the surface; give two weights")
 
 
-def descent(
-    surface: Surface,
-    *,
-    start: tuple[float, float],
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    steps: int = 60,
-) -> Descent:
-    """A surface to walk down: sliders for learning rate, momentum and steps, a start to drag.
-
-    Args:
-        surface: the cost of two weights.
-        start: where the walk begins at first.
-        lr: the learning rate at first, from 0.001 to 3.
-        momentum: at first, from 0 to 0.99.
-        steps: at first, from 1 to 200.
-
-    Raises:
-        UserError: `start` is not two numbers.
-    """
-    controls = [
-        Control("lr", "Learning rate", -3, 0.48, 0.01, round(float(np.log10(lr)), 2)),
-        Control("momentum", "Momentum", 0, 0.99, 0.01, momentum),
-        Control("steps", "Steps", 1, 200, 1, steps),
-    ]
-    return Descent(surface, start_of(start), controls)
+descent = Descent  # as a notebook calls it

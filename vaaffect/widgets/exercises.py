@@ -13,12 +13,9 @@ from numpy.typing import ArrayLike
 
 
 def check(*answers: Any) -> Callable[[Callable[[], None]], None]:
-    """Run the function below at once; where a `...` is left, say so instead.
+    """Run the function below at once; where a `...` is left among the answers, say so instead.
 
     A function, so that a check's own names are not in the way of the student's.
-
-    Args:
-        answers: what the answer cell was to give a value to.
     """
 
     def run(body: Callable[[], None]) -> None:
@@ -31,18 +28,10 @@ def check(*answers: Any) -> Callable[[Callable[[], None]], None]:
 
 
 def numbers(value: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """An answer as an array, whether it came as a list, a Series, a tensor or a single number.
+    """An answer as float64 array, whether it is a list, a Series, a tensor or a single number.
 
-    Args:
-        value: the answer.
-        shape: what it must have: () for one number, (2,) for (valence, arousal).
-        name: how the answer cell calls it.
-
-    Returns:
-        The numbers as float64, of that shape.
-
-    Raises:
-        AssertionError: it has another shape, or holds something that is no finite number.
+    AssertionError, with the `name` that the answer cell gives it, where it has another shape (() is
+    one number) or holds something that is no finite number.
     """
     value = value.detach().cpu() if hasattr(value, "detach") else value
     try:

@@ -15,11 +15,9 @@ from ..base import UserError
 from ..corpora import RaterTrace, rate
 from ..report import tables
 from ..results import metrics
-from .base import Answer, Interactive, json_numbers, number_of, script, static_figure
+from .base import Interactive, json_numbers, number_of, script
 
-FARTHEST = 2.0  # seconds that a trace may be moved, either way
-STEP = 0.1
-FEWEST = 3  # common ratings below which there is no agreement to speak of
+FARTHEST, STEP = 2.0, 0.1  # seconds that a trace may be moved, either way
 
 
 def _shifted(trace: RaterTrace, seconds: float) -> RaterTrace:
@@ -38,13 +36,21 @@ def _agreement(
         return np.nan, np.nan
     values, mean = trace.at(times), rate(list(others), times)[0]
     both = np.isfinite(values) & np.isfinite(mean)
-    if both.sum() < FEWEST:
+    if both.sum() < 3:
         return np.nan, np.nan
     return metrics.pcc(mean[both], values[both]), metrics.ccc(mean[both], values[both])
 
 
 class Traces(Interactive):
-    """See `traces`."""
+    """Raters' traces to shift in time, to switch on and off, and to average.
+
+    Args:
+        rated: traces of several raters of one session and dimension, as of `semaine.read_sessions`;
+            UserError for fewer than two raters, or two of one name.
+        dimension: "valence" or "arousal"; for the labels.
+        times: (T,) seconds at which they are drawn and compared.
+        data: what the corpus is called where the traces are shown.
+    """
 
     _esm = script("traces.js")
     times = traitlets.List([]).tag(sync=True)
@@ -58,6 +64,8 @@ class Traces(Interactive):
     def __init__(
         self, rated: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str
     ) -> None:
+        if len({trace.rater for trace in rated}) < max(2, len(rated)):
+            raise UserError("agreement needs traces of at least two raters, one trace each.")
         super().__init__(
             times=np.round(times, 3).tolist(),
             raters=[trace.rater for trace in rated],
@@ -74,23 +82,13 @@ class Traces(Interactive):
         """How well each rater agrees with the mean of the others that are switched on.
 
         Args:
-            shifts: seconds by rater; who is not named stays in place.
+            shifts: seconds by rater, two at most; who is not named stays in place.
             on: the raters whose mean is taken; by default all. The others are compared with it too.
 
         Returns:
             A row per rater: rater, on, shift, PCC, CCC (nan where undefined).
-
-        Raises:
-            UserError: an unknown rater, or a shift beyond two seconds.
         """
-        shifts = shifts or {}
-        moved, on = self._moved(shifts), self._on(on)
-        rows = []
-        for name, trace in moved.items():
-            others = [moved[other] for other in on if other != name]
-            shift = float(shifts.get(name, 0.0))
-            rows.append((name, name in on, shift, *_agreement(trace, others, self._times)))
-        return pd.DataFrame(rows, columns=["rater", "on", "shift", "PCC", "CCC"])
+        return self._mix(shifts or {}, on)[2]
 
     def best_shifts(self) -> dict[str, float]:
         """For each rater the shift with the highest PCC with the mean of the others, unmoved."""
@@ -102,20 +100,16 @@ class Traces(Interactive):
             best[name] = float(steps[np.nanargmax(pcc)]) if np.isfinite(pcc).any() else 0.0
         return best
 
-    def on_mix(self, content: dict, buffers: list) -> Answer:
+    def on_mix(self, content: dict) -> dict:
         """The page's traces as they stand: lines, their mean, and who agrees how well."""
-        shifts = content.get("shifts")
-        moved, on = self._moved(shifts), self._on(content.get("on"))
-        lines = {name: json_numbers(trace.at(self._times), 4) for name, trace in moved.items()}
-        mean = rate([moved[name] for name in on], self._times)[0] if on else []
-        table = self.agreement(shifts, on).set_index("rater")
-        both = table[["PCC", "CCC"]]
+        lines, mean, table = self._mix(content.get("shifts"), content.get("on"))
+        both = table.set_index("rater")[["PCC", "CCC"]]
         return {
-            "lines": lines,
+            "lines": {name: json_numbers(line, 4) for name, line in lines.items()},
             "mean": json_numbers(mean, 4),
             "rows": {name: json_numbers(row, 4) for name, row in both.iterrows()},
-            "whole": json_numbers(both[table["on"]].mean(), 4),
-        }, []
+            "whole": json_numbers(both[table["on"].to_numpy()].mean(), 4),
+        }
 
     def figure(self) -> Figure:
         """The traces as they were rated, and each moved to where it agrees best with the others."""
@@ -126,10 +120,8 @@ class Traces(Interactive):
         axs[0].set_ylabel(self.dimension)
         return figure
 
-    def static_html(self) -> str:
-        """Both pictures of `figure`, with what one can do here."""
-        return static_figure(
-            self.figure(),
+    def words(self) -> tuple[str, str]:
+        return (
             f"Raters' traces of {self.dimension} over time with their mean, as they were rated and "
             "each moved in time to where it agrees best with the others",
             "In JupyterLab one moves each rater in time and switches raters on and off; their mean "
@@ -137,19 +129,22 @@ class Traces(Interactive):
         )
 
     def _draw(self, ax: Axes, shifts: Mapping[str, float], title: str) -> None:
-        table = self.agreement(shifts).set_index("rater")
-        moved = self._moved(shifts)
-        for (name, trace), colour in zip(moved.items(), self.palette, strict=True):
-            label = f"{name}: CCC {tables.format_number(table['CCC'][name])}"
-            ax.plot(self._times, trace.at(self._times), lw=1.2, color=colour, label=label)
-        mean = rate(list(moved.values()), self._times)[0]
+        lines, mean, table = self._mix(shifts, None)
+        for (name, line), ccc, colour in zip(
+            lines.items(), table["CCC"], self.palette, strict=True
+        ):
+            label = f"{name}: CCC {tables.format_number(ccc)}"
+            ax.plot(self._times, line, lw=1.2, color=colour, label=label)
         ax.plot(self._times, mean, color="black", lw=2.6, label="mean")
         ax.set(xlabel="time (seconds)", ylim=(-1, 1), title=title)
         ax.legend(ncols=3, fontsize="small", title="rater, with the mean of the others",
                   title_fontsize="small", loc="upper center",
                   bbox_to_anchor=(0.5, -0.18))  # fmt: skip
 
-    def _moved(self, shifts: Any) -> dict[str, RaterTrace]:
+    def _mix(
+        self, shifts: Any, on: Any
+    ) -> tuple[dict[str, np.ndarray], np.ndarray | list, pd.DataFrame]:
+        """Each rater's moved line (T,), the mean of those that are on, and `agreement`."""
         if not isinstance(shifts, Mapping) or not set(shifts) <= set(self._traces):
             raise UserError(f"{shifts!r} is no shift by rater; there are {', '.join(self.raters)}.")
         moved = {}
@@ -158,28 +153,17 @@ class Traces(Interactive):
             if abs(shift) > FARTHEST + 1e-9:
                 raise UserError(f"a trace is moved by at most {FARTHEST:g} seconds either way.")
             moved[name] = _shifted(trace, shift)
-        return moved
-
-    def _on(self, on: Any) -> list[str]:
-        if on is None:
-            return list(self._traces)
+        on = self.raters if on is None else on
         if not isinstance(on, (list, tuple)) or not set(on) <= set(self._traces):
             raise UserError(f"{on!r} are no raters; raters are {', '.join(self.raters)}.")
-        return [name for name in self._traces if name in on]
+        rows = []
+        for name, trace in moved.items():
+            others = [moved[other] for other in moved if other in on and other != name]
+            shift = float(shifts.get(name, 0.0))
+            rows.append((name, name in on, shift, *_agreement(trace, others, self._times)))
+        table = pd.DataFrame(rows, columns=["rater", "on", "shift", "PCC", "CCC"])
+        mean = rate([moved[name] for name in moved if name in on], self._times)[0] if on else []
+        return {name: trace.at(self._times) for name, trace in moved.items()}, mean, table
 
 
-def traces(rated: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str) -> Traces:
-    """Raters' traces to shift in time, to switch on and off, and to average.
-
-    Args:
-        rated: traces of several raters of one session and dimension, as of `semaine.read_sessions`.
-        dimension: "valence" or "arousal"; for the labels.
-        times: (T,) seconds at which they are drawn and compared.
-        data: what the corpus is called where the traces are shown.
-
-    Raises:
-        UserError: fewer than two raters, or two of one name.
-    """
-    if len({trace.rater for trace in rated}) < max(2, len(rated)):
-        raise UserError("agreement needs traces of at least two raters, one trace each.")
-    return Traces(rated, dimension, times, data)
+traces = Traces  # as a notebook calls it
