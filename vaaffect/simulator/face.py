@@ -1,5 +1,7 @@
 """A drawn face: from a person, action units and a scene to a picture and its 68 landmarks."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -7,7 +9,6 @@ from .appearance import Identity, Scene
 from .geometry import (
     Face,
     PinholeCamera,
-    cross_sections,
     face_of,
     landmarks,
     moved_surface,
@@ -42,7 +43,7 @@ def render(
     low, high = _patch(whole, size)
     _body(picture, identity, scene, whole)
     if np.all(high > low):
-        view = whole.moved(low)
+        view = replace(whole, origin=whole.origin - low)
         page = canvas(view, *(high - low))
         _paint_head(page, face)
         lit = shade(moved_surface(face), view, scene, page.cover.shape, 0.10)
@@ -147,7 +148,7 @@ def _paint_head(page: Canvas, face: Face) -> None:
     _ears(page, person)
     # Close together at the crown and the chin, where the outline turns.
     levels = 0.145 - 1.505 * np.cos(np.linspace(0, np.pi, 40))
-    left, right = outline(view, cross_sections(face, levels))
+    left, right = outline(view, face, levels)
     skin = np.concatenate([left, right[::-1]])
     fill(page.crease, skin, 255)
     page.put(skin, person.skin)

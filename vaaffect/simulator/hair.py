@@ -5,7 +5,7 @@ import numpy as np
 from .appearance import Identity
 from .geometry import PinholeCamera
 from .painting import Canvas, tone
-from .strokes import curve, ellipse, fill, line, lines
+from .strokes import curve, ellipse, fill, line, mirrored
 
 # Half of the hairline (x >= 0), from the middle of the forehead to in front of the ear.
 _HAIRLINES = {
@@ -36,7 +36,7 @@ def _skull(view: PinholeCamera, person: Identity, thickness: float) -> np.ndarra
     """
     half = _SKULL * np.array([person.face_width * 1.02 + thickness * 0.8, 0.98 + thickness])
     both = np.concatenate([half[:0:-1] * np.array([-1, 1]), half])
-    across = view.rotation[:2, 0] / np.hypot(*view.rotation[:2, 0])
+    across = view.across
     down = np.array([-across[1], across[0]])
     centre = view.project(_SKULL_CENTRE[None])[0]
     return curve(centre + view.scale * (both[:, :1] * across + both[:, 1:] * down), 4)
@@ -136,10 +136,10 @@ def _strands(
     bend = rng.normal(0, 0.025, (count, 1, 2)) * unit
     paths = roots + (tips - roots) * t + bend * 4 * t * (1 - t)
     for i, darker in enumerate((0.68, 0.76, 0.84, 0.9)):
-        lines(page.colour, paths[i::6], tone(base, darker), unit * 0.014)
+        line(page.colour, paths[i::6], tone(base, darker), unit * 0.014)
     for i, lighter in enumerate((9, 15, 22)):
         sheen = paths[i::3, 2 + i % 2 : 6 + i % 2]
-        lines(page.colour, sheen, np.clip(base + lighter, 0, 255), unit * 0.012)
+        line(page.colour, sheen, np.clip(base + lighter, 0, 255), unit * 0.012)
 
 
 def _curls(
@@ -154,4 +154,4 @@ def _curls(
     angle = start + np.linspace(0, 4.2, 9)
     arcs = middle[:, None] + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1)
     for i, factor in enumerate((0.6, 0.75, 1.18, 1.35, 0.68)):
-        lines(page.colour, arcs[i::5], np.clip(tone(base, factor), 0, 255), unit * 0.018)
+        line(page.colour, arcs[i::5], np.clip(tone(base, factor), 0, 255), unit * 0.018)

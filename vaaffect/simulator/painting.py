@@ -118,7 +118,7 @@ def eye(page: Canvas, face: Face, which: int) -> None:
     # Lid above the eye: a little darker than the skin, more to see the more it droops.
     bulge = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
     lift = unit * (0.045 + 0.05 * face.mood["lid_droop"]) * bulge
-    crease = upper - down_of(view) * lift
+    crease = upper - view.down * lift
     fill(page.colour, np.concatenate([crease, upper[::-1]]), tone(person.skin, 0.88))
     box, low = page.inset(almond, 4)
     if box.size and face.openings > 0.06:
@@ -129,7 +129,7 @@ def eye(page: Canvas, face: Face, which: int) -> None:
         fill(ball, ellipse(centre, (radius, radius)), tone(person.iris, 0.45))
         fill(ball, ellipse(centre, (radius * 0.84, radius * 0.84)), tone(person.iris, 1.1))
         fill(ball, ellipse(centre, (radius * 0.46, radius * 0.46)), (14, 12, 12))
-        shadow = np.concatenate([upper, upper[::-1] + down_of(view) * unit * 0.028]) - low
+        shadow = np.concatenate([upper, upper[::-1] + view.down * unit * 0.028]) - low
         veil = ball.copy()
         fill(veil, shadow, (96, 84, 80))
         ball = cv2.addWeighted(ball, 0.55, veil, 0.45, 0)
@@ -141,12 +141,6 @@ def eye(page: Canvas, face: Face, which: int) -> None:
     widths = unit * np.interp(np.linspace(0, 1, len(upper)), [0, 0.5, 1], [0.030, 0.046, 0.030])
     fill(page.colour, taper(upper, widths), dark)
     line(page.colour, crease, tone(person.skin, 0.66), unit * 0.016)
-
-
-def down_of(view: PinholeCamera) -> np.ndarray:
-    """The direction from forehead to chin in the picture (2,)."""
-    down = view.rotation[:2, 1]
-    return down / np.hypot(*down)
 
 
 def brow(page: Canvas, face: Face, which: int) -> None:
@@ -162,7 +156,7 @@ def brow(page: Canvas, face: Face, which: int) -> None:
     fill(page.colour, taper(path, widths), hair)
     dark = hair * 0.72
     for shift in (-0.2, 0.15):
-        inside = path[2:-2] + down_of(page.view) * (widths[2:-2, None] * shift)
+        inside = path[2:-2] + page.view.down * (widths[2:-2, None] * shift)
         line(page.colour, inside, dark, unit * 0.014)
 
 
@@ -222,7 +216,7 @@ def mouth(page: Canvas, face: Face) -> None:
         if box.size:
             cave = np.empty_like(box)
             cave[:] = (52, 14, 16)
-            down = down_of(view) * unit
+            down = view.down * unit
             size = np.linalg.norm(inner[4] - inner[0])
             angle = np.arctan2(*(inner[4] - inner[0])[::-1])
             tongue = inner[6] - low + 0.02 * down
