@@ -324,7 +324,7 @@ def test_videos_are_as_planned(tiny):
     assert len(frames) == len(plan.scenes) == frame_count(TINY, 2)
     assert frames[0].shape == (288, 352, 3)
     # The right picture at the right place: the last frame is drawn again.
-    wall = np.full_like(frames[0], plan.wall)
+    wall = np.full_like(frames[0], recordings.WALL)
     shared = replace(build_set(plan.scenes[0], TINY.size), backdrop=wall)
     drawn, _ = render(plan.subject.identity, plan.units[-1], plan.scenes[-1], TINY.size, shared)
     assert cv2.PSNR(frames[-1], cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)) > 33

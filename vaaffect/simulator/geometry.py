@@ -288,7 +288,7 @@ class PinholeCamera:
         down = self.rotation[:2, 1]
         return down / np.hypot(*down)
 
-    def project(self, points: np.ndarray) -> np.ndarray:
+    def project(self, points: np.ndarray | list) -> np.ndarray:
         """Points (..., 3) in face units to pixels (..., 2)."""
         turned = (points - self._PIVOT) @ self.rotation.T
         near = (self._DISTANCE - 0.6) / (self._DISTANCE - turned[..., 2:])

@@ -18,6 +18,8 @@ from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_
 from .scenery import build_set
 from .writers import FrameProgress, WrittenClip, whole_folder, write_corpus
 
+WALL = (118.0, 128.0, 138.0)  # the colour behind the subjects
+
 
 def write_semaine(
     out: Path, world: LabWorld, workers: int | None = None, progress: FrameProgress | None = None
@@ -71,23 +73,24 @@ def _lines(trace: DrawnTrace) -> str:
 
 
 def _xml(plan: SessionPlan) -> str:
-    about = {"recording": str(plan.recording), "character": plan.character}
-    session = ElementTree.Element("session", {"sessionId": str(plan.number)} | about)
-    people = {"User": plan.subject.number + 1, "Operator": plan.operator}
-    for role, number in people.items():
-        ElementTree.SubElement(session, "subject", {"role": role, "id": str(number)})
-    track = {"type": "AV", "filename": video_name(plan)}
-    track = ElementTree.SubElement(session, "track", track)
+    session = ElementTree.Element(
+        "session",
+        sessionId=str(plan.number),
+        recording=str(plan.recording),
+        character=plan.character,
+    )
+    for role, number in (("User", plan.subject.number + 1), ("Operator", plan.operator)):
+        ElementTree.SubElement(session, "subject", role=role, id=str(number))
+    track = ElementTree.SubElement(session, "track", type="AV", filename=video_name(plan))
     for trace in plan.traces:
-        known = {"type": "FeelTrace", "filename": trace_name(plan, trace)}
-        ElementTree.SubElement(track, "annotation", known)
+        name = trace_name(plan, trace)
+        ElementTree.SubElement(track, "annotation", type="FeelTrace", filename=name)
     ElementTree.indent(session)
     return ElementTree.tostring(session, encoding="unicode") + "\n"
 
 
 def _write_video(path: Path, plan: SessionPlan, world: LabWorld) -> None:
-    wall = np.empty((world.size[1], world.size[0], 3), np.uint8)
-    wall[:] = plan.wall
+    wall = np.full((world.size[1], world.size[0], 3), WALL, np.uint8)
     shared = replace(build_set(plan.scenes[0], world.size), backdrop=wall)
     drawn = zip(plan.units, plan.scenes, strict=True)
     person = plan.subject.identity

@@ -76,9 +76,9 @@ def taper(points: np.ndarray, widths: np.ndarray) -> np.ndarray:
     return np.concatenate([points + normal, (points - normal)[::-1]])
 
 
-def ellipse(centre: np.ndarray, radii: tuple[float, float], angle: float = 0.0) -> np.ndarray:
-    """Outline (24, 2) of an ellipse; the angle is in radians."""
-    x, y = radii[0] * np.cos(_ANGLES), radii[1] * np.sin(_ANGLES)
+def ellipse(centre: np.ndarray, radii: float | tuple, angle: float = 0.0) -> np.ndarray:
+    """Outline (24, 2) of an ellipse, or of a circle; the angle is in radians."""
+    x, y = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)]) * np.reshape(radii, (-1, 1))
     c, s = np.cos(angle), np.sin(angle)
     return np.stack([c * x - s * y, s * x + c * y], axis=-1) + centre
 
