@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +15,7 @@ from ..base import write_atomically
 from .face import render
 from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
 from .scenery import build_set
-from .writers import FrameProgress, WrittenClip, whole_folder, write_corpus
+from .writers import FrameProgress, Layout, whole_folder, write_corpus
 
 WALL = (118.0, 128.0, 138.0)  # the colour behind the subjects
 
@@ -32,12 +31,10 @@ def write_semaine(
 
     Workers, progress, what is promised and what is refused are those of `writers.write_afew_va`.
     """
-    pieces = [
-        WrittenClip(_session_folder(i), frame_count(world, i), subject_of(world, i))
-        for i in range(world.sessions)
-    ]
-    draw = partial(write_session, Path(out), world)
-    return write_corpus(out, world, "SEMAINE layout", "sessions", pieces, draw, workers, progress)
+    layout = Layout(
+        "SEMAINE layout", "sessions", _session_folder, frame_count, subject_of, write_session
+    )
+    return write_corpus(Path(out), world, layout, workers, progress)
 
 
 def write_session(out: Path, world: LabWorld, index: int) -> int:
