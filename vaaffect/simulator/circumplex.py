@@ -59,8 +59,8 @@ PROTOTYPES = dict(zip(EMOTIONS, np.array(list(_STRENGTHS.values()), float).T, st
 _RISE = 0.75
 
 
-def _around_the_circle() -> tuple[PchipInterpolator, PchipInterpolator]:
-    """Prototype and radius of the emotions as smooth periodic functions of the angle."""
+def _around_the_circle() -> PchipInterpolator:
+    """Prototype and radius of the emotions, smooth and periodic in the angle."""
     names = [name for name in EMOTIONS if name != "neutral"]
     points = np.array([EMOTIONS[name] for name in names])
     angles = np.arctan2(points[:, 1], points[:, 0])
@@ -70,11 +70,10 @@ def _around_the_circle() -> tuple[PchipInterpolator, PchipInterpolator]:
     radii = np.linalg.norm(points[order], axis=1, keepdims=True)
     turns = np.concatenate([angles - 2 * np.pi, angles, angles + 2 * np.pi])
     # PCHIP never overshoots, so units stay in [0, 1] and rise or fall only between neighbours.
-    at_angle, radius = (PchipInterpolator(turns, np.tile(v, (3, 1))) for v in (units, radii))
-    return at_angle, radius
+    return PchipInterpolator(turns, np.tile(np.hstack([units, radii]), (3, 1)))
 
 
-_UNITS_AT_ANGLE, _RADIUS_AT_ANGLE = _around_the_circle()
+_AT_ANGLE = _around_the_circle()
 
 
 def action_units(va: np.ndarray) -> np.ndarray:
@@ -88,7 +87,6 @@ def action_units(va: np.ndarray) -> np.ndarray:
     """
     va = np.asarray(va, dtype=np.float64)
     valence, arousal = va[..., 0], va[..., 1]
-    angle = np.arctan2(arousal, valence)
     radius = np.hypot(valence, arousal)[..., None]
-    strength = (radius / _RADIUS_AT_ANGLE(angle)) ** _RISE
-    return np.clip(_UNITS_AT_ANGLE(angle) * strength, 0.0, 1.0)
+    shown = _AT_ANGLE(np.arctan2(arousal, valence))
+    return np.clip(shown[..., :-1] * (radius / shown[..., -1:]) ** _RISE, 0.0, 1.0)

@@ -6,17 +6,9 @@ import cv2
 import numpy as np
 
 from .appearance import Identity, Scene
-from .geometry import (
-    Face,
-    PinholeCamera,
-    face_of,
-    landmarks,
-    moved_surface,
-    outline,
-    pinhole_camera,
-)
+from .geometry import Face, PinholeCamera, face_of, landmarks, outline, pinhole_camera
 from .hair import hair_behind, hair_on_top
-from .painting import Canvas, beard, brow, eye, folds, glasses, mouth, nose, over, shade, tone
+from .painting import Canvas, beard, blend, brow, eye, folds, glasses, mouth, nose, shade, tone
 from .scenery import Set, build_set, occlude, photograph
 from .strokes import curve, fill, line, mirrored
 
@@ -42,16 +34,19 @@ def render(
     picture = shared.backdrop.copy()
     _body(picture, identity, scene, whole)
     # The head is painted on a canvas of its own, as large as it needs.
-    (centre,) = whole.project([[0.0, 0.2, 0.0]])
+    centre = whole.project([0.0, 0.2, 0.0])
     low = np.floor(centre - whole.scale * np.array([1.75, 2.1])).clip(0, size).astype(int)
     high = np.ceil(centre + whole.scale * np.array([1.75, 2.45])).clip(0, size).astype(int)
     if np.all(high > low):
         view = replace(whole, origin=whole.origin - low)
         page = Canvas(view, *(high - low))
         _paint_head(page, face)
-        lit = shade(page, moved_surface(face), scene)
+        # Colour times creases times light, over what is behind.
+        crease = cv2.GaussianBlur(page.crease, (0, 0), max(view.scale * 0.014, 0.6))
+        creased = cv2.multiply(page.colour, cv2.merge([crease] * 3), scale=1 / 255)
+        top = cv2.multiply(creased, shade(page, face.surface(), scene), dtype=cv2.CV_8U)
         below = picture[low[1] : high[1], low[0] : high[0]]
-        below[:] = _compose(page, lit, below)
+        below[:] = blend(below, top, page.cover)
     points = landmarks(whole, face)
     occlude(picture, scene, whole, identity)
     return photograph(picture, scene, shared), points.astype(np.float32)
@@ -67,7 +62,7 @@ def landmarks_of(
 
 def _collar(view: PinholeCamera) -> np.ndarray:
     """The middle of the collar (2,) in pixels."""
-    return view.project([[0.0, 1.1, -0.3]])[0] + np.array([0, 1.05 * view.scale])
+    return view.project([0.0, 1.1, -0.3]) + np.array([0, 1.05 * view.scale])
 
 
 def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCamera) -> None:
@@ -153,11 +148,3 @@ def _paint_head(page: Canvas, face: Face) -> None:
     if person.glasses:
         glasses(page, face)
     hair_on_top(page, person)
-
-
-def _compose(page: Canvas, lit: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Puts the layers together: colour times light times creases, over what is behind."""
-    crease = cv2.GaussianBlur(page.crease, (0, 0), max(page.view.scale * 0.014, 0.6))
-    creased = cv2.multiply(page.colour, cv2.merge([crease] * 3), scale=1 / 255)
-    top = cv2.multiply(creased, lit, dtype=cv2.CV_8U)
-    return over(below, top, page.cover)

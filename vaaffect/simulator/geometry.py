@@ -100,18 +100,6 @@ def _stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
     return points
 
 
-def moved_surface(face: "Face") -> np.ndarray:
-    """The surface grid under expression: dropped jaw, raised cheeks, bulging brows."""
-    grid, u = face.head.grid.copy(), face.mood
-    x, y = np.abs(grid[..., 0]), grid[..., 1]
-    cheek = 0.05 * u["lip_corner_puller"] + 0.08 * u["cheek_raiser"] + 0.04 * u["nose_wrinkler"]
-    grid[..., 2] += cheek * np.exp(-0.5 * (((x - 0.58) / 0.17) ** 2 + ((y - 0.42) / 0.14) ** 2))
-    frown = 0.05 * u["brow_lowerer"] + 0.03 * u["nose_wrinkler"]
-    grid[..., 2] += frown * np.exp(-0.5 * (((x - 0.1) / 0.1) ** 2 + ((y + 0.16) / 0.08) ** 2))
-    grid[..., 1] += _jaw_shift(u, y)
-    return _stretch(face.person, grid)
-
-
 @dataclass(frozen=True)
 class Face:
     """A person's face under expression, with the control points of what is drawn on it, (n, 3)
@@ -123,11 +111,23 @@ class Face:
     brows: tuple[np.ndarray, np.ndarray]  # 5 each, from image left to right
     nose: np.ndarray  # 4 on the bridge, 5 on the base
     eyes: tuple[np.ndarray, np.ndarray]  # image left, image right, 6 each
-    openings: float  # of the eyes, 0 closed, 1 average
+    opening: float  # of the eyes, 0 closed, 1 average
     irises: np.ndarray  # (2, 3)
-    iris_radius: float
     outer_lip: np.ndarray  # 12
     inner_lip: np.ndarray  # 8
+
+    def surface(self) -> np.ndarray:
+        """The grid of the head under expression: dropped jaw, raised cheeks, bulging brows."""
+        grid, u = self.head.grid.copy(), self.mood
+        x, y = np.abs(grid[..., 0]), grid[..., 1]
+        cheek = 0.05 * u["lip_corner_puller"] + 0.08 * u["cheek_raiser"] + 0.04 * u["nose_wrinkler"]
+        cheek *= np.exp(-0.5 * (((x - 0.58) / 0.17) ** 2 + ((y - 0.42) / 0.14) ** 2))
+        frown = 0.05 * u["brow_lowerer"] + 0.03 * u["nose_wrinkler"]
+        frown *= np.exp(-0.5 * (((x - 0.1) / 0.1) ** 2 + ((y + 0.16) / 0.08) ** 2))
+        grid[..., 2] += cheek
+        grid[..., 2] += frown
+        grid[..., 1] += _jaw_shift(u, y)
+        return _stretch(self.person, grid)
 
 
 def _brow(identity: Identity, u: dict[str, float]) -> np.ndarray:
@@ -147,10 +147,8 @@ def _brow(identity: Identity, u: dict[str, float]) -> np.ndarray:
 
 def _eye(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, float]:
     """The eye at image right: inner corner, upper lid, outer corner, lower lid (6, 2); opening."""
-    size = identity.eye_size
+    size, centre = identity.eye_size, 0.425 * identity.eye_spacing
     half = 0.18 * size
-    centre = 0.425 * identity.eye_spacing
-    tilt = identity.eye_tilt + 0.012
     upper = 0.102 * size * (1 + 0.62 * identity.rest_lid)
     upper *= 1 + 0.66 * u["lid_raiser"] - 0.22 * u["lid_tightener"] - 0.22 * u["cheek_raiser"]
     upper *= 1 - 0.15 * u["nose_wrinkler"]
@@ -159,7 +157,7 @@ def _eye(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, float]:
     upper = upper * (1 - u["lid_droop"]) - 0.75 * lower * u["lid_droop"] ** 2
     opening = (upper + lower) / (0.15 * size)
     x = np.array([-half, -0.40 * half, 0.36 * half, half, 0.36 * half, -0.40 * half]) + centre
-    slope = -tilt * (x - centre) / half
+    slope = -(identity.eye_tilt + 0.012) * (x - centre) / half
     sad = 0.02 * u["inner_brow_raiser"] * (1 - u["outer_brow_raiser"])
     y = np.array([0.022, -upper, -upper * 0.98 + sad, 0.012, lower, lower * 0.92])
     return np.stack([x, y + slope], axis=-1), max(opening, 0.0)
@@ -172,10 +170,7 @@ def _nose(identity: Identity, u: dict[str, float]) -> np.ndarray:
     bridge = np.array([[0, -0.02], [0, 0.16], [0, 0.34], [0, 0.52 - 0.5 * lift]])
     wing, hole, tip = 0.625 - lift, 0.665 - 0.6 * lift, 0.69 - 0.3 * lift
     base = np.array([[-0.195, wing], [-0.10, hole], [0, tip], [0.10, hole], [0.195, wing]])
-    base[:, 0] *= wide
-    nose = np.concatenate([bridge, base])
-    nose[:, 1] *= identity.nose_length
-    return nose
+    return np.concatenate([bridge, base]) * (wide, identity.nose_length)
 
 
 def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -183,8 +178,7 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
     puller, stretcher, tight = u["lip_corner_puller"], u["lip_stretcher"], u["lip_tightener"]
     thick = identity.lip_thickness * (1 - 0.62 * tight) * (1 - 0.22 * puller)
     thick *= (1 - 0.15 * stretcher) * (1 - 0.22 * u["lip_corner_depressor"])
-    wide = identity.mouth_width
-    line = 0.95
+    wide, line = identity.mouth_width, 0.95
     # Half of the mouth (x >= 0) from the middle to the corner: upper edge, then lower edge.
     half_x = np.array([0.0, 0.085, 0.24, 0.40]) * wide
     top = line + np.array([-0.078, -0.092, -0.062, 0.0]) * thick
@@ -193,12 +187,10 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
     inner_top = line + np.array([0.006, -0.002, 0.0])
     inner_bottom = line + np.array([0.010, 0.004, 0.0])
 
-    parted = 0.055 * u["lips_part"]
-    drop = 0.34 * u["jaw_drop"]
+    parted, drop = 0.055 * u["lips_part"], 0.34 * u["jaw_drop"]
     raised = 0.085 * u["upper_lip_raiser"] + 0.03 * u["nose_wrinkler"] + 0.025 * puller
     raised += 0.045 * u["jaw_drop"]
-    lowered = 0.075 * u["lower_lip_depressor"]
-    pout = 0.055 * u["chin_raiser"]
+    lowered, pout = 0.075 * u["lower_lip_depressor"], 0.055 * u["chin_raiser"]
     flat = np.array([1.0, 0.95, 0.6, 0.0])
     top = top - (raised + 0.3 * parted) * flat - 0.5 * pout * flat
     bottom = bottom + (parted + drop + lowered) * np.array([1.0, 0.97, 0.80, 0.0]) - pout * flat
@@ -247,7 +239,6 @@ def face_of(identity: Identity, units: np.ndarray, gaze: tuple[float, float]) ->
     eye, opening = _eye(identity, u)
     outer, inner = _mouth(identity, u)
     middle = 0.425 * identity.eye_spacing
-    look = np.array(gaze) * np.array([0.09, 0.05])
     nose = lift(_nose(identity, u))
     nose[5:8, 2] += np.array([0.02, 0.06, 0.02])
     return Face(
@@ -257,9 +248,8 @@ def face_of(identity: Identity, units: np.ndarray, gaze: tuple[float, float]) ->
         brows=(lift(brow[::-1] * flip, 0.02), lift(brow, 0.02)),
         nose=nose,
         eyes=(lift((eye * flip)[[3, 2, 1, 0, 5, 4]]), lift(eye)),
-        openings=opening,
-        irises=lift(np.array([[-middle, -0.018], [middle, -0.018]]) + look),
-        iris_radius=0.083 * identity.eye_size**0.5,
+        opening=opening,
+        irises=lift([[-middle, -0.018], [middle, -0.018]] + np.array(gaze) * (0.09, 0.05)),
         outer_lip=lift(outer),
         inner_lip=lift(inner, -0.01),
     )
@@ -328,6 +318,5 @@ def landmarks(view: PinholeCamera, face: Face) -> np.ndarray:
     """The 68 points (68, 2) in pixels, iBUG order."""
     left, right = outline(view, face, _JAW_LEVELS)
     jaw = np.concatenate([left[:-1], (left[-1:] + right[-1:]) / 2, right[-2::-1]])
-    lips = face.outer_lip, face.inner_lip
-    solid = np.concatenate([*face.brows, face.nose, *face.eyes, *lips])
-    return np.concatenate([jaw, view.project(solid)])
+    solid = [*face.brows, face.nose, *face.eyes, face.outer_lip, face.inner_lip]
+    return np.concatenate([jaw, view.project(np.concatenate(solid))])

@@ -27,9 +27,8 @@ CHARACTERS = {
 # Streams of random numbers, none of which the wild world uses: other people with the same seed.
 _SUBJECT, _ORDER, _CHARACTERS, _VISIT, _SESSION, _RATER, _TRACES = range(11, 18)
 
-# How many sessions one visit has, over and over: two of each character in every eight sessions.
-_VISITS = (2, 2, 3, 1)
-_ROUND = sum(_VISITS)
+# The visits to which sessions belong, four in every eight sessions, and their places in the visit.
+_VISITS = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0))
 
 _OTHER_CODES = ("Agre", "An", "Am")  # begin like arousal's: a trap for whoever looks for "DA"
 _MARGIN = 2.0  # seconds before and after the video in which affect is known, for raters who lag
@@ -120,10 +119,8 @@ def rater(world: LabWorld, number: int) -> Rater:
 
 def visit_of(index: int) -> tuple[int, int]:
     """To which visit session `index` belongs, and which session of the visit it is; from 0."""
-    round_, place = divmod(index, _ROUND)
-    ends = np.cumsum(_VISITS)
-    visit = int(np.searchsorted(ends, place, side="right"))
-    return round_ * len(_VISITS) + visit, int(place - ends[visit] + _VISITS[visit])
+    visit, place = _VISITS[index % 8]
+    return 4 * (index // 8) + visit, place
 
 
 def subject_of(world: LabWorld, index: int) -> int:

@@ -102,10 +102,10 @@ def eye(page: Canvas, face: Face, which: int) -> None:
     crease = upper - view.down * lift
     fill(page.colour, np.concatenate([crease, upper[::-1]]), tone(person.skin, 0.88))
     box, low = page.inset(almond, 4)
-    if box.size and face.openings > 0.06:
+    if box.size and face.opening > 0.06:
         ball = np.full_like(box, (236, 232, 226))
-        centre = view.project(face.irises[which][None])[0] - low
-        radius = face.iris_radius * unit
+        centre = view.project(face.irises[which]) - low
+        radius = 0.083 * person.eye_size**0.5 * unit
         fill(ball, ellipse(centre, radius), tone(person.iris, 0.45))
         fill(ball, ellipse(centre, radius * 0.84), tone(person.iris, 1.1))
         fill(ball, ellipse(centre, radius * 0.46), (14, 12, 12))
@@ -116,10 +116,9 @@ def eye(page: Canvas, face: Face, which: int) -> None:
         glint = centre + np.array([-0.35, -0.38]) * radius
         fill(ball, ellipse(glint, radius * 0.24), (255, 255, 255))
         _put_into(box, ball, almond - low)
-    dark = tone(person.hair, 0.35) * 0.6 + np.array([10, 6, 6])
     page.line(lower, tone(person.skin, 0.62), 0.018)
     widths = unit * np.interp(np.linspace(0, 1, len(upper)), [0, 0.5, 1], [0.030, 0.046, 0.030])
-    fill(page.colour, taper(upper, widths), dark)
+    fill(page.colour, taper(upper, widths), tone(person.hair, 0.35) * 0.6 + (10, 6, 6))
     page.line(crease, tone(person.skin, 0.66), 0.016)
 
 
@@ -127,12 +126,11 @@ def brow(page: Canvas, face: Face, which: int) -> None:
     """One brow: a tapered stroke with a few hairs; `which` as of `eye`."""
     unit, person = page.view.scale, face.person
     path = curve(page.view.project(face.brows[which]), 5)
-    t = np.linspace(0, 1, len(path))
-    t = t[::-1] if which else t
+    t = np.linspace(which, 1 - which, len(path))  # 0 at the outer end
     shape = np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
     widths = unit * 0.105 * person.brow_thickness**0.6 * shape
     hair = 0.75 * np.asarray(person.hair) + 0.25 * np.asarray(person.skin) * 0.5
-    hair = hair if sum(person.hair) < 420 else hair * 0.72
+    hair *= 1 if sum(person.hair) < 420 else 0.72
     fill(page.colour, taper(path, widths), hair)
     for shift in (-0.2, 0.15):
         inside = path[2:-2] + page.view.down * (widths[2:-2, None] * shift)
@@ -144,7 +142,7 @@ def nose(page: Canvas, face: Face) -> None:
     view, unit, person, mood = page.view, page.view.scale, face.person, face.mood
     base = face.nose[4:]
     for side, wing, inner in ((-1, base[0], base[1]), (1, base[4], base[3])):
-        hole = view.project((0.62 * inner + 0.38 * wing + np.array([0, 0.002, 0]))[None])[0]
+        hole = view.project(0.62 * inner + 0.38 * wing + [0, 0.002, 0])
         tilt = side * 0.35 + np.arctan2(view.rotation[1, 0], view.rotation[0, 0])
         radii = (unit * 0.058 * person.nose_width, unit * 0.026)
         fill(page.colour, ellipse(hole, radii, tilt), tone(person.skin, 0.33))
@@ -230,13 +228,11 @@ def folds(page: Canvas, face: Face) -> None:
             page.fold([start, end + out * 0.17 + [0, rise, -0.08]], crow, 0.025)
         frown = mood["brow_lowerer"] * 0.6 + 0.25 * mood["nose_wrinkler"] + 0.08 * age
         inner = face.brows[1][0] if right else face.brows[0][4]
-        page.fold(
-            [inner - out * 0.075 - [0, 0.10, 0], inner - out * 0.09 + [0, 0.09, 0]], frown, 0.04
-        )
+        ridge = [inner - out * 0.075 - [0, 0.10, 0], inner - out * 0.09 + [0, 0.09, 0]]
+        page.fold(ridge, frown, 0.04)
     raised, wide = mood["inner_brow_raiser"], mood["outer_brow_raiser"]
     for i, y in enumerate((-0.52, -0.62, -0.72)):
-        reach = 0.25 + 0.42 * wide
-        bow = 0.05 * (1 - wide) * raised
+        reach, bow = 0.25 + 0.42 * wide, 0.05 * (1 - wide) * raised
         x = np.linspace(-reach, reach, 7)
         ridge = np.column_stack([x, y - bow * np.cos(x / reach * np.pi), 0.86 - 0.18 * x**2])
         page.fold(ridge, (0.40 * max(raised, wide) - 0.03 * i) + 0.22 * max(age - 0.35, 0), 0.035)
@@ -291,17 +287,17 @@ def beard(page: Canvas, face: Face, sides: tuple[np.ndarray, np.ndarray]) -> Non
     grain = np.tile(grain, (height // 64 + 1, width // 64 + 1))[:height, :width]
     strength = 0.85 if person.beard > 0.6 else person.beard
     mask = cv2.multiply(mask, grain, scale=strength / 255)
-    page.colour[:] = over(page.colour, np.full_like(page.colour, tone(person.hair, 0.8)), mask)
+    page.colour[:] = blend(page.colour, np.full_like(page.colour, tone(person.hair, 0.8)), mask)
 
 
 def _put_into(box: np.ndarray, top: np.ndarray, outline: np.ndarray) -> None:
     """Draw `top` over a part of a picture, inside an outline."""
     inside = np.zeros(box.shape[:2], np.uint8)
     fill(inside, outline, 255)
-    box[:] = over(box, top, inside)
+    box[:] = blend(box, top, inside)
 
 
-def over(under: np.ndarray, top: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def blend(under: np.ndarray, top: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """`top` over `under` where `mask` (height, width) uint8 is 255."""
     weight = mask.astype(np.float32) * (1 / 255)
     return cv2.blendLinear(top, np.ascontiguousarray(under), weight, 1 - weight)

@@ -14,8 +14,7 @@ from ..base import UserError
 from .appearance import Identity, Scene, sample_identity, sample_scene
 from .circumplex import ACTION_UNITS, action_units
 
-CLIPS_PER_PART = 50
-MOST_CLIPS = 9999  # AFEW-VA has 600, in twelve parts
+MOST_CLIPS = 9999  # AFEW-VA has 600
 
 # Streams of random numbers: the second number of each seed says what it is for. The laboratory
 # has numbers of its own.
@@ -100,7 +99,6 @@ class Subject:
 class ClipPlan:
     """Everything that is needed to draw and to label one clip of T frames."""
 
-    part: str  # "01" ..
     clip: str  # "001" ..
     subject: Subject
     frames: tuple[int, ...]  # T, numbers of the film's frames, of which some are left out
@@ -231,7 +229,6 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
     person = subject(world, subject_of(world, index))
     affect, still = _affect(rng, time)
     return ClipPlan(
-        part=f"{index // CLIPS_PER_PART + 1:02d}",
         clip=f"{index + 1:03d}",
         subject=person,
         frames=tuple(range(0, count * world.frame_step, world.frame_step)),

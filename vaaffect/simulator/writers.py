@@ -16,7 +16,7 @@ import numpy as np
 from ..base import UserError, cache, code_digest, digest, in_processes, kept, write_atomically
 from .face import render
 from .scenery import build_set
-from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
+from .worlds import WildWorld, clip_plan, frame_count, subject_of
 
 MARKER = "simulated.json"  # written first: whatever lies beside it is drawn
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
@@ -201,4 +201,4 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
 
 
 def _clip_folder(index: int) -> Path:
-    return Path(f"{index // CLIPS_PER_PART + 1:02d}") / f"{index + 1:03d}"
+    return Path(f"{index // 50 + 1:02d}") / f"{index + 1:03d}"  # fifty clips to a part
