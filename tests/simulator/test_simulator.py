@@ -152,9 +152,9 @@ def test_dlib_finds_the_drawn_points():
     for seed in range(tried):
         emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
         image, points = frontal(seed, emotion, 0.6)
-        found = dlib_landmarks(image)
-        if found is not None:
-            errors.append(relative_error(found, points))
+        tracked = dlib_landmarks(image)
+        if tracked is not None:
+            errors.append(relative_error(tracked, points))
     errors = np.array(errors)
     assert len(errors) >= 0.95 * tried
     assert errors.mean() < 0.05
@@ -224,17 +224,13 @@ def test_each_clip_depends_on_its_index_alone(big):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"clips": 0},
-        {"clips": 10000},
-        {"subjects": 0},
-        {"frames": (5, 2)},
-        {"difficulty": 1.5},
-        {"size": (10, 10)},
-        {"seed": -1},
+        {"clips": 0}, {"clips": 10000}, {"subjects": 0}, {"frames": (5, 2)}, {"frames": (5,)},
+        {"difficulty": 1.5}, {"size": (10, 10)}, {"seed": -1}, {"fps": 0}, {"frame_step": 0},
     ],
-)
+)  # fmt: skip
 def test_impossible_worlds_are_refused(wrong):
-    with pytest.raises(UserError, match="Impossible"):
+    (name,) = wrong
+    with pytest.raises(UserError, match=f"Impossible simulated world: {name} must"):
         WildWorld(**wrong)
     with pytest.raises(IndexError):
         clip_plan(WildWorld(clips=2), 2)

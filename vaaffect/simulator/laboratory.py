@@ -163,8 +163,8 @@ def session_plan(world: LabWorld, index: int) -> SessionPlan:
 
 def _stamp(world: LabWorld, visit: int, place: int) -> str:
     rng = np.random.default_rng([world.seed, _VISIT, visit])
-    begin = datetime(2008, 12, 1, 9) + timedelta(days=visit, seconds=int(rng.integers(0, 8 * 3600)))
-    return f"{begin + timedelta(minutes=11 * place):%Y.%m.%d.%H.%M.%S}"
+    later = timedelta(days=visit, minutes=11 * place, seconds=int(rng.integers(0, 8 * 3600)))
+    return f"{datetime(2008, 12, 1, 9) + later:%Y.%m.%d.%H.%M.%S}"
 
 
 def _mood(
@@ -204,7 +204,7 @@ def _expression(
 def _takes(rng: Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ...]:
     """The scene of every frame: a fixed camera, a fixed light, a head that moves a little."""
     most = 2 + 6 * world.difficulty
-    angles = np.clip(sway(rng, time, 3) * np.array([0.40, 0.30, 0.28]) * most, -most, most)
+    angles = np.clip(sway(rng, time, 3) * (0.40, 0.30, 0.28) * most, -most, most)
     gaze = sway(rng, time, 2) * np.array([0.22, 0.10]) * (0.3 + 0.7 * world.difficulty)
     centre = np.array([0.5, 0.44]) + rng.uniform(-1, 1, 2) * np.array([0.03, 0.008])
     centre = centre + sway(rng, time, 2) * np.array([0.006, 0.003])
@@ -217,8 +217,7 @@ def _takes(rng: Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ..
         backdrop_seed=int(rng.integers(0, 2**31)),
         noise=0.5 + 1.2 * world.difficulty,
     )
-    pose = dict(zip(("yaw", "pitch", "roll"), angles.T, strict=True))
-    return takes(scene, **pose, gaze=gaze, centre=centre, scale=scale, noise_phase=phases)
+    return takes(scene, angles, gaze=gaze, centre=centre, scale=scale, noise_phase=phases)
 
 
 def _traces(

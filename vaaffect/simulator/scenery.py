@@ -69,8 +69,7 @@ def occlude(image: np.ndarray, scene: Scene, view: PinholeCamera, person: Identi
     """Draws what stands in front of the face, in place: nothing at all for most scenes."""
     if scene.occluder == "none":
         return
-    unit = view.scale
-    x, y = scene.occluder_place
+    unit, (x, y) = view.scale, scene.occluder_place
     side, width = np.sign(x), image.shape[1]
     at = view.project([x, y, 1.0])
     rng = np.random.default_rng([scene.backdrop_seed, 2])
@@ -96,7 +95,7 @@ def occlude(image: np.ndarray, scene: Scene, view: PinholeCamera, person: Identi
         dark = cloth * 0.4
         x0 = at[0] + side * 0.25 * unit
         bar = np.array([[x0, -10], [x0 + 0.06 * unit, len(image) + 10]])
-        fill(image, taper(bar, np.array([0.3, 0.3]) * unit), dark)
+        fill(image, taper(bar, 0.3 * unit), dark)
         line(image, bar - np.array([0.1 * unit, 0]), dark * 1.5 + 12, unit * 0.02)
     elif scene.occluder == "scarf":
         top = 1.42 - 0.35 * (y / 1.3)
@@ -117,9 +116,11 @@ def occlude(image: np.ndarray, scene: Scene, view: PinholeCamera, person: Identi
             fill(image, taper(path, unit * np.linspace(0.05, 0.015, 9)), tone)
     elif scene.occluder == "shoulder":
         middle = np.array([0.0 if x < 0 else width, len(image) + 0.3 * unit])
-        patch = image.copy()
-        fill(patch, ellipse(middle, (1.6 * unit, 1.7 * unit)), cloth * 0.45)
-        cv2.GaussianBlur(patch, (0, 0), 4, dst=image)
+        fill(image, ellipse(middle, (1.6 * unit, 1.7 * unit)), cloth * 0.45)
+        cv2.GaussianBlur(image, (0, 0), 4, dst=image)
+
+
+_NOISE_MARGIN = 64  # pixels by which the noise is larger than a picture
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,6 @@ class Set:
     backdrop: np.ndarray  # uint8 (height, width, 3)
     brighter: np.ndarray  # uint8, larger than the picture: noise to add ...
     darker: np.ndarray  # ... and to subtract
-
-
-_NOISE_MARGIN = 64
 
 
 def build_set(scene: Scene, size: tuple[int, int]) -> Set:

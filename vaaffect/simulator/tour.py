@@ -47,9 +47,8 @@ def draw_tour(
     drift = sway(rng, time, 2) * np.array([0.015, 0.008])
     base = Scene(centre=(0.5, 0.44), scale=0.235, backdrop="room", noise=1.0, ambient=0.62)
     shared = build_set(base, size)
-    pose = dict(zip(("yaw", "pitch", "roll"), angles.T, strict=True))
     phases = rng.integers(0, 2**16, len(time))
-    scenes = takes(base, **pose, centre=base.centre + drift, noise_phase=phases)
+    scenes = takes(base, angles, centre=base.centre + drift, noise_phase=phases)
     drawn = zip(action_units(va), scenes, strict=True)
     frames = [render(person, units, scene, size, shared) for units, scene in drawn]
     pictures, landmarks = zip(*frames, strict=True)

@@ -118,8 +118,7 @@ def subject(world: WildWorld, number: int) -> Subject:
 def sample_subject(rng: Generator, number: int, difficulty: float) -> Subject:
     """A random person, to be known as `number`."""
     identity = sample_identity(rng, difficulty)
-    spread = 0.05 + 0.40 * difficulty
-    gain = float(np.clip(np.exp(rng.normal(0.05, spread)), 0.5, 1.7))
+    gain = float(np.clip(np.exp(rng.normal(0.05, 0.05 + 0.40 * difficulty)), 0.5, 1.7))
     return Subject(number, f"Actor {number + 1:03d}", identity, gain)
 
 
@@ -144,8 +143,10 @@ def sway(rng: Generator, time: np.ndarray, columns: int, rates: tuple = (0.15, 0
     return waves.sum(axis=1) * np.sqrt(2 / 3)
 
 
-def takes(scene: Scene, **changing: np.ndarray) -> tuple[Scene, ...]:
-    """A scene for each of T frames: the fields named change, (T,) or (T, 2), the others stay."""
+def takes(scene: Scene, angles: np.ndarray, **changing: np.ndarray) -> tuple[Scene, ...]:
+    """A scene for each of T frames: its angles (T, 3), yaw, pitch and roll, and the fields
+    named, (T,) or (T, 2), change; the others stay."""
+    changing |= zip(("yaw", "pitch", "roll"), angles.T, strict=True)
     columns = ([tuple(v) if np.ndim(v) else v for v in c.tolist()] for c in changing.values())
     rows = zip(*columns, strict=True)
     return tuple(replace(scene, **dict(zip(changing, row, strict=True))) for row in rows)
@@ -156,7 +157,7 @@ def _affect(rng: Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shares = np.array([kind[0] for kind in _KINDS])
     kind = rng.choice(len(_KINDS), p=shares / shares.sum())
     _, middle, spread = _KINDS[kind]
-    peak = np.array(middle) + rng.normal(0, 1, 2) * np.array(spread)
+    peak = middle + rng.normal(0, 1, 2) * spread
     length = max(time[-1], 1e-6)
     # Half of the clips start milder than they become, or the other way round.
     milder = rng.uniform(0.15, 0.75) if rng.random() < 0.55 else 1.0
@@ -168,8 +169,7 @@ def _affect(rng: Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     still = rng.random(2) < np.array([0.22, 0.12])
     if kind == 0 or rng.random() < 0.06:
         still[:] = True
-    path = peak * strength[:, None] + wander * (kind != 0)
-    path = np.where(still, peak, path)
+    path = np.where(still, peak, peak * strength[:, None] + wander * (kind != 0))
     # Pleasant and calm at once is what films hardly show.
     calm = (path[:, 0] > 0.03) & (path[:, 1] < 0)
     path[:, 1] = np.where(calm, -0.4 * path[:, 1], path[:, 1])
@@ -206,11 +206,10 @@ def _takes(rng: Generator, world: WildWorld, time: np.ndarray) -> tuple[Scene, .
     angles = sway(rng, time, 3) * np.array([5, 2.5, 2.5]) * (0.25 + world.difficulty)
     gaze = sway(rng, time, 2) * 0.16 * world.difficulty
     drift = sway(rng, time, 3) * np.array([0.008, 0.006, 0.004])
+    pose = np.array([scene.yaw, scene.pitch, scene.roll])
     return takes(
         scene,
-        yaw=np.clip(scene.yaw + angles[:, 0], -34, 34),
-        pitch=np.clip(scene.pitch + angles[:, 1], -18, 20),
-        roll=np.clip(scene.roll + angles[:, 2], -22, 22),
+        np.clip(pose + angles, (-34, -18, -22), (34, 20, 22)),
         gaze=scene.gaze + gaze * (1, 0.5),
         centre=scene.centre + drift[:, :2],
         scale=scene.scale + drift[:, 2],
@@ -223,8 +222,7 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
     if not 0 <= index < world.clips:
         raise IndexError(f"clip {index} of a world of {world.clips} clips")
     rng = np.random.default_rng([world.seed, _CLIP, index])
-    low, high = world.frames
-    count = int(rng.integers(low, high + 1))
+    count = int(rng.integers(world.frames[0], world.frames[1] + 1))
     time = np.arange(count) * world.frame_step / world.fps
     person = subject(world, subject_of(world, index))
     affect, still = _affect(rng, time)
