@@ -46,7 +46,7 @@ def plans() -> list[SessionPlan]:
     return [session_plan(world, i) for i in range(world.sessions)]
 
 
-def of(plan: SessionPlan, code: str) -> list:
+def traces_of(plan: SessionPlan, code: str) -> list:
     return [trace for trace in plan.traces if trace.code == code]
 
 
@@ -72,14 +72,8 @@ def test_a_visit_is_one_person_with_different_characters(plans):
         assert stamps == sorted(set(stamps)) and len({stamp[:10] for stamp in stamps}) == 1
     assert {visit[0].subject.number for visit in visits.values()} == set(range(24))
     assert Counter(plan.character for plan in plans) == dict.fromkeys(CHARACTERS, 12)
-    assert [visit_of(i) for i in (0, 1, 2, 6, 7, 8)] == [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (2, 2),
-        (3, 0),
-        (4, 0),
-    ]
+    visits = [(0, 0), (0, 1), (1, 0), (2, 2), (3, 0), (4, 0)]
+    assert [visit_of(i) for i in (0, 1, 2, 6, 7, 8)] == visits
 
 
 def test_plans_are_consistent(plans):
@@ -140,28 +134,22 @@ def test_a_session_depends_on_its_index_alone(plans):
 
 def test_nobody_is_in_both_worlds():
     wild, lab = worlds.WildWorld(seed=3), LabWorld(seed=3)
-    here = {subject(lab, i).identity for i in range(24)}
-    assert len(here) == 24
-    assert not here & {worlds.subject(wild, i).identity for i in range(60)}
+    lab_subjects = {subject(lab, i).identity for i in range(24)}
+    assert len(lab_subjects) == 24
+    assert not lab_subjects & {worlds.subject(wild, i).identity for i in range(60)}
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"sessions": 0}, "sessions"),
-        ({"subjects": 0}, "subjects"),
-        ({"seconds": (30, 20)}, "seconds"),
-        ({"seconds": (1, 2)}, "seconds"),
-        ({"seconds": (20,)}, "seconds"),
-        ({"difficulty": -0.1}, "difficulty"),
-        ({"size": (20, 20)}, "size"),
-        ({"size": (353, 288)}, "even"),
-        ({"fps": 0}, "fps"),
-        ({"fps": 0.09}, "fps"),
-        ({"raters": 1}, "raters"),
-        ({"seed": -1}, "seed"),
+        ({"sessions": 0}, "sessions"), ({"subjects": 0}, "subjects"),
+        ({"seconds": (30, 20)}, "seconds"), ({"seconds": (1, 2)}, "seconds"),
+        ({"seconds": (20,)}, "seconds"), ({"difficulty": -0.1}, "difficulty"),
+        ({"size": (20, 20)}, "size"), ({"size": (353, 288)}, "even"), ({"size": (352,)}, "size"),
+        ({"fps": 0}, "fps must be positive"), ({"fps": 0.09}, "two frames"),
+        ({"raters": 1}, "raters"), ({"seed": -1}, "seed"),
     ],
-)
+)  # fmt: skip
 def test_impossible_worlds_are_refused(wrong, said):
     with pytest.raises(UserError, match=f"Impossible simulated world: .*{said}"):
         LabWorld(**wrong)
@@ -199,14 +187,14 @@ def test_traces_are_sampled_at_50_hz_with_gaps_and_ends_of_their_own(plans):
 
 
 def test_two_raters_at_least_and_not_always_all(plans):
-    counts = {code: [len(of(plan, code)) for plan in plans] for code in "VA"}
+    counts = {code: [len(traces_of(plan, code)) for plan in plans] for code in "VA"}
     for numbers in counts.values():
         assert min(numbers) >= 2 and max(numbers) == 6 and len(set(numbers)) > 1
-    raters = [{code: {t.rater for t in of(plan, code)} for code in "VA"} for plan in plans]
+    raters = [{code: {t.rater for t in traces_of(plan, code)} for code in "VA"} for plan in plans]
     assert any(who["V"] != who["A"] for who in raters)
     for i in range(8):
         few = session_plan(LabWorld(raters=2), i)
-        assert len(of(few, "V")) == len(of(few, "A")) == 2
+        assert len(traces_of(few, "V")) == len(traces_of(few, "A")) == 2
 
 
 def test_the_mean_of_the_raters_follows_the_true_affect(plans):
@@ -215,7 +203,7 @@ def test_the_mean_of_the_raters_follows_the_true_affect(plans):
     for plan in plans:
         times = np.arange(1.5, 0.9 * len(plan.scenes) / LabWorld.fps, 0.1)
         for dimension, code in enumerate("VA"):
-            seen = [np.interp(times, *trace.rows.T) for trace in of(plan, code)]
+            seen = [np.interp(times, *trace.rows.T) for trace in traces_of(plan, code)]
             told[dimension].append(np.mean(seen, axis=0))
             true[dimension].append(affect_at(plan, times - lag, dimension))
     for dimension in (0, 1):
@@ -229,21 +217,21 @@ def test_the_mean_of_the_raters_follows_the_true_affect(plans):
 def test_raters_have_habits_over_the_whole_corpus(plans):
     """Gain and offset can be read from what a rater wrote, and they differ from the others'."""
     world = LabWorld(seed=3)
-    found, known = [], []
+    measured, known = [], []
     for number in range(1, 7):
         person = rater(world, number)
         assert 0.2 <= person.lag <= 1.0
         times, values = [], []
         for plan in plans:
-            for trace in of(plan, "V"):
+            for trace in traces_of(plan, "V"):
                 if trace.rater == number:
                     inner = trace.rows[(trace.rows[:, 0] > 1) & (trace.rows[:, 0] < 19)][::10]
                     times.append(affect_at(plan, inner[:, 0] - person.lag, 0))
                     values.append(inner[:, 1])
-        found.append(np.polyfit(np.concatenate(times), np.concatenate(values), 1))
+        measured.append(np.polyfit(np.concatenate(times), np.concatenate(values), 1))
         known.append((person.gain[0], person.offset[0]))
-    found, known = np.array(found), np.array(known)
-    np.testing.assert_allclose(found, known, atol=0.06)
+    known = np.array(known)
+    np.testing.assert_allclose(measured, known, atol=0.06)
     assert known[:, 0].std() > 0.07 and known[:, 1].std() > 0.02
 
 
@@ -255,9 +243,8 @@ def test_dlib_finds_the_faces():
     for index in range(8):
         plan = session_plan(world, index)
         at = len(plan.scenes) // 2
-        picture, points = render(
-            plan.subject.identity, plan.units[at], plan.scenes[at], world.size, None
-        )
+        person = plan.subject.identity
+        picture, points = render(person, plan.units[at], plan.scenes[at], world.size)
         assert points.min() > 0 and np.all(points.max(axis=0) < world.size)
         assert dlib_landmarks(picture) is not None, index
 
@@ -284,11 +271,8 @@ def test_session_xml_lists_the_traces_that_exist(tiny):
         folder, plan = tiny / "Sessions" / str(i + 1), session_plan(TINY, i)
         session = ElementTree.parse(folder / "session.xml").getroot()
         assert session.tag == "session"
-        assert session.attrib == {
-            "sessionId": str(i + 1),
-            "recording": str(plan.recording),
-            "character": plan.character,
-        }
+        about = {"recording": str(plan.recording), "character": plan.character}
+        assert session.attrib == {"sessionId": str(i + 1)} | about
         people = {person.get("role"): person.get("id") for person in session.iter("subject")}
         assert set(people) == {"User", "Operator"}
         assert people["User"] == str(plan.subject.number + 1) != people["Operator"]
@@ -324,7 +308,7 @@ def test_videos_are_as_planned(tiny):
     assert len(frames) == len(plan.scenes) == frame_count(TINY, 2)
     assert frames[0].shape == (288, 352, 3)
     # The right picture at the right place: the last frame is drawn again.
-    wall = np.full_like(frames[0], plan.wall)
+    wall = np.full_like(frames[0], recordings.WALL)
     shared = replace(build_set(plan.scenes[0], TINY.size), backdrop=wall)
     drawn, _ = render(plan.subject.identity, plan.units[-1], plan.scenes[-1], TINY.size, shared)
     assert cv2.PSNR(frames[-1], cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)) > 33

@@ -16,7 +16,7 @@ from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.landmarks import REGIONS, relative_error
 from vaaffect.corpora.tracking import dlib_landmarks
 from vaaffect.simulator import Scene, build_set, render, sample_identity, sample_scene, writers
-from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, action_units, prototype
+from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, PROTOTYPES, action_units
 from vaaffect.simulator.laboratory import LabWorld
 from vaaffect.simulator.worlds import WildWorld, clip_plan, frame_count, subject, subject_of
 from vaaffect.simulator.writers import read_marker, write_afew_va
@@ -41,10 +41,8 @@ def along(unit: str, valence, arousal) -> np.ndarray:
 
 def test_emotions_show_their_prototypes():
     for name, place in EMOTIONS.items():
-        np.testing.assert_allclose(action_units(np.array(place)), prototype(name), atol=1e-9)
-    assert not prototype("neutral").any()
-    with pytest.raises(KeyError):
-        prototype("boldness")
+        np.testing.assert_allclose(action_units(np.array(place)), PROTOTYPES[name], atol=1e-9)
+    assert not PROTOTYPES["neutral"].any()
 
 
 def test_action_units_cover_the_plane_smoothly():
@@ -154,9 +152,9 @@ def test_dlib_finds_the_drawn_points():
     for seed in range(tried):
         emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
         image, points = frontal(seed, emotion, 0.6)
-        found = dlib_landmarks(image)
-        if found is not None:
-            errors.append(relative_error(found, points))
+        tracked = dlib_landmarks(image)
+        if tracked is not None:
+            errors.append(relative_error(tracked, points))
     errors = np.array(errors)
     assert len(errors) >= 0.95 * tried
     assert errors.mean() < 0.05
@@ -226,17 +224,13 @@ def test_each_clip_depends_on_its_index_alone(big):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"clips": 0},
-        {"clips": 10000},
-        {"subjects": 0},
-        {"frames": (5, 2)},
-        {"difficulty": 1.5},
-        {"size": (10, 10)},
-        {"seed": -1},
+        {"clips": 0}, {"clips": 10000}, {"subjects": 0}, {"frames": (5, 2)}, {"frames": (5,)},
+        {"difficulty": 1.5}, {"size": (10, 10)}, {"seed": -1}, {"fps": 0}, {"frame_step": 0},
     ],
-)
+)  # fmt: skip
 def test_impossible_worlds_are_refused(wrong):
-    with pytest.raises(UserError, match="Impossible"):
+    (name,) = wrong
+    with pytest.raises(UserError, match=f"Impossible simulated world: {name} must"):
         WildWorld(**wrong)
     with pytest.raises(IndexError):
         clip_plan(WildWorld(clips=2), 2)
@@ -272,10 +266,10 @@ def test_layout(tiny):
 
 
 def test_fifty_clips_to_a_part():
-    world = WildWorld(clips=1500)  # as many as a pretext task wants, more than AFEW-VA has
-    parts = [clip_plan(world, i).part for i in (0, 49, 50, 599, 1499)]
-    assert parts == ["01", "01", "02", "12", "30"]
-    assert [clip_plan(world, i).clip for i in (599, 1499)] == ["600", "1500"]
+    # As many clips as a pretext task wants are more than AFEW-VA has.
+    folders = [writers._clip_folder(i).as_posix() for i in (0, 49, 50, 599, 1499)]
+    assert folders == ["01/001", "01/050", "02/051", "12/600", "30/1500"]
+    assert clip_plan(WildWorld(clips=1500), 1499).clip == "1500"
 
 
 def test_marker(tiny, tmp_path):

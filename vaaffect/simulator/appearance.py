@@ -81,15 +81,8 @@ class Scene:
     gamma: float = 1.0
 
 
-def _mix(palette: np.ndarray, place: float) -> np.ndarray:
-    """Colour at `place` in [0, 1] along a palette (n, 3)."""
-    stops = np.linspace(0.0, 1.0, len(palette))
-    return np.array([np.interp(place, stops, palette[:, i]) for i in range(3)])
-
-
 def _colour(values: np.ndarray) -> Colour:
-    red, green, blue = (float(v) for v in np.clip(np.round(values, 1), 0, 255))
-    return (red, green, blue)
+    return tuple(np.clip(np.round(values, 1), 0, 255).tolist())
 
 
 def sample_identity(rng: np.random.Generator, spread: float = 0.5) -> Identity:
@@ -97,8 +90,9 @@ def sample_identity(rng: np.random.Generator, spread: float = 0.5) -> Identity:
     feminine = rng.random() < 0.5
     age = float(rng.beta(1.6, 2.2))
     tone = rng.beta(1.1, 1.4)
-    skin = _mix(_SKIN_TONES, tone) + rng.normal(0, 3, 3)
-    pale = 1 - tone
+    stops = np.linspace(0.0, 1.0, len(_SKIN_TONES))
+    skin = np.array([np.interp(tone, stops, channel) for channel in _SKIN_TONES.T])
+    skin = skin + rng.normal(0, 3, 3)
     lips = skin * np.array([0.84, 0.60, 0.62]) + np.array([6, 0, 2])
     if feminine and rng.random() < 0.6:
         lips = 0.45 * lips + 0.55 * np.array([178, 52, 66])
@@ -106,45 +100,32 @@ def sample_identity(rng: np.random.Generator, spread: float = 0.5) -> Identity:
     dark = rng.random() < 0.35 + 0.6 * tone
     index = 6 if grey else rng.integers(0, 2) if dark else rng.integers(1, 6)
     hair = _HAIR_COLOURS[index] + rng.normal(0, 7, 3)
-    iris = _IRIS_COLOURS[rng.integers(0, 4) if rng.random() < pale else 0]
+    iris = _IRIS_COLOURS[rng.integers(0, 4) if rng.random() < 1 - tone else 0]
     styles = ("parted", "fringe", "long", "long", "bun", "curly")
     if not feminine:
         styles = ("bald", "buzz", "short", "short", "parted", "curly")
-    beard = 0.0
-    if not feminine and rng.random() < 0.45:
-        beard = float(rng.choice([0.3, 0.45, 0.9, 1.0]))
+    bearded = not feminine and rng.random() < 0.45
+    beard = float(rng.choice([0.3, 0.45, 0.9, 1.0])) if bearded else 0.0
     about = lambda sd: float(np.clip(rng.normal(1, sd), 1 - 2 * sd, 1 + 2 * sd))  # noqa: E731
     rest = lambda sd: float(np.clip(rng.normal(0, sd * spread), -2 * sd, 2 * sd))  # noqa: E731
     return Identity(
-        skin=_colour(skin),
-        lips=_colour(lips),
-        hair=_colour(hair),
+        skin=_colour(skin), lips=_colour(lips), hair=_colour(hair),
         iris=_colour(iris + rng.normal(0, 8, 3)),
         clothes=_colour(rng.uniform(25, 210, 3) * rng.uniform(0.4, 1.1)),
-        face_width=about(0.05),
-        face_length=about(0.05),
+        face_width=about(0.05), face_length=about(0.05),
         jaw_width=about(0.06) * (0.95 if feminine else 1.04),
         eye_size=about(0.07) * (1.06 if feminine else 0.97),
-        eye_spacing=about(0.03),
-        eye_tilt=float(rng.normal(0.0, 0.018)),
-        nose_width=about(0.11) * (0.93 if feminine else 1.06),
-        nose_length=about(0.05),
-        mouth_width=about(0.06),
-        lip_thickness=about(0.15) * (1.12 if feminine else 0.92),
+        eye_spacing=about(0.03), eye_tilt=float(rng.normal(0.0, 0.018)),
+        nose_width=about(0.11) * (0.93 if feminine else 1.06), nose_length=about(0.05),
+        mouth_width=about(0.06), lip_thickness=about(0.15) * (1.12 if feminine else 0.92),
         brow_thickness=about(0.2) * (0.75 if feminine else 1.25),
         brow_arch=about(0.25) * (1.15 if feminine else 0.8),
-        hair_style=str(rng.choice(styles)),
-        hair_volume=about(0.2),
+        hair_style=str(rng.choice(styles)), hair_volume=about(0.2),
         hairline=float(rng.normal(0.0, 0.05) + 0.08 * age),
-        beard=beard,
-        age=age,
-        glasses=bool(rng.random() < 0.16),
-        rest_brow=rest(0.05),
-        rest_frown=rest(0.04),
-        rest_corner=rest(0.05),
-        rest_lid=rest(0.25),
+        beard=beard, age=age, glasses=bool(rng.random() < 0.16),
+        rest_brow=rest(0.05), rest_frown=rest(0.04), rest_corner=rest(0.05), rest_lid=rest(0.25),
         texture=int(rng.integers(0, 2**31)),
-    )
+    )  # fmt: skip
 
 
 def sample_scene(rng: np.random.Generator, difficulty: float = 0.5) -> Scene:
@@ -153,30 +134,24 @@ def sample_scene(rng: np.random.Generator, difficulty: float = 0.5) -> Scene:
     side, height = rng.normal(0, 0.3 + 0.7 * hard), rng.normal(-0.45, 0.15 + 0.3 * hard)
     light = np.array([side, height, 0.9])
     warmth = rng.normal(0, 4 + 14 * hard)
-    occluders = OCCLUDERS[1:]
-    occluded = rng.random() < 0.3 * hard
-    occluder = str(rng.choice(occluders)) if occluded else "none"
+    occluder = str(rng.choice(OCCLUDERS[1:])) if rng.random() < 0.3 * hard else OCCLUDERS[0]
     angles = rng.normal(0, 1, 3) * np.array([24, 11, 10]) * (0.1 + 0.9 * hard)
     yaw, pitch, roll = np.clip(angles, [-30, -16, -20], [30, 18, 20])
     gaze = np.clip(rng.normal(0, 0.1 + 0.4 * hard, 2) + np.array([yaw / 60, 0]), -0.8, 0.8)
     light /= np.linalg.norm(light)
     return Scene(
-        yaw=float(yaw),
-        pitch=float(pitch),
-        roll=float(roll),
+        yaw=float(yaw), pitch=float(pitch), roll=float(roll),
         gaze=(float(gaze[0]), float(gaze[1] * 0.6)),
         centre=(float(rng.uniform(0.36, 0.64)), float(rng.uniform(0.38, 0.45))),
         scale=float(rng.uniform(0.165, 0.25)),
-        light=(float(light[0]), float(light[1]), float(light[2])),
+        light=tuple(light.tolist()),
         light_colour=_colour(np.array([252 + warmth, 248, 246 - warmth])),
         ambient=float(np.clip(rng.normal(0.62 - 0.16 * hard, 0.08), 0.3, 0.8)),
-        backdrop=str(rng.choice(BACKDROPS)),
-        backdrop_seed=int(rng.integers(0, 2**31)),
+        backdrop=str(rng.choice(BACKDROPS)), backdrop_seed=int(rng.integers(0, 2**31)),
         occluder=occluder,
         occluder_place=(float(rng.uniform(-0.7, 0.7)), float(rng.uniform(0.2, 1.3))),
         blur=float(rng.gamma(1.5, 0.55 * hard)) if hard else 0.0,
-        noise=float(rng.uniform(0.3, 0.8 + 2.4 * hard)),
-        noise_phase=int(rng.integers(0, 2**16)),
+        noise=float(rng.uniform(0.3, 0.8 + 2.4 * hard)), noise_phase=int(rng.integers(0, 2**16)),
         gain=float(np.clip(rng.normal(1 - 0.12 * hard, 0.16 * hard), 0.5, 1.25)),
         gamma=float(np.clip(rng.normal(1, 0.12 * hard), 0.75, 1.3)),
-    )
+    )  # fmt: skip

@@ -52,40 +52,28 @@ _STRENGTHS: dict[str, tuple[float, ...]] = {
     "lid_droop":            (   0,    0,    0,    0,    0,    0, 0.35, 0.65, 0.45),  # 43
 }  # fmt: skip
 ACTION_UNITS: tuple[str, ...] = tuple(_STRENGTHS)
-_PROTOTYPES = dict(zip(EMOTIONS, np.array(list(_STRENGTHS.values()), float).T, strict=True))
+PROTOTYPES = dict(zip(EMOTIONS, np.array(list(_STRENGTHS.values()), float).T, strict=True))
 
 # Below 1: half way to an emotion, more than half of its expression is there, so that the mild
 # states that fill real recordings can still be read.
 _RISE = 0.75
 
 
-def prototype(emotion: str) -> np.ndarray:
-    """Action units (n_aus,) in [0, 1] of one emotion of `EMOTIONS` at full strength.
-
-    Raises KeyError for an unknown emotion. Source: Ekman & Friesen (1978), EMFACS.
-    """
-    return _PROTOTYPES[emotion].copy()
-
-
-def _around_the_circle() -> tuple[PchipInterpolator, PchipInterpolator]:
-    """Prototype and radius of the emotions as smooth periodic functions of the angle."""
+def _around_the_circle() -> PchipInterpolator:
+    """Prototype and radius of the emotions, smooth and periodic in the angle."""
     names = [name for name in EMOTIONS if name != "neutral"]
     points = np.array([EMOTIONS[name] for name in names])
     angles = np.arctan2(points[:, 1], points[:, 0])
     order = np.argsort(angles)
-    angles, points = angles[order], points[order]
-    units = np.array([prototype(names[i]) for i in order])
-    radii = np.linalg.norm(points, axis=1, keepdims=True)
-    turn = 2 * np.pi
-    wrapped = np.concatenate([angles - turn, angles, angles + turn])
+    angles = angles[order]
+    units = np.array([PROTOTYPES[names[i]] for i in order])
+    radii = np.linalg.norm(points[order], axis=1, keepdims=True)
+    turns = np.concatenate([angles - 2 * np.pi, angles, angles + 2 * np.pi])
     # PCHIP never overshoots, so units stay in [0, 1] and rise or fall only between neighbours.
-    return (
-        PchipInterpolator(wrapped, np.tile(units, (3, 1))),
-        PchipInterpolator(wrapped, np.tile(radii, (3, 1))),
-    )
+    return PchipInterpolator(turns, np.tile(np.hstack([units, radii]), (3, 1)))
 
 
-_UNITS_AT_ANGLE, _RADIUS_AT_ANGLE = _around_the_circle()
+_AT_ANGLE = _around_the_circle()
 
 
 def action_units(va: np.ndarray) -> np.ndarray:
@@ -99,7 +87,6 @@ def action_units(va: np.ndarray) -> np.ndarray:
     """
     va = np.asarray(va, dtype=np.float64)
     valence, arousal = va[..., 0], va[..., 1]
-    angle = np.arctan2(arousal, valence)
     radius = np.hypot(valence, arousal)[..., None]
-    strength = (radius / _RADIUS_AT_ANGLE(angle)) ** _RISE
-    return np.clip(_UNITS_AT_ANGLE(angle) * strength, 0.0, 1.0)
+    shown = _AT_ANGLE(np.arctan2(arousal, valence))
+    return np.clip(shown[..., :-1] * (radius / shown[..., -1:]) ** _RISE, 0.0, 1.0)

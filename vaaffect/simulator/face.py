@@ -1,23 +1,16 @@
 """A drawn face: from a person, action units and a scene to a picture and its 68 landmarks."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from .appearance import Identity, Scene
-from .geometry import (
-    Face,
-    PinholeCamera,
-    cross_sections,
-    face_of,
-    landmarks,
-    moved_surface,
-    outline,
-    pinhole_camera,
-)
+from .geometry import Face, PinholeCamera, face_of, landmarks, outline, pinhole_camera
 from .hair import hair_behind, hair_on_top
-from .painting import Canvas, beard, brow, canvas, eye, folds, glasses, mouth, nose, shade, tone
+from .painting import Canvas, beard, blend, brow, eye, folds, glasses, mouth, nose, shade, tone
 from .scenery import Set, build_set, occlude, photograph
-from .strokes import curve, fill, line
+from .strokes import curve, fill, line, mirrored
 
 
 def render(
@@ -39,17 +32,23 @@ def render(
     face = face_of(identity, units, scene.gaze)
     whole = pinhole_camera(scene, size)
     picture = shared.backdrop.copy()
-    low, high = _patch(whole, size)
     _body(picture, identity, scene, whole)
+    # The head is painted on a canvas of its own, as large as it needs.
+    centre = whole.project([0.0, 0.2, 0.0])
+    low = np.floor(centre - whole.scale * np.array([1.75, 2.1])).clip(0, size).astype(int)
+    high = np.ceil(centre + whole.scale * np.array([1.75, 2.45])).clip(0, size).astype(int)
     if np.all(high > low):
-        view = whole.moved(low)
-        page = canvas(view, *(high - low))
+        view = replace(whole, origin=whole.origin - low)
+        page = Canvas(view, *(high - low))
         _paint_head(page, face)
-        lit = shade(moved_surface(face), view, scene, page.cover.shape, 0.10)
+        # Colour times creases times light, over what is behind.
+        crease = cv2.GaussianBlur(page.crease, (0, 0), max(view.scale * 0.014, 0.6))
+        creased = cv2.multiply(page.colour, cv2.merge([crease] * 3), scale=1 / 255)
+        top = cv2.multiply(creased, shade(page, face.surface(), scene), dtype=cv2.CV_8U)
         below = picture[low[1] : high[1], low[0] : high[0]]
-        below[:] = _compose(page, lit, below)
+        below[:] = blend(below, top, page.cover)
     points = landmarks(whole, face)
-    occlude(picture, scene, whole, np.asarray(identity.skin), np.asarray(identity.hair))
+    occlude(picture, scene, whole, identity)
     return photograph(picture, scene, shared), points.astype(np.float32)
 
 
@@ -61,22 +60,17 @@ def landmarks_of(
     return landmarks(pinhole_camera(scene, size), face).astype(np.float32)
 
 
-def _patch(view: PinholeCamera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the picture where the head is: low and high corners (x, y) in pixels."""
-    centre = view.project(np.array([[0.0, 0.2, 0.0]]))[0]
-    low = np.floor(centre - view.scale * np.array([1.75, 2.1]))
-    high = np.ceil(centre + view.scale * np.array([1.75, 2.45]))
-    return np.clip(low, 0, size).astype(int), np.clip(high, 0, size).astype(int)
+def _collar(view: PinholeCamera) -> np.ndarray:
+    """The middle of the collar (2,) in pixels."""
+    return view.project([0.0, 1.1, -0.3]) + np.array([0, 1.05 * view.scale])
 
 
 def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCamera) -> None:
     """Shoulders: they stay upright, whatever the head does."""
-    unit = view.scale
-    base = view.project(np.array([[0.0, 1.1, -0.3]]))[0] + np.array([0, 1.05 * unit])
+    unit, base = view.scale, _collar(view)
     bottom = max(picture.shape[0] + 10, base[1] + 1)
-    half = np.array([(0.45, -0.22), (0.80, -0.02), (1.45, 0.14), (1.95, 0.42), (2.15, 1.0)])
-    right = base + unit * half
-    left = base + unit * half * np.array([-1, 1])
+    half = unit * np.array([(0.45, -0.22), (0.80, -0.02), (1.45, 0.14), (1.95, 0.42), (2.15, 1.0)])
+    left, right = base + half * (-1, 1), base + half
     drop = np.array([[right[-1, 0] + 0.1 * unit, bottom], [left[-1, 0] - 0.1 * unit, bottom]])
     light = scene.ambient + 0.35
     cloth = tone(person.clothes, light)
@@ -87,36 +81,29 @@ def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCame
     if person.texture % 3 == 0:  # a jacket over a shirt
         shirt = base + unit * np.array([[-0.5, -0.15], [0.5, -0.15], [0.16, 1.6], [-0.16, 1.6]])
         fill(picture, shirt, np.clip(cloth * 0.3 + 165 * light, 0, 245))
+        lapel = unit * np.array([(0.42, -0.24), (0.78, 0.5), (0.15, 1.6), (0.50, 0.2)])
+        for side in (-1, 1):
+            fill(picture, base + lapel * (side, 1), cloth * 0.72)
+        return
+    if person.texture % 3 == 1:
+        seam, steps, width = [(0.46, -0.2), (0.36, 0.22), (0, 0.44)], 6, 0.10
+    else:
+        seam, steps, width = [(0.42, -0.2), (0.30, 0.28), (0, 0.52)], 4, 0.05
     for side in (-1, 1):
-        if person.texture % 3 == 0:
-            lapel = [(0.42, -0.24), (0.78, 0.5), (0.15, 1.6), (0.50, 0.2)]
-            fill(picture, base + unit * np.array(lapel) * (side, 1), cloth * 0.72)
-        elif person.texture % 3 == 1:
-            seam = base + unit * np.array([[side * 0.46, -0.2], [side * 0.36, 0.22], [0, 0.44]])
-            line(picture, curve(seam, 6), cloth * 0.62, unit * 0.10)
-        else:
-            seam = base + unit * np.array([[side * 0.42, -0.2], [side * 0.30, 0.28], [0, 0.52]])
-            line(picture, curve(seam, 4), cloth * 0.62, unit * 0.05)
-
-
-def _mirrored(half: list[tuple[float, ...]]) -> np.ndarray:
-    """A line (n, d) from left to right; `half` leads from its right end to its middle at x = 0."""
-    right = np.array(half)
-    return np.concatenate([right * ([-1] + [1] * (right.shape[1] - 1)), right[-2::-1]])
+        path = base + unit * np.array(seam) * (side, 1)
+        line(picture, curve(path, steps), cloth * 0.62, unit * width)
 
 
 def _neck(page: Canvas, person: Identity) -> None:
     view, unit = page.view, page.view.scale
-    base = view.project(np.array([[0.0, 1.1, -0.3]]))[0] + np.array([0, 1.05 * unit])
     wide = 0.56 * person.jaw_width
-    top = view.project(np.array([[-wide, 0.7, -0.2], [wide, 0.7, -0.2]]))
-    low = base + unit * _mirrored([(0.50, -0.12), (0.40, 0.10), (0.0, 0.38)])[::-1]
-    side = (top[1] * 0.35 + low[0] * 0.65) + unit * np.array([-0.05, 0])
-    other = (top[0] * 0.35 + low[-1] * 0.65) + unit * np.array([0.05, 0])
-    shape = np.concatenate([top, side[None], curve(low, 4), other[None]])
+    top = view.project([[-wide, 0.7, -0.2], [wide, 0.7, -0.2]])
+    low = _collar(view) + unit * mirrored([(0.0, 0.38), (0.40, 0.10), (0.50, -0.12)])[::-1]
+    waist = (top[::-1] * 0.35 + low[[0, -1]] * 0.65) + unit * np.array([[-0.05, 0], [0.05, 0]])
+    shape = np.concatenate([top, waist[:1], curve(low, 4), waist[1:]])
     page.put(shape, tone(person.skin, 0.90))
     # The head throws its shadow on the neck.
-    chin = view.project(_mirrored([(0.75, 1.0, 0), (0.55, 1.62, 0.3), (0, 1.95, 0.4)]))
+    chin = view.project(mirrored([(0, 1.95, 0.4), (0.55, 1.62, 0.3), (0.75, 1.0, 0)]))
     height, width = page.cover.shape
     mask = np.zeros((-(-height // 4), -(-width // 4)), np.uint8)
     fill(mask, curve(chin, 5) / 4, 90)
@@ -132,11 +119,9 @@ def _ears(page: Canvas, person: Identity) -> None:
             (1.05, 0.44, -0.14), (0.96, 0.48, -0.05), (0.93, 0.20, -0.02),
         ])  # fmt: skip
         rim[:, 0] *= side * person.face_width
-        path = curve(page.view.project(rim), 4, closed=True)
-        page.put(path, tone(person.skin, 0.90))
+        page.put(curve(page.view.project(rim), 4, closed=True), tone(person.skin, 0.90))
         inner = rim[1:5] * np.array([0.965, 1, 1]) + np.array([0, 0.05, 0.02])
-        path = curve(page.view.project(inner), 4)
-        line(page.colour, path, tone(person.skin, 0.62), 0.03 * page.view.scale)
+        page.line(curve(page.view.project(inner), 4), tone(person.skin, 0.62), 0.03)
 
 
 def _paint_head(page: Canvas, face: Face) -> None:
@@ -147,13 +132,13 @@ def _paint_head(page: Canvas, face: Face) -> None:
     _ears(page, person)
     # Close together at the crown and the chin, where the outline turns.
     levels = 0.145 - 1.505 * np.cos(np.linspace(0, np.pi, 40))
-    left, right = outline(view, cross_sections(face, levels))
+    left, right = outline(view, face, levels)
     skin = np.concatenate([left, right[::-1]])
     fill(page.crease, skin, 255)
     page.put(skin, person.skin)
     if person.beard:
-        from_ear = levels > 0.35
-        beard(page, face, (left[from_ear], right[from_ear]))
+        below_ear = levels > 0.35
+        beard(page, face, (left[below_ear], right[below_ear]))
     folds(page, face)
     nose(page, face)
     mouth(page, face)
@@ -163,12 +148,3 @@ def _paint_head(page: Canvas, face: Face) -> None:
     if person.glasses:
         glasses(page, face)
     hair_on_top(page, person)
-
-
-def _compose(page: Canvas, lit: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Puts the layers together: colour times light times creases, over what is behind."""
-    crease = cv2.GaussianBlur(page.crease, (0, 0), max(page.view.scale * 0.014, 0.6))
-    creased = cv2.multiply(page.colour, cv2.merge([crease] * 3), scale=1 / 255)
-    top = cv2.multiply(creased, lit, dtype=cv2.CV_8U)
-    weight = page.cover.astype(np.float32) * (1 / 255)
-    return cv2.blendLinear(top, np.ascontiguousarray(below), weight, 1 - weight)

@@ -12,6 +12,7 @@ from scipy.interpolate import PchipInterpolator
 
 from .appearance import Identity, Scene
 from .circumplex import ACTION_UNITS
+from .strokes import mirrored
 
 # The head as a stack of horizontal cross-sections: half width, depth of the front, and depth of the
 # edge that is seen as the outline from the front (the ear above, the jaw line further down).
@@ -39,26 +40,44 @@ _BUMPS = (
 
 @dataclass(frozen=True)
 class Head:
-    """A person's head at rest: tables over the level y, and the front surface as a grid."""
+    """A person's head at rest, as tables over the level y."""
 
     level: np.ndarray
     width: np.ndarray
     front: np.ndarray
     edge: np.ndarray
-    grid: np.ndarray  # (rows, columns, 3)
+
+    def at(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Half width, depth of the front and depth of the edge at levels y."""
+        return tuple(np.interp(y, self.level, t) for t in (self.width, self.front, self.edge))
+
+    def depth(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Depth z of the front at (x, y), with its bumps."""
+        width, front, edge = self.at(y)
+        side = np.abs(x)
+        across = np.clip(side / np.maximum(width, 1e-3), 0, 1)
+        bumps = 0.0
+        for cx, cy, sx, sy, h in _BUMPS:
+            bumps = bumps + h * np.exp(-0.5 * (((side - cx) / sx) ** 2 + ((y - cy) / sy) ** 2))
+        return edge + (front - edge) * _arch(across) + bumps * (1 - across**6)
+
+    @functools.cached_property
+    def grid(self) -> np.ndarray:
+        """The front as a grid (rows, columns, 3); not to be changed."""
+        rows = np.linspace(_LEVEL[0] + 0.01, _LEVEL[-1] - 0.01, 76)
+        x = self.at(rows)[0][:, None] * np.sin(np.linspace(-np.pi / 2, np.pi / 2, 60))
+        y = np.broadcast_to(rows[:, None], x.shape)
+        return np.stack([x, y, self.depth(x, y)], axis=-1)
+
+
+def _arch(across: np.ndarray) -> np.ndarray:
+    """How far a cross-section bulges, 1 in the middle (0) and 0 at the edge (1)."""
+    return (1 - across**_FLATNESS) ** (1 / _FLATNESS)
 
 
 def _smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
-
-
-def _bumps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    height = np.zeros(np.broadcast_shapes(x.shape, y.shape))
-    side = np.abs(x)
-    for cx, cy, sx, sy, h in _BUMPS:
-        height += h * np.exp(-0.5 * (((side - cx) / sx) ** 2 + ((y - cy) / sy) ** 2))
-    return height
 
 
 @functools.lru_cache(maxsize=16)
@@ -67,24 +86,7 @@ def _head(identity: Identity) -> Head:
     level = np.linspace(_LEVEL[0], _LEVEL[-1], 256)
     jaw = 1 + (identity.jaw_width - 1) * 1.5 * _smoothstep(0.3, 1.2, level)
     width, front, edge = (PchipInterpolator(_LEVEL, at)(level) for at in (_WIDTH, _FRONT, _EDGE))
-    width = width * identity.face_width * jaw
-    rows = np.linspace(_LEVEL[0] + 0.01, _LEVEL[-1] - 0.01, 76)
-    across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 60))
-    bare = Head(level, width, front, edge, np.empty(0))
-    x = np.interp(rows, level, width)[:, None] * across
-    y = np.broadcast_to(rows[:, None], x.shape)
-    grid = np.stack([x, y, _surface(bare, x, y)], axis=-1)
-    return Head(level, width, front, edge, grid)
-
-
-def _surface(shape: Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Depth z of the front of the head at rest at (x, y)."""
-    width = np.maximum(np.interp(y, shape.level, shape.width), 1e-3)
-    front = np.interp(y, shape.level, shape.front)
-    edge = np.interp(y, shape.level, shape.edge)
-    across = np.clip(np.abs(x) / width, 0, 1)
-    arch = (1 - across**_FLATNESS) ** (1 / _FLATNESS)
-    return edge + (front - edge) * arch + _bumps(x, y) * (1 - across**6)
+    return Head(level, width * identity.face_width * jaw, front, edge)
 
 
 def _jaw_shift(u: dict[str, float], y: np.ndarray) -> np.ndarray:
@@ -93,37 +95,9 @@ def _jaw_shift(u: dict[str, float], y: np.ndarray) -> np.ndarray:
 
 
 def _stretch(identity: Identity, points: np.ndarray) -> np.ndarray:
-    """Long and short faces: scales what lies below the eyes."""
-    out = points.copy()
-    below = out[..., 1] > 0
-    out[..., 1] = np.where(below, out[..., 1] * identity.face_length, out[..., 1])
-    return out
-
-
-def moved_surface(face: "Face") -> np.ndarray:
-    """The surface grid under expression: dropped jaw, raised cheeks, bulging brows."""
-    grid, u = face.head.grid.copy(), face.mood
-    x, y = np.abs(grid[..., 0]), grid[..., 1]
-    cheek = 0.05 * u["lip_corner_puller"] + 0.08 * u["cheek_raiser"] + 0.04 * u["nose_wrinkler"]
-    if cheek:
-        grid[..., 2] += cheek * np.exp(-0.5 * (((x - 0.58) / 0.17) ** 2 + ((y - 0.42) / 0.14) ** 2))
-    frown = 0.05 * u["brow_lowerer"] + 0.03 * u["nose_wrinkler"]
-    if frown:
-        grid[..., 2] += frown * np.exp(-0.5 * (((x - 0.1) / 0.1) ** 2 + ((y + 0.16) / 0.08) ** 2))
-    grid[..., 1] += _jaw_shift(u, y)
-    return _stretch(face.person, grid)
-
-
-def cross_sections(face: "Face", y: np.ndarray) -> np.ndarray:
-    """Points (levels, angles, 3) of the head's smooth outer surface, from left to right."""
-    shape = face.head
-    across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33))
-    x = np.interp(y, shape.level, shape.width)[:, None] * across
-    front = np.interp(y, shape.level, shape.front)[:, None]
-    edge = np.interp(y, shape.level, shape.edge)[:, None]
-    z = edge + (front - edge) * (1 - np.abs(across) ** _FLATNESS) ** (1 / _FLATNESS)
-    levels = np.broadcast_to((y + _jaw_shift(face.mood, y))[:, None], x.shape)
-    return _stretch(face.person, np.stack([x, levels, z], axis=-1))
+    """Long and short faces: scales, in place, what lies below the eyes."""
+    points[..., 1] *= np.where(points[..., 1] > 0, identity.face_length, 1)
+    return points
 
 
 @dataclass(frozen=True)
@@ -137,11 +111,23 @@ class Face:
     brows: tuple[np.ndarray, np.ndarray]  # 5 each, from image left to right
     nose: np.ndarray  # 4 on the bridge, 5 on the base
     eyes: tuple[np.ndarray, np.ndarray]  # image left, image right, 6 each
-    openings: float  # of the eyes, 0 closed, 1 average
+    opening: float  # of the eyes, 0 closed, 1 average
     irises: np.ndarray  # (2, 3)
-    iris_radius: float
     outer_lip: np.ndarray  # 12
     inner_lip: np.ndarray  # 8
+
+    def surface(self) -> np.ndarray:
+        """The grid of the head under expression: dropped jaw, raised cheeks, bulging brows."""
+        grid, u = self.head.grid.copy(), self.mood
+        x, y = np.abs(grid[..., 0]), grid[..., 1]
+        cheek = 0.05 * u["lip_corner_puller"] + 0.08 * u["cheek_raiser"] + 0.04 * u["nose_wrinkler"]
+        cheek *= np.exp(-0.5 * (((x - 0.58) / 0.17) ** 2 + ((y - 0.42) / 0.14) ** 2))
+        frown = 0.05 * u["brow_lowerer"] + 0.03 * u["nose_wrinkler"]
+        frown *= np.exp(-0.5 * (((x - 0.1) / 0.1) ** 2 + ((y + 0.16) / 0.08) ** 2))
+        grid[..., 2] += cheek
+        grid[..., 2] += frown
+        grid[..., 1] += _jaw_shift(u, y)
+        return _stretch(self.person, grid)
 
 
 def _brow(identity: Identity, u: dict[str, float]) -> np.ndarray:
@@ -161,21 +147,17 @@ def _brow(identity: Identity, u: dict[str, float]) -> np.ndarray:
 
 def _eye(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, float]:
     """The eye at image right: inner corner, upper lid, outer corner, lower lid (6, 2); opening."""
-    size = identity.eye_size
+    size, centre = identity.eye_size, 0.425 * identity.eye_spacing
     half = 0.18 * size
-    centre = 0.425 * identity.eye_spacing
-    tilt = identity.eye_tilt + 0.012
-    droop = u["lid_droop"]
     upper = 0.102 * size * (1 + 0.62 * identity.rest_lid)
     upper *= 1 + 0.66 * u["lid_raiser"] - 0.22 * u["lid_tightener"] - 0.22 * u["cheek_raiser"]
     upper *= 1 - 0.15 * u["nose_wrinkler"]
     squint = 0.5 * u["lid_tightener"] + 0.55 * u["cheek_raiser"] + 0.3 * u["nose_wrinkler"]
     lower = 0.058 * size * (1 + 0.25 * u["lid_raiser"] - min(squint, 0.95))
-    closing = max(droop, 0.0)
-    upper = upper * (1 - closing) - 0.75 * lower * closing**2
+    upper = upper * (1 - u["lid_droop"]) - 0.75 * lower * u["lid_droop"] ** 2
     opening = (upper + lower) / (0.15 * size)
     x = np.array([-half, -0.40 * half, 0.36 * half, half, 0.36 * half, -0.40 * half]) + centre
-    slope = -tilt * (x - centre) / half
+    slope = -(identity.eye_tilt + 0.012) * (x - centre) / half
     sad = 0.02 * u["inner_brow_raiser"] * (1 - u["outer_brow_raiser"])
     y = np.array([0.022, -upper, -upper * 0.98 + sad, 0.012, lower, lower * 0.92])
     return np.stack([x, y + slope], axis=-1), max(opening, 0.0)
@@ -188,10 +170,7 @@ def _nose(identity: Identity, u: dict[str, float]) -> np.ndarray:
     bridge = np.array([[0, -0.02], [0, 0.16], [0, 0.34], [0, 0.52 - 0.5 * lift]])
     wing, hole, tip = 0.625 - lift, 0.665 - 0.6 * lift, 0.69 - 0.3 * lift
     base = np.array([[-0.195, wing], [-0.10, hole], [0, tip], [0.10, hole], [0.195, wing]])
-    base[:, 0] *= wide
-    nose = np.concatenate([bridge, base])
-    nose[:, 1] *= identity.nose_length
-    return nose
+    return np.concatenate([bridge, base]) * (wide, identity.nose_length)
 
 
 def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -199,8 +178,7 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
     puller, stretcher, tight = u["lip_corner_puller"], u["lip_stretcher"], u["lip_tightener"]
     thick = identity.lip_thickness * (1 - 0.62 * tight) * (1 - 0.22 * puller)
     thick *= (1 - 0.15 * stretcher) * (1 - 0.22 * u["lip_corner_depressor"])
-    wide = identity.mouth_width
-    line = 0.95
+    wide, line = identity.mouth_width, 0.95
     # Half of the mouth (x >= 0) from the middle to the corner: upper edge, then lower edge.
     half_x = np.array([0.0, 0.085, 0.24, 0.40]) * wide
     top = line + np.array([-0.078, -0.092, -0.062, 0.0]) * thick
@@ -209,12 +187,10 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
     inner_top = line + np.array([0.006, -0.002, 0.0])
     inner_bottom = line + np.array([0.010, 0.004, 0.0])
 
-    parted = 0.055 * u["lips_part"]
-    drop = 0.34 * u["jaw_drop"]
+    parted, drop = 0.055 * u["lips_part"], 0.34 * u["jaw_drop"]
     raised = 0.085 * u["upper_lip_raiser"] + 0.03 * u["nose_wrinkler"] + 0.025 * puller
     raised += 0.045 * u["jaw_drop"]
-    lowered = 0.075 * u["lower_lip_depressor"]
-    pout = 0.055 * u["chin_raiser"]
+    lowered, pout = 0.075 * u["lower_lip_depressor"], 0.055 * u["chin_raiser"]
     flat = np.array([1.0, 0.95, 0.6, 0.0])
     top = top - (raised + 0.3 * parted) * flat - 0.5 * pout * flat
     bottom = bottom + (parted + drop + lowered) * np.array([1.0, 0.97, 0.80, 0.0]) - pout * flat
@@ -237,56 +213,43 @@ def _mouth(identity: Identity, u: dict[str, float]) -> tuple[np.ndarray, np.ndar
         for y in ys:
             y += corner_y * bend(x)
         x += corner_x * np.clip(x / (0.40 * wide), 0, 1)
-    outer_right = np.stack([half_x, top], -1), np.stack([half_x, bottom], -1)
-    inner_right = np.stack([inner_x, inner_top], -1), np.stack([inner_x, inner_bottom], -1)
-    inner_right[1][-1] = inner_right[0][-1]
-    return _ring(*outer_right), _ring(*inner_right)
+    inner_bottom[-1] = inner_top[-1]
+    return _ring(half_x, top, bottom), _ring(inner_x, inner_top, inner_bottom)
 
 
-def _ring(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+def _ring(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """Mirrors half a mouth and walks around it as the landmarks do."""
-    flip = np.array([-1.0, 1.0])
-    over = np.concatenate([top[:0:-1] * flip, top])
-    under = np.concatenate([bottom[-2::-1], bottom[1:-1] * flip])
-    return np.concatenate([over, under])
+    over, under = (mirrored(np.stack([x, y], axis=-1)) for y in (top, bottom))
+    return np.concatenate([over, under[-2:0:-1]])
 
 
 def face_of(identity: Identity, units: np.ndarray, gaze: tuple[float, float]) -> Face:
     """A person's face under action units (n_aus,), with its features on the surface of the head."""
-    shape = _head(identity)
+    head = _head(identity)
     u = dict(zip(ACTION_UNITS, np.clip(units, 0, 1).astype(float).tolist(), strict=True))
+    narrow, flip = identity.face_width**0.6, np.array([-1.0, 1.0])
 
     def lift(points: np.ndarray, height: float = 0.0) -> np.ndarray:
         # The depth is taken at rest: a jaw that drops slides the lips down in front of it.
-        z = _surface(shape, points[:, 0], np.minimum(points[:, 1], 1.2)) + height
-        out = np.column_stack([points[:, 0] * narrow, points[:, 1], z])
-        return _stretch(identity, out)
+        x, y = points.T
+        z = head.depth(x, np.minimum(y, 1.2)) + height
+        return _stretch(identity, np.column_stack([x * narrow, y, z]))
 
-    def mirror(points: np.ndarray) -> np.ndarray:
-        return points * np.array([-1.0, 1.0])
-
-    narrow = identity.face_width**0.6
     brow = _brow(identity, u)
     eye, opening = _eye(identity, u)
-    nose = _nose(identity, u)
     outer, inner = _mouth(identity, u)
-    left_eye = mirror(eye)[[3, 2, 1, 0, 5, 4]]
-    radius = 0.083 * identity.eye_size**0.5
     middle = 0.425 * identity.eye_spacing
-    look = np.array(gaze) * np.array([0.09, 0.05])
-    irises = np.array([[-middle, -0.018], [middle, -0.018]]) + look
-    nose_points = lift(nose)
-    nose_points[5:8, 2] += np.array([0.02, 0.06, 0.02])
+    nose = lift(_nose(identity, u))
+    nose[5:8, 2] += np.array([0.02, 0.06, 0.02])
     return Face(
         person=identity,
         mood=u,
-        head=shape,
-        brows=(lift(mirror(brow)[::-1], 0.02), lift(brow, 0.02)),
-        nose=nose_points,
-        eyes=(lift(left_eye), lift(eye)),
-        openings=opening,
-        irises=lift(irises),
-        iris_radius=radius,
+        head=head,
+        brows=(lift(brow[::-1] * flip, 0.02), lift(brow, 0.02)),
+        nose=nose,
+        eyes=(lift((eye * flip)[[3, 2, 1, 0, 5, 4]]), lift(eye)),
+        opening=opening,
+        irises=lift([[-middle, -0.018], [middle, -0.018]] + np.array(gaze) * (0.09, 0.05)),
         outer_lip=lift(outer),
         inner_lip=lift(inner, -0.01),
     )
@@ -303,15 +266,23 @@ class PinholeCamera:
     _PIVOT = np.array([0.0, 0.45, 0.0])
     _DISTANCE = 11.0  # of the camera, face units
 
-    def project(self, points: np.ndarray) -> np.ndarray:
+    @property
+    def across(self) -> np.ndarray:
+        """Where in the picture the head's own right lies, a unit vector (2,)."""
+        across = self.rotation[:2, 0]
+        return across / np.hypot(*across)
+
+    @property
+    def down(self) -> np.ndarray:
+        """The direction from forehead to chin in the picture, a unit vector (2,)."""
+        down = self.rotation[:2, 1]
+        return down / np.hypot(*down)
+
+    def project(self, points: np.ndarray | list) -> np.ndarray:
         """Points (..., 3) in face units to pixels (..., 2)."""
         turned = (points - self._PIVOT) @ self.rotation.T
         near = (self._DISTANCE - 0.6) / (self._DISTANCE - turned[..., 2:])
         return self.origin + self.scale * near * turned[..., :2]
-
-    def moved(self, offset: np.ndarray) -> "PinholeCamera":
-        """The same camera for a picture that is cut out at `offset` (x, y) pixels."""
-        return PinholeCamera(self.rotation, self.scale, self.origin - offset)
 
 
 def pinhole_camera(scene: Scene, size: tuple[int, int]) -> PinholeCamera:
@@ -326,27 +297,26 @@ def pinhole_camera(scene: Scene, size: tuple[int, int]) -> PinholeCamera:
     return PinholeCamera(about_z @ about_x @ about_y, scale, origin)
 
 
-def outline(view: PinholeCamera, sections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Visible left and right outlines (levels, 2) in pixels of cross-sections (levels, angles, 3).
+def outline(view: PinholeCamera, face: Face, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Visible left and right outlines (levels, 2) in pixels of the head at levels y.
 
     On the side that turns away this is the silhouette of the cheek, on the other side the line of
     jaw and ear: what annotators of the 68 points mark.
     """
-    seen = view.project(sections)
-    across = view.rotation[:2, :2] @ np.array([1.0, 0.0])
-    along = seen @ (across / np.hypot(*across))
-    middle = sections.shape[1] // 2
-    rows = np.arange(len(sections))
-    left = along[:, : middle + 1].argmin(axis=1)
-    right = middle + along[:, middle:].argmax(axis=1)
+    across = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33))  # from left to right
+    width, front, edge = (table[:, None] for table in face.head.at(y))
+    x, z = width * across, edge + (front - edge) * _arch(np.abs(across))
+    level = np.broadcast_to((y + _jaw_shift(face.mood, y))[:, None], x.shape)
+    seen = view.project(_stretch(face.person, np.stack([x, level, z], axis=-1)))
+    along = seen @ view.across
+    rows = np.arange(len(y))
+    left, right = along[:, :17].argmin(axis=1), 16 + along[:, 16:].argmax(axis=1)
     return seen[rows, left], seen[rows, right]
 
 
 def landmarks(view: PinholeCamera, face: Face) -> np.ndarray:
     """The 68 points (68, 2) in pixels, iBUG order."""
-    left, right = outline(view, cross_sections(face, _JAW_LEVELS))
-    chin = (left[-1:] + right[-1:]) / 2
-    jaw = np.concatenate([left[:-1], chin, right[-2::-1]])
-    lips = face.outer_lip, face.inner_lip
-    solid = np.concatenate([*face.brows, face.nose, *face.eyes, *lips])
-    return np.concatenate([jaw, view.project(solid)])
+    left, right = outline(view, face, _JAW_LEVELS)
+    jaw = np.concatenate([left[:-1], (left[-1:] + right[-1:]) / 2, right[-2::-1]])
+    solid = [*face.brows, face.nose, *face.eyes, face.outer_lip, face.inner_lip]
+    return np.concatenate([jaw, view.project(np.concatenate(solid))])

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+from numpy.random import Generator
 
-from .appearance import Colour, Scene
+from .appearance import Scene
 from .circumplex import ACTION_UNITS, action_units
-from .worlds import Subject, in_turn, require, require_possible, sample_subject, sway
+from .worlds import Subject, in_turn, require, sample_subject, sway, takes
 
-TRACE_STEP = 0.02  # seconds between two samples of a rater
+_STEP = 0.02  # seconds between two samples of a rater
 
 # Whom people talk to, and the mood that this puts them in: (valence, arousal).
 CHARACTERS = {
@@ -26,9 +27,8 @@ CHARACTERS = {
 # Streams of random numbers, none of which the wild world uses: other people with the same seed.
 _SUBJECT, _ORDER, _CHARACTERS, _VISIT, _SESSION, _RATER, _TRACES = range(11, 18)
 
-# How many sessions one visit has, over and over: two of each character in every eight sessions.
-_VISITS = (2, 2, 3, 1)
-_ROUND = sum(_VISITS)
+# The visits to which sessions belong, four in every eight sessions, and their places in the visit.
+_VISITS = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0))
 
 _OTHER_CODES = ("Agre", "An", "Am")  # begin like arousal's: a trap for whoever looks for "DA"
 _MARGIN = 2.0  # seconds before and after the video in which affect is known, for raters who lag
@@ -57,24 +57,22 @@ class LabWorld:
         object.__setattr__(self, "seconds", tuple(self.seconds))
         object.__setattr__(self, "size", tuple(self.size))
         low, high = self.seconds if len(self.seconds) == 2 else (0, 0)
-        require(self.sessions >= 1, f"sessions must be at least 1, not {self.sessions}")
+        spans = "seconds must be (least, greatest) with 3 <= least <= greatest"
+        even, two = all(side % 2 == 0 for side in self.size), self.fps * low >= 2
         require(
-            3 <= low <= high <= 3600,
-            f"seconds must be (least, greatest) with 3 <= least <= greatest: {self.seconds}",
+            self,
+            (self.sessions >= 1, f"sessions must be at least 1, not {self.sessions}"),
+            (3 <= low <= high <= 3600, f"{spans}: {self.seconds}"),
+            (two, f"fps must give every session two frames at least, not {self.fps}"),
+            (even, f"size must be even, as videos are: {self.size}"),
+            (self.raters >= 2, f"raters must be at least 2, not {self.raters}"),
         )
-        require_possible(self)
-        two = self.fps * low >= 2
-        require(two, f"fps must give every session two frames at least, not {self.fps}")
-        even = all(side % 2 == 0 for side in self.size)
-        require(even, f"size must be even, as videos are: {self.size}")
-        require(self.raters >= 2, f"raters must be at least 2, not {self.raters}")
 
 
 @dataclass(frozen=True)
 class Rater:
     """How one person rates: `gain` * affect + `offset`, each (2,), `lag` seconds late."""
 
-    number: int  # 1 ..
     gain: np.ndarray
     offset: np.ndarray
     lag: float
@@ -103,7 +101,6 @@ class SessionPlan:
     affect: np.ndarray  # (T, 2) true valence and arousal in [-1, 1]
     units: np.ndarray  # (T, n_aus) action units in [0, 1]
     scenes: tuple[Scene, ...]  # T
-    wall: Colour  # behind the subject
     traces: tuple[DrawnTrace, ...]
 
 
@@ -117,15 +114,13 @@ def rater(world: LabWorld, number: int) -> Rater:
     """Rater `number` (1 .. raters) of a world: the same person in all sessions."""
     rng = np.random.default_rng([world.seed, _RATER, number])
     gain = np.clip(rng.normal(1, 0.2, 2), 0.5, 1.5)
-    return Rater(number, gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0)))
+    return Rater(gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0)))
 
 
 def visit_of(index: int) -> tuple[int, int]:
     """To which visit session `index` belongs, and which session of the visit it is; from 0."""
-    round_, place = divmod(index, _ROUND)
-    ends = np.cumsum(_VISITS)
-    visit = int(np.searchsorted(ends, place, side="right"))
-    return round_ * len(_VISITS) + visit, int(place - ends[visit] + _VISITS[visit])
+    visit, place = _VISITS[index % 8]
+    return 4 * (index // 8) + visit, place
 
 
 def subject_of(world: LabWorld, index: int) -> int:
@@ -162,22 +157,21 @@ def session_plan(world: LabWorld, index: int) -> SessionPlan:
         affect=affect,
         units=_expression(rng, world, person, affect, time),
         scenes=_takes(rng, world, time),
-        wall=(118.0, 128.0, 138.0),
         traces=_traces(world, index, clock, mood, seconds),
     )
 
 
 def _stamp(world: LabWorld, visit: int, place: int) -> str:
     rng = np.random.default_rng([world.seed, _VISIT, visit])
-    begin = datetime(2008, 12, 1, 9) + timedelta(days=visit, seconds=int(rng.integers(0, 8 * 3600)))
-    return f"{begin + timedelta(minutes=11 * place):%Y.%m.%d.%H.%M.%S}"
+    later = timedelta(days=visit, minutes=11 * place, seconds=int(rng.integers(0, 8 * 3600)))
+    return f"{datetime(2008, 12, 1, 9) + later:%Y.%m.%d.%H.%M.%S}"
 
 
 def _mood(
-    rng: np.random.Generator, tendency: tuple[float, float], seconds: float
+    rng: Generator, tendency: tuple[float, float], seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """True affect (n, 2) on a clock (n,) that starts before the video and ends after it."""
-    clock = np.arange(-_MARGIN, seconds + _MARGIN, TRACE_STEP)
+    """A clock (n,) that starts before the video and ends after it, and true affect (n, 2) on it."""
+    clock = np.arange(-_MARGIN, seconds + _MARGIN, _STEP)
     peak = np.array(tendency) + rng.normal(0, 0.09, 2)
     turns = clock * rng.uniform(0.035, 0.075) + rng.random()
     depth = 0.12 + 0.88 * (0.5 - 0.5 * np.cos(2 * np.pi * turns))  # into the mood and out again
@@ -191,11 +185,7 @@ def _at(time: np.ndarray, clock: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _expression(
-    rng: np.random.Generator,
-    world: LabWorld,
-    person: Subject,
-    affect: np.ndarray,
-    time: np.ndarray,
+    rng: Generator, world: LabWorld, person: Subject, affect: np.ndarray, time: np.ndarray
 ) -> np.ndarray:
     """Action units (T, n_aus): the affect as this person shows it, with speech and blinks."""
     units = action_units(affect) * person.expressiveness
@@ -207,38 +197,27 @@ def _expression(
     units[:, at["lips_part"]] += 0.35 * speech
     units[:, at["jaw_drop"]] += 0.11 * speech
     for blink in np.cumsum(rng.exponential(3.5, int(time[-1]) + 1)):
-        closed = 1.1 - np.abs(time - blink) / 0.14
-        units[:, at["lid_droop"]] += np.clip(closed, 0, 1)
+        units[:, at["lid_droop"]] += np.clip(1.1 - np.abs(time - blink) / 0.14, 0, 1)
     return np.clip(units, 0, 1)
 
 
-def _takes(rng: np.random.Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ...]:
+def _takes(rng: Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ...]:
     """The scene of every frame: a fixed camera, a fixed light, a head that moves a little."""
     most = 2 + 6 * world.difficulty
-    angles = np.clip(sway(rng, time, 3) * np.array([0.40, 0.30, 0.28]) * most, -most, most)
+    angles = np.clip(sway(rng, time, 3) * (0.40, 0.30, 0.28) * most, -most, most)
     gaze = sway(rng, time, 2) * np.array([0.22, 0.10]) * (0.3 + 0.7 * world.difficulty)
     centre = np.array([0.5, 0.44]) + rng.uniform(-1, 1, 2) * np.array([0.03, 0.008])
     centre = centre + sway(rng, time, 2) * np.array([0.006, 0.003])
     scale = rng.uniform(0.242, 0.262) + sway(rng, time, 1)[:, 0] * 0.002
     phases = rng.integers(0, 2**16, len(time))
-    seed = int(rng.integers(0, 2**31))
-    return tuple(
-        Scene(
-            yaw=float(angles[i, 0]),
-            pitch=float(angles[i, 1]),
-            roll=float(angles[i, 2]),
-            gaze=(float(gaze[i, 0]), float(gaze[i, 1])),
-            centre=(float(centre[i, 0]), float(centre[i, 1])),
-            scale=float(scale[i]),
-            light=(-0.12, -0.36, 0.925),
-            light_colour=(252.0, 250.0, 248.0),
-            ambient=0.68,
-            backdrop_seed=seed,
-            noise=0.5 + 1.2 * world.difficulty,
-            noise_phase=int(phases[i]),
-        )
-        for i in range(len(time))
+    scene = Scene(
+        light=(-0.12, -0.36, 0.925),
+        light_colour=(252.0, 250.0, 248.0),
+        ambient=0.68,
+        backdrop_seed=int(rng.integers(0, 2**31)),
+        noise=0.5 + 1.2 * world.difficulty,
     )
+    return takes(scene, angles, gaze=gaze, centre=centre, scale=scale, noise_phase=phases)
 
 
 def _traces(
@@ -268,19 +247,14 @@ def _traces(
 
 
 def _trace(
-    rng: np.random.Generator,
-    number: int,
-    code: str,
-    clock: np.ndarray,
-    seen: np.ndarray,
-    seconds: float,
+    rng: Generator, number: int, code: str, clock: np.ndarray, seen: np.ndarray, seconds: float
 ) -> DrawnTrace:
     """One trace: slow noise, and the faults that real ones have."""
     seen = seen + 0.05 * sway(rng, clock, 1, (0.05, 0.3))[:, 0]
     # Some stop before the video does, some a moment after it.
     early = rng.random() < 0.3
     end = seconds * (1 - rng.uniform(0, 0.04)) if early else seconds + rng.uniform(0, 0.6)
-    time = TRACE_STEP * np.arange(int(end / TRACE_STEP) + 1)
+    time = _STEP * np.arange(int(end / _STEP) + 1)
     if rng.random() < 1 / 8:
         start = rng.uniform(0.15, 0.5) * seconds
         stop = start + rng.uniform(1.05, 1.1 + 0.1 * seconds)

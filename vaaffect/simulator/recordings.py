@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +15,9 @@ from ..base import write_atomically
 from .face import render
 from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
 from .scenery import build_set
-from .writers import FrameProgress, WrittenClip, whole_folder, write_corpus
+from .writers import FrameProgress, Layout, whole_folder, write_corpus
+
+WALL = (118.0, 128.0, 138.0)  # the colour behind the subjects
 
 
 def write_semaine(
@@ -30,12 +31,10 @@ def write_semaine(
 
     Workers, progress, what is promised and what is refused are those of `writers.write_afew_va`.
     """
-    pieces = [
-        WrittenClip(_session_folder(i), frame_count(world, i), subject_of(world, i))
-        for i in range(world.sessions)
-    ]
-    draw = partial(write_session, Path(out), world)
-    return write_corpus(out, world, "SEMAINE layout", "sessions", pieces, draw, workers, progress)
+    layout = Layout(
+        "SEMAINE layout", "sessions", _session_folder, frame_count, subject_of, write_session
+    )
+    return write_corpus(Path(out), world, layout, workers, progress)
 
 
 def write_session(out: Path, world: LabWorld, index: int) -> int:
@@ -71,23 +70,24 @@ def _lines(trace: DrawnTrace) -> str:
 
 
 def _xml(plan: SessionPlan) -> str:
-    about = {"recording": str(plan.recording), "character": plan.character}
-    session = ElementTree.Element("session", {"sessionId": str(plan.number)} | about)
-    people = {"User": plan.subject.number + 1, "Operator": plan.operator}
-    for role, number in people.items():
-        ElementTree.SubElement(session, "subject", {"role": role, "id": str(number)})
-    track = {"type": "AV", "filename": video_name(plan)}
-    track = ElementTree.SubElement(session, "track", track)
+    session = ElementTree.Element(
+        "session",
+        sessionId=str(plan.number),
+        recording=str(plan.recording),
+        character=plan.character,
+    )
+    for role, number in (("User", plan.subject.number + 1), ("Operator", plan.operator)):
+        ElementTree.SubElement(session, "subject", role=role, id=str(number))
+    track = ElementTree.SubElement(session, "track", type="AV", filename=video_name(plan))
     for trace in plan.traces:
-        known = {"type": "FeelTrace", "filename": trace_name(plan, trace)}
-        ElementTree.SubElement(track, "annotation", known)
+        name = trace_name(plan, trace)
+        ElementTree.SubElement(track, "annotation", type="FeelTrace", filename=name)
     ElementTree.indent(session)
     return ElementTree.tostring(session, encoding="unicode") + "\n"
 
 
 def _write_video(path: Path, plan: SessionPlan, world: LabWorld) -> None:
-    wall = np.empty((world.size[1], world.size[0], 3), np.uint8)
-    wall[:] = plan.wall
+    wall = np.full((world.size[1], world.size[0], 3), WALL, np.uint8)
     shared = replace(build_set(plan.scenes[0], world.size), backdrop=wall)
     drawn = zip(plan.units, plan.scenes, strict=True)
     person = plan.subject.identity

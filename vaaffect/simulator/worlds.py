@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from ..base import UserError
 from .appearance import Identity, Scene, sample_identity, sample_scene
 from .circumplex import ACTION_UNITS, action_units
 
-CLIPS_PER_PART = 50
-MOST_CLIPS = 9999  # AFEW-VA has 600, in twelve parts
+MOST_CLIPS = 9999  # AFEW-VA has 600
 
 # Streams of random numbers: the second number of each seed says what it is for. The laboratory
 # has numbers of its own.
@@ -59,30 +59,30 @@ class WildWorld:
         object.__setattr__(self, "frames", tuple(self.frames))
         object.__setattr__(self, "size", tuple(self.size))
         low, high = self.frames if len(self.frames) == 2 else (0, 0)
-        require(1 <= self.clips <= MOST_CLIPS, f"clips must be 1 to {MOST_CLIPS}, not {self.clips}")
+        spans = "frames must be (least, greatest) with 1 <= least <= greatest"
         require(
-            1 <= low <= high <= 99999,
-            f"frames must be (least, greatest) with 1 <= least <= greatest: {self.frames}",
+            self,
+            (1 <= self.clips <= MOST_CLIPS, f"clips must be 1 to {MOST_CLIPS}, not {self.clips}"),
+            (1 <= low <= high <= 99999, f"{spans}: {self.frames}"),
+            (self.frame_step >= 1, f"frame_step must be at least 1, not {self.frame_step}"),
         )
-        require(self.frame_step >= 1, f"frame_step must be at least 1, not {self.frame_step}")
-        require_possible(self)
 
 
-def require(possible: bool, otherwise: str) -> None:
-    """Raises UserError with what is wrong with a world unless it is possible."""
-    if not possible:
-        raise UserError(f"Impossible simulated world: {otherwise}.")
-
-
-def require_possible(world: Any) -> None:
-    """Raises UserError unless the numbers that every kind of world has are possible."""
-    size, seed = world.size, world.seed
-    require(world.subjects >= 1, f"subjects must be at least 1, not {world.subjects}")
-    require(0 <= world.difficulty <= 1, f"difficulty must be 0 to 1, not {world.difficulty}")
+def require(world: Any, *conditions: tuple[bool, str]) -> None:
+    """Raises UserError with the first condition that a world breaks: one of every world, or one of
+    these, each with what is wrong otherwise."""
+    size = world.size
     wide = len(size) == 2 and min(size) >= 64
-    require(wide, f"size must be (width, height) of at least 64 pixels, not {size}")
-    require(world.fps > 0, f"fps must be positive, not {world.fps}")
-    require(seed >= 0, f"seed must not be negative: {seed}")
+    common = (
+        (world.subjects >= 1, f"subjects must be at least 1, not {world.subjects}"),
+        (0 <= world.difficulty <= 1, f"difficulty must be 0 to 1, not {world.difficulty}"),
+        (wide, f"size must be (width, height) of at least 64 pixels, not {size}"),
+        (world.fps > 0, f"fps must be positive, not {world.fps}"),
+        (world.seed >= 0, f"seed must not be negative: {world.seed}"),
+    )
+    for possible, otherwise in (*common, *conditions):
+        if not possible:
+            raise UserError(f"Impossible simulated world: {otherwise}.")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,6 @@ class Subject:
 class ClipPlan:
     """Everything that is needed to draw and to label one clip of T frames."""
 
-    part: str  # "01" ..
     clip: str  # "001" ..
     subject: Subject
     frames: tuple[int, ...]  # T, numbers of the film's frames, of which some are left out
@@ -116,11 +115,10 @@ def subject(world: WildWorld, number: int) -> Subject:
     return replace(person, actor=f"{person.actor} of world {world.seed}")
 
 
-def sample_subject(rng: np.random.Generator, number: int, difficulty: float) -> Subject:
+def sample_subject(rng: Generator, number: int, difficulty: float) -> Subject:
     """A random person, to be known as `number`."""
     identity = sample_identity(rng, difficulty)
-    spread = 0.05 + 0.40 * difficulty
-    gain = float(np.clip(np.exp(rng.normal(0.05, spread)), 0.5, 1.7))
+    gain = float(np.clip(np.exp(rng.normal(0.05, 0.05 + 0.40 * difficulty)), 0.5, 1.7))
     return Subject(number, f"Actor {number + 1:03d}", identity, gain)
 
 
@@ -136,28 +134,30 @@ def in_turn(stream: list[int], index: int, count: int) -> int:
     return int(np.random.default_rng([*stream, round_]).permutation(count)[place])
 
 
-def sway(
-    rng: np.random.Generator,
-    time: np.ndarray,
-    columns: int,
-    rates: tuple[float, float] = (0.15, 0.7),
-) -> np.ndarray:
-    """Slow random movement (T, columns) with a standard deviation of about 1.
-
-    `time` (T,) is in seconds, `rates` are the slowest and the fastest movement in Hz.
-    """
+def sway(rng: Generator, time: np.ndarray, columns: int, rates: tuple = (0.15, 0.7)) -> np.ndarray:
+    """Slow random movement (T, columns) with a standard deviation of about 1; `time` (T,) is in
+    seconds, `rates` are the slowest and the fastest movement in Hz."""
     rate = rng.uniform(*rates, (3, columns))
     phases = rng.uniform(0, 2 * np.pi, (3, columns))
     waves = np.sin(2 * np.pi * rate * time[:, None, None] + phases)
     return waves.sum(axis=1) * np.sqrt(2 / 3)
 
 
-def _affect(rng: np.random.Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def takes(scene: Scene, angles: np.ndarray, **changing: np.ndarray) -> tuple[Scene, ...]:
+    """A scene for each of T frames: its angles (T, 3), yaw, pitch and roll, and the fields
+    named, (T,) or (T, 2), change; the others stay."""
+    changing |= zip(("yaw", "pitch", "roll"), angles.T, strict=True)
+    columns = ([tuple(v) if np.ndim(v) else v for v in c.tolist()] for c in changing.values())
+    rows = zip(*columns, strict=True)
+    return tuple(replace(scene, **dict(zip(changing, row, strict=True))) for row in rows)
+
+
+def _affect(rng: Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """True affect (T, 2) of a clip, and which of the two dimensions are held constant (2,)."""
     shares = np.array([kind[0] for kind in _KINDS])
     kind = rng.choice(len(_KINDS), p=shares / shares.sum())
     _, middle, spread = _KINDS[kind]
-    peak = np.array(middle) + rng.normal(0, 1, 2) * np.array(spread)
+    peak = middle + rng.normal(0, 1, 2) * spread
     length = max(time[-1], 1e-6)
     # Half of the clips start milder than they become, or the other way round.
     milder = rng.uniform(0.15, 0.75) if rng.random() < 0.55 else 1.0
@@ -169,15 +169,14 @@ def _affect(rng: np.random.Generator, time: np.ndarray) -> tuple[np.ndarray, np.
     still = rng.random(2) < np.array([0.22, 0.12])
     if kind == 0 or rng.random() < 0.06:
         still[:] = True
-    path = peak * strength[:, None] + wander * (kind != 0)
-    path = np.where(still, peak, path)
+    path = np.where(still, peak, peak * strength[:, None] + wander * (kind != 0))
     # Pleasant and calm at once is what films hardly show.
     calm = (path[:, 0] > 0.03) & (path[:, 1] < 0)
     path[:, 1] = np.where(calm, -0.4 * path[:, 1], path[:, 1])
     return np.clip(path, _LOWEST, _HIGHEST), still
 
 
-def _labels(rng: np.random.Generator, affect: np.ndarray, still: np.ndarray) -> np.ndarray:
+def _labels(rng: Generator, affect: np.ndarray, still: np.ndarray) -> np.ndarray:
     """What annotators write down: a small offset per clip, a slow wobble, whole numbers."""
     offset = rng.normal(0, 0.025, 2)
     wobble = np.cumsum(rng.normal(0, 0.008, affect.shape), axis=0)
@@ -186,11 +185,7 @@ def _labels(rng: np.random.Generator, affect: np.ndarray, still: np.ndarray) -> 
 
 
 def _expression(
-    rng: np.random.Generator,
-    world: WildWorld,
-    person: Subject,
-    affect: np.ndarray,
-    time: np.ndarray,
+    rng: Generator, world: WildWorld, person: Subject, affect: np.ndarray, time: np.ndarray
 ) -> np.ndarray:
     """Action units (T, n_aus): the affect as this person shows it, with speech and blinks."""
     units = action_units(affect) * person.expressiveness
@@ -205,25 +200,20 @@ def _expression(
     return np.clip(units, 0, 1)
 
 
-def _takes(rng: np.random.Generator, world: WildWorld, time: np.ndarray) -> tuple[Scene, ...]:
+def _takes(rng: Generator, world: WildWorld, time: np.ndarray) -> tuple[Scene, ...]:
     """The scene of every frame: one take whose pose and gaze drift and whose noise is renewed."""
     scene = sample_scene(rng, world.difficulty)
     angles = sway(rng, time, 3) * np.array([5, 2.5, 2.5]) * (0.25 + world.difficulty)
     gaze = sway(rng, time, 2) * 0.16 * world.difficulty
     drift = sway(rng, time, 3) * np.array([0.008, 0.006, 0.004])
-    phases = rng.integers(0, 2**16, len(time))
-    return tuple(
-        replace(
-            scene,
-            yaw=float(np.clip(scene.yaw + angles[i, 0], -34, 34)),
-            pitch=float(np.clip(scene.pitch + angles[i, 1], -18, 20)),
-            roll=float(np.clip(scene.roll + angles[i, 2], -22, 22)),
-            gaze=(scene.gaze[0] + float(gaze[i, 0]), scene.gaze[1] + float(0.5 * gaze[i, 1])),
-            centre=(scene.centre[0] + float(drift[i, 0]), scene.centre[1] + float(drift[i, 1])),
-            scale=scene.scale + float(drift[i, 2]),
-            noise_phase=int(phases[i]),
-        )
-        for i in range(len(time))
+    pose = np.array([scene.yaw, scene.pitch, scene.roll])
+    return takes(
+        scene,
+        np.clip(pose + angles, (-34, -18, -22), (34, 20, 22)),
+        gaze=scene.gaze + gaze * (1, 0.5),
+        centre=scene.centre + drift[:, :2],
+        scale=scene.scale + drift[:, 2],
+        noise_phase=rng.integers(0, 2**16, len(time)),
     )
 
 
@@ -232,21 +222,17 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
     if not 0 <= index < world.clips:
         raise IndexError(f"clip {index} of a world of {world.clips} clips")
     rng = np.random.default_rng([world.seed, _CLIP, index])
-    low, high = world.frames
-    count = int(rng.integers(low, high + 1))
+    count = int(rng.integers(world.frames[0], world.frames[1] + 1))
     time = np.arange(count) * world.frame_step / world.fps
     person = subject(world, subject_of(world, index))
     affect, still = _affect(rng, time)
-    labels = _labels(rng, affect, still)
-    units = _expression(rng, world, person, affect, time)
     return ClipPlan(
-        part=f"{index // CLIPS_PER_PART + 1:02d}",
         clip=f"{index + 1:03d}",
         subject=person,
         frames=tuple(range(0, count * world.frame_step, world.frame_step)),
         affect=affect,
-        labels=labels,
-        units=units,
+        labels=_labels(rng, affect, still),
+        units=_expression(rng, world, person, affect, time),
         scenes=_takes(rng, world, time),
     )
 

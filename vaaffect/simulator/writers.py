@@ -1,17 +1,14 @@
-"""Writes a simulated corpus to disk, whole or to be gone on with, and marks it as simulated.
-
-Here is what all corpora share, and the wild world in the layout of AFEW-VA; `recordings` writes the
-laboratory.
-"""
+"""Writes a simulated corpus to disk, whole or to be gone on with, and marks it as simulated: what
+all corpora share, and the wild world in the layout of AFEW-VA (the laboratory: `recordings`)."""
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,12 +16,10 @@ import numpy as np
 from ..base import UserError, cache, code_digest, digest, in_processes, kept, write_atomically
 from .face import render
 from .scenery import build_set
-from .worlds import CLIPS_PER_PART, WildWorld, clip_plan, frame_count, subject_of
+from .worlds import WildWorld, clip_plan, frame_count, subject_of
 
 MARKER = "simulated.json"  # written first: whatever lies beside it is drawn
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
-_ROOM = Path(__file__).parent
-_NOT_DRAWN = ("__init__.py", "tour.py", "truth.py")  # draw nothing that a corpus holds
 
 FrameProgress = Callable[[int, int], None]
 
@@ -43,8 +38,10 @@ def world_key(world: object) -> str:
 
     It follows from the world and from what the simulator's code does, on every machine alike.
     """
-    elsewhere = ("laboratory.py", "recordings.py") if isinstance(world, WildWorld) else ()
-    code = code_digest(_ROOM, but=(*_NOT_DRAWN, *elsewhere))
+    others = ["__init__.py", "tour.py", "truth.py"]  # draw nothing that this corpus holds
+    if isinstance(world, WildWorld):
+        others += ["laboratory.py", "recordings.py"]
+    code = code_digest(Path(__file__).parent, but=others)
     return digest(type(world).__name__, asdict(world), code)
 
 
@@ -83,66 +80,57 @@ def write_afew_va(
 
     Raises UserError when `out` holds something else, when the disk is full, or when a process dies.
     """
-    pieces = [
-        WrittenClip(_clip_folder(i), frame_count(world, i), subject_of(world, i))
-        for i in range(world.clips)
-    ]
-    draw = partial(write_clip, Path(out), world)
-    return write_corpus(out, world, "AFEW-VA layout", "clips", pieces, draw, workers, progress)
+    layout = Layout("AFEW-VA layout", "clips", _clip_folder, frame_count, subject_of, write_clip)
+    return write_corpus(Path(out), world, layout, workers, progress)
 
 
 @dataclass(frozen=True)
-class WrittenClip:
-    """A part of a corpus that is drawn in one go: its folder (below the corpus), frames, person."""
+class Layout:
+    """How the pieces (clips, sessions) of a world lie on disk."""
 
-    folder: Path
-    frames: int
-    subject: int
+    name: str
+    pieces: str  # the field of the world that counts them
+    folder: Callable[[int], Path]  # of piece `index`, below the corpus
+    frame_count: Callable[[Any, int], int]
+    subject_of: Callable[[Any, int], int]
+    draw: Callable[[Path, Any, int], int]  # a piece into its folder; returns how many frames
 
 
 def write_corpus(
-    out: Path,
-    world: object,
-    layout: str,
-    what: str,
-    pieces: Sequence[WrittenClip],
-    draw: Callable[[int], int],
-    workers: int | None,
-    progress: FrameProgress | None,
+    out: Path, world: Any, layout: Layout, workers: int | None, progress: FrameProgress | None
 ) -> dict:
     """Draws the pieces of a corpus that are missing, and returns the marker that says what it is.
 
-    `draw(index)` draws piece `index` into its folder, in another process if need be, and returns
-    its number of frames; `what` is what the marker calls the pieces. Raises UserError as
-    `write_afew_va` does.
+    Raises UserError as `write_afew_va` does.
     """
-    total = sum(piece.frames for piece in pieces)
+    indices = range(getattr(world, layout.pieces))
+    frames = [layout.frame_count(world, i) for i in indices]
     marker = {
         "simulated": True,
         "note": "Drawn by vaaffect.simulator: these are not pictures of people.",
-        "corpus": layout,
+        "corpus": layout.name,
         "key": world_key(world),
         "parameters": asdict(world),
         "counts": {
-            what: len(pieces),
-            "subjects": len({piece.subject for piece in pieces}),
-            "frames": total,
+            layout.pieces: len(frames),
+            "subjects": len({layout.subject_of(world, i) for i in indices}),
+            "frames": sum(frames),
         },
     }
 
     def missing() -> list[int]:
-        return [i for i, piece in enumerate(pieces) if not (out / piece.folder).is_dir()]
+        return [i for i in indices if not (out / layout.folder(i)).is_dir()]
 
     def build(_: Path) -> None:
         write_atomically(out / MARKER, json.dumps(marker))
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
         todo = missing()
-        done = total - sum(pieces[i].frames for i in todo)
+        done = sum(frames) - sum(frames[i] for i in todo)
         report = progress or (lambda done, total: None)
-        report(done, total)
-        for _, drawn in in_processes(draw, [(index,) for index in todo], workers):
+        report(done, sum(frames))
+        for _, drawn in in_processes(layout.draw, [(out, world, i) for i in todo], workers):
             done += drawn
-            report(done, total)
+            report(done, sum(frames))
         shutil.rmtree(out / _WORKSHOP, ignore_errors=True)
 
     _refuse_to_overwrite(out, marker["key"])
@@ -195,8 +183,7 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
     """Draws one clip into its folder, which appears whole or not at all; the number of frames."""
     plan = clip_plan(world, index)
     with whole_folder(out, _clip_folder(index)) as draft:
-        shared = build_set(plan.scenes[0], world.size)
-        frames = {}
+        shared, frames = build_set(plan.scenes[0], world.size), {}
         drawn = zip(plan.frames, plan.units, plan.scenes, plan.labels, strict=True)
         for number, units, scene, (valence, arousal) in drawn:
             name = f"{number:05d}"
@@ -205,15 +192,13 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
             if not ok:
                 raise RuntimeError(f"OpenCV could not encode frame {name} of clip {plan.clip}")
             (draft / f"{name}.png").write_bytes(png.tobytes())
-            frames[name] = {
-                "valence": int(valence),
-                "arousal": int(arousal),
-                "landmarks": np.round(points.astype(float), 3).tolist(),
-            }
+            landmarks = np.round(points.astype(float), 3).tolist()
+            labels = {"valence": int(valence), "arousal": int(arousal)}
+            frames[name] = labels | {"landmarks": landmarks}
         content = {"actor": plan.subject.actor, "frames": frames, "video_id": plan.clip}
         write_atomically(draft / f"{plan.clip}.json", json.dumps(content))
     return len(frames)
 
 
 def _clip_folder(index: int) -> Path:
-    return Path(f"{index // CLIPS_PER_PART + 1:02d}") / f"{index + 1:03d}"
+    return Path(f"{index // 50 + 1:02d}") / f"{index + 1:03d}"  # fifty clips to a part
