@@ -12,7 +12,7 @@ from vaaffect.base.errors import UserError
 from vaaffect.corpora import tracking
 from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
 from vaaffect.corpora.landmarks import landmark_corpus, relative_error
-from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks
+from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import ACTION_UNITS
 
@@ -74,7 +74,7 @@ def test_the_tracker_follows_a_moving_face():
 def test_the_tracker_costs_no_accuracy_and_looks_at_little(monkeypatch):
     pictures, points = drawn(20, size=(780, 580))
     pairs = list(zip(pictures, points, strict=True))
-    alone = [relative_error(dlib_landmarks(picture), exact).mean() for picture, exact in pairs]
+    alone = [relative_error(one_tracked()(picture), exact).mean() for picture, exact in pairs]
     track = one_tracked()
     searched = []
     detect = track.tracker._detect
@@ -114,7 +114,7 @@ def test_small_faces_in_large_pictures_are_found():
     shrunk = cv2.resize(pictures[0], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     wide = np.full((900, 1400, 3), 90, np.uint8)
     wide[600 : 600 + shrunk.shape[0], 900 : 900 + shrunk.shape[1]] = shrunk
-    found = dlib_landmarks(wide)
+    found = one_tracked()(wide)
     exact = 0.8 * points[0] + np.float32([900, 600])
     assert relative_error(found, exact).mean() < LIMIT
 

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaaffect.corpora.pictures import name_of, probe_video, read_image, read_pictures, row_groups
+from vaaffect.corpora.pictures import (
+    picture_problems,
+    probe_video,
+    read_image,
+    read_pictures,
+    row_groups,
+)
 
 FRAMES = 30
 
@@ -161,5 +167,6 @@ def test_pieces_cover_every_row_once_and_videos_in_the_order_of_time():
 
 
 def test_problems_name_the_frame_of_a_video():
-    assert name_of("a/b.avi", 30) == "a/b.avi#30"
-    assert name_of("a/00003.png", 0) == "a/00003.png"
+    frames = pd.DataFrame({"source": ["a/b.avi", "x", "a/3.png"], "source_index": [30, 0, 0]})
+    problems = picture_problems(frames, {2: "late", 0: "early"})
+    assert problems.to_numpy().tolist() == [["a/b.avi#30", "early"], ["a/3.png", "late"]]

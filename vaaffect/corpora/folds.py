@@ -7,7 +7,7 @@ recognise people, and is only done to measure the effect of that leak.
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,21 +20,14 @@ KINDS = ("subject", "clip", "frame")  # what a split may keep whole; only the fi
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of one fold's three parts.
+    """Row numbers of one fold's three parts."""
 
-    Attributes:
-        fold: 0-based number of the fold.
-        train: rows that weights are fitted to.
-        val: other rows, which choose the epoch or the hyperparameters.
-        test: yet other rows, read once.
-        by: what the parts share nothing of: "subject", or in a leaking split "clip" or "frame".
-            `assert_disjoint` checks that the rows keep this promise.
-    """
-
-    fold: int
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
+    fold: int  # from 0
+    train: np.ndarray  # rows that weights are fitted to
+    val: np.ndarray  # other rows, which choose the epoch or the hyperparameters
+    test: np.ndarray  # yet other rows, read once
+    # What the parts share nothing of: "subject", or in a leaking split "clip" or "frame".
+    # `assert_disjoint` checks that the rows keep this promise.
     by: str = "subject"
 
     def __post_init__(self) -> None:
@@ -152,47 +145,38 @@ def assert_disjoint(split: Split, frames: pd.DataFrame) -> None:
 
     by "subject": nobody is in two parts. "clip": no clip is. "frame": no row is.
     """
-    _assert_disjoint(split, frames, split.by)
-
-
-def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
-    """As `assert_disjoint` by subject, whatever the split's `by` says."""
-    _assert_disjoint(split, frames, "subject")
-
-
-def _assert_disjoint(split: Split, frames: pd.DataFrame, by: str) -> None:
-    units, what = _units(frames, by), "row" if by == "frame" else by
+    units, unit_name = _units(frames, split.by), "row" if split.by == "frame" else split.by
     seen: dict[object, str] = {}
     for name in PARTS:
         rows = getattr(split, name)
         assert len(rows), f"fold {split.fold}: the {name} part is empty"
         for unit in np.unique(units[rows]):
-            where = f"fold {split.fold}: {what} {unit} is in {seen.get(unit)} and in {name}"
+            where = f"fold {split.fold}: {unit_name} {unit} is in {seen.get(unit)} and in {name}"
             assert unit not in seen, where
             seen[unit] = name
+
+
+def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
+    """As `assert_disjoint` by subject, whatever the split's `by` says."""
+    assert_disjoint(replace(split, by="subject"), frames)
 
 
 def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     """Who was where: enough to check the folds, or to cut another copy of the corpus alike.
 
-    Args:
-        splits: folds of `frames`.
-        frames: one row per frame, with subject and clip.
-
     Returns:
         One row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip, frames
         (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
-        training). The frames of part "test" add up to the corpus. No names: a subject is the hash
-        that the loaders made.
+        training). The frames of part "test" add up to the corpus.
 
     Raises:
-        UserError: a subject that is not such a hash, for the table is made to be published.
+        UserError: a subject that is not a loader's hash; the table is made to be published.
     """
     named = [s for s in frames["subject"].unique() if not re.fullmatch(r"s[0-9a-f]{8}", str(s))]
     if named:
+        cure = "make them with corpus.hashed_subject"
         raise UserError(
-            f"{len(named)} subjects are not hashes, so a manifest might tell names; make them with "
-            "corpus.hashed_subject."
+            f"{len(named)} subjects are not hashes, so a manifest might tell names; {cure}."
         )
     tables = []
     for split in splits:
