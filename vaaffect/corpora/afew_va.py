@@ -104,7 +104,7 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
             if stem not in pictures:
                 raise ValueError(f"picture {stem}.png is missing")
         except ValueError as error:
-            problems.add(path, str(error), part=stem)
+            problems.add(path, error, part=stem)
             continue
         number = int(stem)
         source = pictures[stem].relative_to(problems.root).as_posix()

@@ -8,7 +8,7 @@ import pandas as pd
 from ..base import UserError
 from .afew_va import load_afew_va
 from .corpus import DIMENSIONS, Corpus, looks_like, refuse
-from .crops import face_box, misses_picture
+from .crops import usable_box
 from .pictures import Piece, Progress, by_pieces, is_video, picture_problems, probe_video
 from .semaine import load_semaine
 
@@ -32,19 +32,22 @@ def load_any(root: Path) -> Corpus:
 
 def check_pictures(corpus: Corpus, workers: int | None, progress: Progress | None) -> pd.DataFrame:
     """Decode every annotated picture; returns those that cannot be used, as PROBLEM_COLUMNS. Where
-    a corpus has landmarks, their box must touch the picture."""
+    a corpus has landmarks, their box must fit the picture."""
     _, reasons = by_pieces(corpus, _check_piece, (), workers, progress)
     return picture_problems(corpus.frames, reasons)
 
 
 def _check_piece(piece: Piece) -> list[str | None]:
     """Why each picture cannot be used, or None."""
-    faults = []
+    reasons = []
     for i, image, reason in piece.pictures():
         if image is not None and piece.landmarks is not None:
-            reason = misses_picture(face_box(piece.landmarks[i]), image)
-        faults.append(reason)
-    return faults
+            try:
+                usable_box(image, piece.landmarks[i])
+            except ValueError as error:
+                reason = str(error)
+        reasons.append(reason)
+    return reasons
 
 
 def describe_corpus(

@@ -93,12 +93,12 @@ class Problems:
         self.root = root
         self.rows: list[tuple[str, str]] = []  # (path relative to the root, reason)
 
-    def add(self, path: Path, reason: str | OSError, part: object = "") -> None:
+    def add(self, path: Path, reason: str | Exception, part: object = "") -> None:
         """Leave out a file, or a part of it (`part`: a frame, say); returns None."""
         if isinstance(reason, OSError):
             reason = f"cannot be read ({reason.strerror})"
         name = path.relative_to(self.root).as_posix()
-        self.rows.append((f"{name}#{part}" if part != "" else name, reason))
+        self.rows.append((f"{name}#{part}" if part != "" else name, str(reason)))
 
 
 def as_corpus(

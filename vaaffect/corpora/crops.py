@@ -71,15 +71,10 @@ class Crops:
 
 
 def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, int, int]:
-    """The rectangle around the extreme landmarks with a little scenery (thesis, section 4.3.2).
+    """The rectangle around landmarks (68, 2) with a little scenery (thesis, section 4.3.2).
 
-    Args:
-        landmarks: (68, 2) points in pixels.
-        margin: added on each side, as a share of the box's width or height.
-
-    Returns:
-        (left, top, right, bottom) in whole pixels, right and bottom exclusive; may reach beyond
-        the picture.
+    `margin` is added on each side, as a share of the box's width or height. Returns (left, top,
+    right, bottom) in whole pixels, right and bottom exclusive; may reach beyond the picture.
     """
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     border = margin * (high - low)
@@ -88,13 +83,17 @@ def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, i
     return int(left), int(top), int(right), int(bottom)
 
 
-def misses_picture(box: tuple[int, int, int, int], image: np.ndarray) -> str | None:
-    """What to say of a face box that does not touch its picture, or None where it does."""
-    left, top, right, bottom = box
+def usable_box(
+    image: np.ndarray, landmarks: np.ndarray, margin: float = MARGIN
+) -> tuple[int, int, int, int]:
+    """As `face_box`. ValueError: the box does not touch the picture, or is far larger."""
+    left, top, right, bottom = face_box(landmarks, margin)
     height, width = image.shape[:2]
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        return "the landmarks lie outside the picture"
-    return None
+        raise ValueError("the landmarks lie outside the picture")
+    if right - left > _FARTHEST * width or bottom - top > _FARTHEST * height:
+        raise ValueError("the landmarks reach far beyond the picture")
+    return left, top, right, bottom
 
 
 def crop_face(
@@ -105,24 +104,12 @@ def crop_face(
     Width and height are scaled independently, as in the thesis. Where the box reaches beyond the
     picture, the border pixels are repeated.
 
-    Args:
-        image: (H, W, 3) uint8.
-        landmarks: (68, 2) points in pixels of `image`.
-        size: side of the square crop in pixels.
-        margin: as of `face_box`.
-
-    Returns:
-        The crop (size, size, 3) uint8 and the landmarks (68, 2) float32 in its pixels.
-
-    Raises:
-        ValueError: the box does not touch the picture, or is far larger.
+    Takes a picture (H, W, 3) uint8 and landmarks (68, 2) in its pixels; returns the crop (size,
+    size, 3) uint8 and the landmarks (68, 2) float32 in its pixels. ValueError: the box does not
+    touch the picture, or is far larger.
     """
-    left, top, right, bottom = face_box(landmarks, margin)
+    left, top, right, bottom = usable_box(image, landmarks, margin)
     height, width = image.shape[:2]
-    if reason := misses_picture((left, top, right, bottom), image):
-        raise ValueError(reason)
-    if right - left > _FARTHEST * width or bottom - top > _FARTHEST * height:
-        raise ValueError("the landmarks reach far beyond the picture")
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     outside = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if any(outside):

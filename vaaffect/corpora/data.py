@@ -7,7 +7,6 @@ licensed copy that an environment variable points to. There is no fallback betwe
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,32 +21,17 @@ from .semaine import load_semaine
 StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """How one kind of corpus is read, and how it is simulated."""
-
-    name: str  # key of CORPUS_NAMES
-    load: Callable[[Path], Corpus]
-    world: type
-    write: Callable[..., dict]
-
-
-_AFEW_VA = _Source("afew-va", load_afew_va, WildWorld, write_afew_va)
-_SEMAINE = _Source("semaine", load_semaine, LabWorld, write_semaine)
+_AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
+_SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
 _SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
 
 
 def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
-    """The corpus in the wild: AFEW-VA, or a simulated one.
+    """The corpus in the wild: AFEW-VA (`data` "real"), or one simulated from `world`, which has
+    fields of simulator.WildWorld ("simulated").
 
-    Args:
-        data: "simulated" or "real".
-        world: fields of simulator.WildWorld; used when simulated.
-        progress: called while simulating.
-
-    Raises:
-        UserError: unknown `data` or `world` key, no path to the real corpus, an unusable corpus.
+    UserError: unknown `data` or `world` key, no path to the real corpus, an unusable corpus.
     """
     return _corpus("wild", data, world, progress)
 
@@ -78,12 +62,8 @@ def pretext_crops(world: dict, size: int) -> Crops:
 
 
 def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
-    """Make the data of a study before its first notebook; returns {name: fingerprint}.
-
-    Args:
-        parameters: DATA, WILD, LAB, and PRETEXT where RECIPE asks for such weights.
-        progress: called while simulating and while landmarks are found.
-    """
+    """Make the data of a study before its first notebook; returns {name: fingerprint}. `parameters`
+    are DATA, WILD, LAB, and PRETEXT where RECIPE asks for such weights."""
     corpora = [
         wild_corpus(parameters["DATA"], parameters["WILD"], progress),
         lab_corpus(parameters["DATA"], parameters["LAB"], progress),
@@ -96,8 +76,8 @@ def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
 
 
 def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpus:
-    source = _SOURCES[kind]
-    name, variable = CORPUS_NAMES[source.name], VARIABLES[source.name]
+    key, _, write, load = _SOURCES[kind]
+    name, variable = CORPUS_NAMES[key], VARIABLES[key]
     if data == "real":
         path = os.environ.get(variable)
         if not path:
@@ -110,22 +90,23 @@ def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpu
         world = world_of(kind, fields)
         # Another version of the simulator draws into another folder.
         root = SIMULATED / f"{kind}-{world_key(world)[:8]}"
-        source.write(root, world, progress=partial(progress, f"draw {name}"))
+        write(root, world, progress=partial(progress, f"draw {name}"))
     else:
         raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
     landmark_progress = partial(progress, f"landmarks of {name}")
-    return landmark_corpus(source.load(root), cache=LANDMARKS, progress=landmark_progress)
+    return landmark_corpus(load(root), cache=LANDMARKS, progress=landmark_progress)
 
 
 def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:
     """The world of a kind ("wild", "lab" or "pretext") with these fields. UserError: unknown field,
     or an impossible world."""
-    known = _SOURCES[kind].world.__dataclass_fields__
+    world = _SOURCES[kind][1]
+    known = world.__dataclass_fields__
     if unknown := sorted(set(fields) - set(known)):
         raise UserError(
             f"unknown {kind.upper()} key {unknown[0]!r}; such a world has: {', '.join(known)}."
         )
-    return _SOURCES[kind].world(**fields)
+    return world(**fields)
 
 
 def _crops(corpus: Corpus, size: int) -> Crops:

@@ -52,10 +52,8 @@ def label_strata(va: np.ndarray) -> np.ndarray:
 def subject_folds(
     frames: pd.DataFrame, folds: int = 5, val_share: float = 0.2, seed: int = 0
 ) -> list[Split]:
-    """Cut a corpus into folds by subject, with an inner validation part in each.
-
-    Both cuts balance the labels over the plane as far as whole subjects allow
-    (scikit-learn's StratifiedGroupKFold).
+    """Cut a corpus into folds by subject, with an inner validation part in each. Both cuts balance
+    the labels over the plane as far as whole subjects allow (scikit-learn's StratifiedGroupKFold).
 
     Args:
         frames: one row per frame, with subject, valence and arousal.
@@ -78,13 +76,8 @@ def leaking_folds(
     the same subjects on both sides. A result from these folds says how well a model knows subjects
     that it was trained on; it is no estimate for held-out ones, and tables call it by its `split`.
 
-    Args:
-        frames: one row per frame, with clip, valence and arousal.
-        by: "clip" keeps clips whole; "frame" deals out single frames, near copies of each other.
-        folds: as of `subject_folds`, and so val_share and seed, of clips or frames.
-
-    Raises:
-        UserError: another `by`, fewer clips or frames than the cuts need, or folds < 2.
+    `by` "clip" keeps clips whole; "frame" deals out single frames, near copies of each other.
+    UserError: another `by`, or as of `subject_folds`.
     """
     if by not in KINDS[1:]:
         raise UserError(f'folds leak by "clip" or by "frame", not by {by!r}; use subject_folds.')
@@ -124,9 +117,8 @@ def _units(frames: pd.DataFrame, by: str) -> np.ndarray:
     return np.arange(len(frames)) if by == "frame" else frames[by].to_numpy()
 
 
-def _cut(
-    strata: np.ndarray, units: np.ndarray, parts: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cut(strata: np.ndarray, units: np.ndarray, parts: int, seed: int) -> Iterator[tuple]:
+    """(other rows, held-out rows) of each part."""
     # Worker processes import this room too, and scikit-learn takes a second.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -179,23 +171,26 @@ def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
             f"{len(named)} subjects are not hashes, so a manifest might tell names; {cure}."
         )
     tables = []
+    for split, part, rows in _parts(splits, frames):
+        count = rows.groupby(["subject", "clip"]).size().rename("frames").reset_index()
+        about = pd.DataFrame({"split": split.by, "fold": split.fold, "part": part}, count.index)
+        tables.append(about.join(count).assign(fingerprint=split.fingerprint()))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _parts(splits: list[Split], frames: pd.DataFrame) -> Iterator[tuple[Split, str, pd.DataFrame]]:
+    """Every part of every split, with its frames."""
     for split in splits:
         for part in PARTS:
-            rows = frames.iloc[getattr(split, part)]
-            count = rows.groupby(["subject", "clip"]).size().rename("frames").reset_index()
-            about = pd.DataFrame({"split": split.by, "fold": split.fold, "part": part}, count.index)
-            tables.append(about.join(count).assign(fingerprint=split.fingerprint()))
-    return pd.concat(tables, ignore_index=True)
+            yield split, part, frames.iloc[getattr(split, part)]
 
 
 def split_table(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     """One row per fold and part: subjects, clips, frames, mean valence and arousal."""
-    rows = []
-    for split in splits:
-        for part in PARTS:
-            part_rows = frames.iloc[getattr(split, part)]
-            counts = part_rows["subject"].nunique(), part_rows["clip"].nunique(), len(part_rows)
-            means = part_rows["valence"].mean(), part_rows["arousal"].mean()
-            rows.append((split.fold, part, *counts, *means))
     columns = ["fold", "part", "subjects", "clips", "frames", "mean valence", "mean arousal"]
-    return pd.DataFrame(rows, columns=columns)
+    table = []
+    for split, part, rows in _parts(splits, frames):
+        counts = rows["subject"].nunique(), rows["clip"].nunique(), len(rows)
+        means = rows["valence"].mean(), rows["arousal"].mean()
+        table.append((split.fold, part, *counts, *means))
+    return pd.DataFrame(table, columns=columns)

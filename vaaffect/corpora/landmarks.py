@@ -13,13 +13,9 @@ from .pictures import Piece, Progress, by_pieces, picture_problems
 from .tracking import FacesTracker, dlib_models
 
 REGIONS = {
-    "jaw": slice(0, 17),
-    "brows": slice(17, 27),
-    "nose": slice(27, 36),
-    "eyes": slice(36, 48),
-    "outer lip": slice(48, 60),
-    "inner lip": slice(60, 68),
-}
+    "jaw": slice(0, 17), "brows": slice(17, 27), "nose": slice(27, 36), "eyes": slice(36, 48),
+    "outer lip": slice(48, 60), "inner lip": slice(60, 68),
+}  # fmt: skip
 OUTER_EYE_CORNERS = (36, 45)
 # Point i of a mirrored face is point MIRRORED[i] of the face.
 MIRRORED = [
@@ -55,12 +51,9 @@ def landmark_corpus(
         workers: processes; None uses every core.
         progress: called with (frames done, frames in all).
 
-    Returns:
-        The corpus with landmarks (N, 68, 2) float32 in native pixels. Frames that cannot be decoded
-        or show no face are left out and listed in `problems`.
-
-    Raises:
-        UserError: no face in any frame, a damaged cache, dlib is missing, or a full disk.
+    Returns the corpus with landmarks (N, 68, 2) float32 in native pixels. Frames that cannot be
+    decoded or show no face are left out and listed in `problems`. UserError: no face in any frame,
+    a damaged cache, dlib is missing, or a full disk.
     """
     if corpus.landmarks is not None:
         return corpus

@@ -35,12 +35,8 @@ def is_video(path: Path | str) -> bool:
 
 
 def probe_video(path: Path) -> Video:
-    """Open a video and read its length, speed and size.
-
-    Raises:
-        OSError: it is missing or may not be read.
-        ValueError: it is no video, has no frame, or does not know its speed.
-    """
+    """Open a video and read its length, speed and size. OSError: it is missing or may not be read;
+    ValueError: it is no video, has no frame, or does not know its speed."""
     capture = _open_video(path)
     try:
         if not capture.grab():
@@ -119,15 +115,10 @@ def picture_problems(frames: pd.DataFrame, reasons: Mapping[int, str]) -> pd.Dat
 def read_pictures(
     root: Path, sources: Sequence[str], indices: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
-    """Decode pictures.
+    """Decode pictures: `sources` below `root`, all image files, or all the same video, and then
+    `indices` of its frames, not descending.
 
-    Args:
-        root: what `sources` are relative to.
-        sources: files; all image files, or all the same video.
-        indices: which frame of the video, not descending; 0 for image files.
-
-    Yields:
-        (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
+    Yields (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
     """
     if len(sources) and is_video(sources[0]):
         yield from _read_video(Path(root) / sources[0], indices)
@@ -153,12 +144,8 @@ def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
 def as_rgb(picture: np.ndarray) -> np.ndarray:
     """Any ordinary picture as (H, W, 3) uint8 RGB; one that is so already is not copied.
 
-    Args:
-        picture: grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), of 8 or 16 bits; the
-            alpha is left out.
-
-    Raises:
-        ValueError: it is something else, or empty.
+    Ordinary is grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), of 8 or 16 bits; the
+    alpha is left out. ValueError: it is something else, or empty.
     """
     picture = np.asarray(picture)
     if picture.dtype == np.uint16:
@@ -180,11 +167,7 @@ def as_rgb(picture: np.ndarray) -> np.ndarray:
 
 def _is_utf8(path: Path) -> bool:
     """Whether OpenCV can take a path: it crashes on names that are not valid UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return str(path).encode(errors="ignore").decode() == str(path)
 
 
 def _read_video(path: Path, indices: Sequence[int]) -> Iterator[tuple]:

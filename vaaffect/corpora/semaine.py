@@ -160,7 +160,7 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
         try:
             time, value, skipped = read_trace(path)
         except (OSError, ValueError) as error:
-            problems.add(path, error if isinstance(error, OSError) else str(error))
+            problems.add(path, error)
             continue
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
@@ -171,9 +171,8 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
 
 def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """A FEELtrace file, a line per sample, `seconds rating`: times (n,), ratings (n,), and how many
-    lines were passed over: one token only, not a number, not finite, or not later than the line
-    before (empty lines do not count). ValueError: fewer than two ratings, or one far outside
-    [-1, 1]."""
+    lines were passed over: no two finite numbers, or not later than the line before (empty lines do
+    not count). ValueError: fewer than two ratings, or one far outside [-1, 1]."""
     lines = [line.split() for line in path.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     pairs = [line for line in lines if len(line) == 2]
@@ -201,7 +200,7 @@ def _user_video(files: list[Path], problems: Problems) -> tuple[Path, Video] | N
         try:
             openable.append((path, probe_video(path)))
         except (OSError, ValueError) as error:
-            problems.add(path, error.strerror if isinstance(error, OSError) else str(error))
+            problems.add(path, error)
     return max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
 
 

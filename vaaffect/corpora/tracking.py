@@ -57,14 +57,8 @@ class FacesTracker:
 
     Once found, a face is looked for in a small window around its last place, and the whole picture
     is searched where that fails, and now and then. The points are always put on the full-size
-    picture.
-
-    Args:
-        thorough: also look for small faces beside large ones, at several times the cost; for
-            single pictures.
-
-    Raises:
-        UserError: dlib or its model is not installed.
+    picture. `thorough` also looks for small faces beside large ones, at several times the cost; for
+    single pictures. UserError: dlib or its model is not installed.
     """
 
     def __init__(self, thorough: bool = False) -> None:
@@ -87,7 +81,9 @@ class FacesTracker:
         if not seen or self._since_whole >= WHOLE_EVERY:
             boxes = self._search(image)
         for number, face in seen.items():
-            box = _same_face(face.box, boxes or []) or self._box_nearby(image, face.box)
+            box = max(boxes or [], key=lambda box: _overlap(box, face.box), default=None)
+            if box is None or _overlap(box, face.box) <= _OVERLAP:  # none of them is this face
+                box = self._box_nearby(image, face.box)
             if box is not None:
                 self._add(image, box, number, found)
         if boxes is None and len(found) < len(seen):
@@ -162,11 +158,8 @@ class FacesTracker:
 
 
 class KnownFaces:
-    """Hands out landmarks of one face that are known, one after the other; a tracker without dlib.
-
-    Args:
-        landmarks: (T, 68, 2) in pixels, of the pictures of a clip in their order.
-    """
+    """A tracker without dlib: hands out landmarks (T, 68, 2) of one face that are known, in pixels,
+    picture by picture."""
 
     def __init__(self, landmarks: np.ndarray) -> None:
         self.landmarks = landmarks
@@ -178,13 +171,8 @@ class KnownFaces:
 
     def __call__(self, image: np.ndarray) -> Faces:
         """The face of the next picture; none after the last."""
-        return [(0, points) for points in [next(self._next, None)] if points is not None]
-
-
-def _same_face(last: Box, boxes: list[Box]) -> Box | None:
-    """The box that overlaps a face's last place most, if it does so enough to be the same face."""
-    best = max(boxes, key=lambda box: _overlap(box, last), default=None)
-    return best if best is not None and _overlap(best, last) > _OVERLAP else None
+        points = next(self._next, None)
+        return [] if points is None else [(0, points)]
 
 
 def _overlap(one: Box, other: Box) -> float:
