@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from films import read_film, write_film
 
 from vaaffect.corpora.pictures import (
     picture_problems,
@@ -22,19 +23,12 @@ def film(tmp_path_factory, tiny_root) -> Path:
     """A short video that is not intra-coded, of pictures that differ from frame to frame."""
     path = tmp_path_factory.mktemp("films") / "une séance à deux.avi"
     picture = cv2.imread(str(tiny_root / "01/001/00000.png"))[100:420:2, 100:420:2]
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"XVID"), 25, (160, 160))
-    for i in range(FRAMES):
-        video.write(np.roll(picture, 5 * i, axis=1))
-    video.release()
+    write_film(path, (np.roll(picture, 5 * i, axis=1) for i in range(FRAMES)), codec="XVID")
     return path
 
 
 def decode(path: Path) -> list[np.ndarray]:
-    capture = cv2.VideoCapture(str(path))
-    frames = []
-    while (got := capture.read())[0]:
-        frames.append(got[1][:, :, ::-1])
-    return frames
+    return [picture[:, :, ::-1] for picture in read_film(path)]
 
 
 def test_a_still_image_is_read_as_rgb_under_any_name(tiny_root, tmp_path):
@@ -100,13 +94,7 @@ def test_a_truncated_video_gives_its_sound_frames(film, tmp_path):
 
 
 def test_the_frame_in_which_a_video_breaks_off_is_not_sound(tiny_root, tmp_path):
-    picture = cv2.imread(str(tiny_root / "01/001/00000.png"))
-    height, width = picture.shape[:2]
-    form = cv2.VideoWriter_fourcc(*"MJPG")
-    video = cv2.VideoWriter(str(tmp_path / "v.avi"), form, 25, (width, height))
-    for _ in range(10):
-        video.write(picture)
-    video.release()
+    write_film(tmp_path / "v.avi", [cv2.imread(str(tiny_root / "01/001/00000.png"))] * 10)
     whole = decode(tmp_path / "v.avi")
     data = (tmp_path / "v.avi").read_bytes()
     damaged = 0

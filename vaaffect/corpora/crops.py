@@ -141,8 +141,7 @@ def build_crops(
         workers: processes; None uses every core.
         progress: called with (frames done, frames in all).
 
-    Raises:
-        UserError: no landmarks, no usable picture, a damaged cache, or a full disk.
+    UserError: no landmarks, no usable picture, a damaged cache, or a full disk.
     """
     if corpus.landmarks is None:
         raise UserError(f"{corpus.root}: has no landmarks, so its faces cannot be cropped.")

@@ -100,7 +100,7 @@ def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpu
 def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:
     """The world of a kind ("wild", "lab" or "pretext") with these fields. UserError: unknown field,
     or an impossible world."""
-    world = _SOURCES[kind][1]
+    _, world, _, _ = _SOURCES[kind]
     known = world.__dataclass_fields__
     if unknown := sorted(set(fields) - set(known)):
         raise UserError(

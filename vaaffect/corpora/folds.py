@@ -61,8 +61,7 @@ def subject_folds(
         val_share: share of a fold's non-test subjects that chooses the epoch.
         seed: shuffles subjects.
 
-    Raises:
-        UserError: fewer subjects than the cuts need, or folds < 2.
+    UserError: fewer subjects than the cuts need, or folds < 2.
     """
     return _folds(frames, "subject", folds, val_share, seed)
 
@@ -156,13 +155,10 @@ def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
 def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     """Who was where: enough to check the folds, or to cut another copy of the corpus alike.
 
-    Returns:
-        One row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip, frames
-        (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
-        training). The frames of part "test" add up to the corpus.
-
-    Raises:
-        UserError: a subject that is not a loader's hash; the table is made to be published.
+    Returns one row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip,
+    frames (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
+    training). The frames of part "test" add up to the corpus. UserError: a subject that is not a
+    loader's hash; the table is made to be published.
     """
     named = [s for s in frames["subject"].unique() if not re.fullmatch(r"s[0-9a-f]{8}", str(s))]
     if named:

@@ -65,12 +65,9 @@ class Session:
 def load_semaine(root: Path) -> Corpus:
     """Read one frame in ten of a SEMAINE copy: labels are the mean of the raters at that frame.
 
-    Returns:
-        A Corpus without landmarks (`landmark_corpus` finds them). Frames without a rating in both
-        dimensions, and sessions that cannot be used, are listed in `problems`.
-
-    Raises:
-        UserError: no sessions, no usable frame, or ratings that are not on FEELtrace's scale.
+    Returns a Corpus without landmarks (`landmark_corpus` finds them). Frames without a rating in
+    both dimensions, and sessions that cannot be used, are listed in `problems`. UserError: no
+    sessions, no usable frame, or ratings that are not on FEELtrace's scale.
     """
     problems = Problems(Path(root))
     sessions = read_sessions(root, problems)
@@ -84,14 +81,10 @@ def load_semaine(root: Path) -> Corpus:
 
 
 def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]:
-    """Every usable session of a copy, in the order of their numbers.
+    """Every usable session (`Sessions/N/session.xml` at any depth) of a copy, in the order of their
+    numbers; `problems` gets what is wrong with the others.
 
-    Args:
-        root: a folder with `Sessions/N/session.xml` at any depth.
-        problems: gets what is wrong with the others.
-
-    Raises:
-        UserError: no session.xml at all, or most traces beyond FEELtrace's scale.
+    UserError: no session.xml at all, or most traces beyond FEELtrace's scale.
     """
     problems = problems or Problems(Path(root))
     root = problems.root
