@@ -20,7 +20,6 @@ from .semaine import load_semaine
 
 StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
-
 _AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
 _SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
