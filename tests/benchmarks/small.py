@@ -15,7 +15,7 @@ from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import DIMENSIONS, Corpus
 from vaaffect.corpora.crops import build_crops
 from vaaffect.corpora.landmarks import REGIONS, relative_error
-from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks, dlib_models
+from vaaffect.corpora.tracking import FacesTracker, dlib_models
 from vaaffect.results import Bootstrap, metrics
 from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import PREDICTION_COLUMNS
@@ -274,9 +274,7 @@ def _agreement(faces: int) -> list[str]:
         emotion = list(EMOTIONS.values())[seed % len(EMOTIONS)]
         units = action_units(rng.uniform(0.3, 1) * np.array(emotion))
         image, exact = render(sample_identity(rng), units, Scene())
-        points = dlib_landmarks(image)
-        if points is not None:
-            errors.append(relative_error(points, exact))
+        errors += [relative_error(points, exact) for _, points in FacesTracker()(image)[:1]]
     return [
         f"-- single pictures: dlib finds {len(errors)} of {faces} frontal faces",
         _described(errors),

@@ -6,7 +6,7 @@ import pytest
 from conftest import without_rights
 
 from vaaffect.base.errors import UserError
-from vaaffect.corpora.afew_va import find_clips, load_afew_va
+from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import hashed_subject
 
 
@@ -14,6 +14,10 @@ from vaaffect.corpora.corpus import hashed_subject
 def root(tiny_root, tmp_path):
     """A copy of the tiny corpus that a test may damage."""
     return shutil.copytree(tiny_root, tmp_path / "copy")
+
+
+def find_clips(root) -> list:
+    return sorted(root.glob("01/*/*.json"))
 
 
 def edit(root, change, clip: str = "001"):

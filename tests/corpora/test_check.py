@@ -60,6 +60,7 @@ def test_damage_by_hand_is_reported_exactly(capsys, wild):
     content["frames"]["00000"]["landmarks"] = [
         [x + 5000, y] for x, y in content["frames"]["00000"]["landmarks"]
     ]
+    content["frames"]["00005"]["landmarks"][0] = [1e6, 25]
     path.write_text(json.dumps(content))
     (wild / "01/005/005.json").write_text("{")
     code, out, _ = check(capsys, wild)
@@ -72,7 +73,8 @@ def test_damage_by_hand_is_reported_exactly(capsys, wild):
         in text
     )
     assert "1 x the landmarks lie outside the picture 01/004/00000.png" in text
-    assert "5 problems:" in text
+    assert "1 x the landmarks reach far beyond the picture 01/004/00005.png" in text
+    assert "6 problems:" in text
     quick = check(capsys, wild, "--quick")[1]
     assert "2 problems:" in quick and "pictures: not decoded" in quick
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from films import read_film, write_film
 
 from vaaffect.base import UserError, cache
 from vaaffect.corpora.afew_va import load_afew_va
@@ -30,14 +31,8 @@ def filmed(tiny_corpus, tmp_path) -> tuple[Corpus, list[np.ndarray]]:
     decoded = []
     names = ("first part.avi", "séance 2.avi")
     for k, name in enumerate(names):
-        height, width = pictures[0].shape[:2]
-        form = cv2.VideoWriter_fourcc(*"MJPG")
-        video = cv2.VideoWriter(str(root / name), form, 25, (width, height))
-        for picture in pictures[12 * k : 12 * k + 12]:
-            video.write(picture)
-        video.release()
-        capture = cv2.VideoCapture(str(root / name))
-        decoded += [capture.read()[1][:, :, ::-1] for _ in range(12)]
+        write_film(root / name, pictures[12 * k : 12 * k + 12])
+        decoded += [picture[:, :, ::-1] for picture in read_film(root / name)]
     rows = np.arange(0, count, 2)
     frames = tiny_corpus.frames.iloc[rows].reset_index(drop=True)
     frames["source"] = np.repeat(names, 6)
@@ -147,12 +142,8 @@ def test_undecodable_pictures_are_listed_and_left_out(tiny_root, tiny_crops, tmp
     root = shutil.copytree(tiny_root, tmp_path / "corpus")
     (root / "01/001/00005.png").write_bytes((root / "01/001/00005.png").read_bytes()[:50])
     crops = build_crops(load_afew_va(root), 32, cache=tmp_path / "cache", workers=1)
-    assert crops.problems.to_dict("records") == [
-        {
-            "path": "01/001/00005.png",
-            "reason": "picture cannot be decoded (truncated or corrupt)",
-        }
-    ]
+    reason = "picture cannot be decoded (truncated or corrupt)"
+    assert crops.problems.to_dict("records") == [{"path": "01/001/00005.png", "reason": reason}]
     kept = np.delete(tiny_crops.images, 1, axis=0)
     assert np.array_equal(crops.images, kept)
     assert len(crops.frames) == len(crops.landmarks) == len(kept)

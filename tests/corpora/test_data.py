@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from vaaffect.base import PROFILES, UserError
-from vaaffect.corpora import afew_va, data, semaine
+from vaaffect.corpora import data
+from vaaffect.corpora.corpus import VARIABLES
+from vaaffect.simulator import world_key
 from vaaffect.simulator.writers import read_marker
 
 
@@ -14,15 +16,15 @@ from vaaffect.simulator.writers import read_marker
 def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "SIMULATED", tmp_path / "simulated")
     monkeypatch.setattr(data, "LANDMARKS", tmp_path / "landmarks")
-    for variable in (afew_va.VARIABLE, semaine.VARIABLE):
+    for variable in VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
 
 
 WILD = {"clips": 2, "subjects": 2, "frames": [1, 2], "seed": 5}
 LAB = {"sessions": 2, "subjects": 2, "seconds": [3, 3.5], "seed": 5}
 KINDS = [
-    (data.wild_corpus, WILD, "AFEW-VA", afew_va.VARIABLE),
-    (data.lab_corpus, LAB, "SEMAINE", semaine.VARIABLE),
+    (data.wild_corpus, WILD, "AFEW-VA", "VAAFFECT_AFEW_VA"),
+    (data.lab_corpus, LAB, "SEMAINE", "VAAFFECT_SEMAINE"),
 ]
 
 
@@ -70,19 +72,15 @@ def test_a_missing_frame_makes_another_corpus(tmp_path):
 
 
 def test_a_world_has_a_key_before_it_is_drawn(tmp_path):
-    keys = {
-        data.world_key("wild", WILD),
-        data.world_key("wild", WILD | {"seed": 6}),
-        data.world_key("lab", LAB),
-    }
-    assert len(keys) == 3 and not list(tmp_path.iterdir())
-    assert data.world_key("pretext", WILD | {"frames": (1, 2)}) == data.world_key("wild", WILD)
+    key = world_key(data.world_of("wild", WILD))
+    assert key == world_key(data.world_of("pretext", WILD | {"frames": (1, 2)}))
+    assert not list(tmp_path.iterdir())
     data.wild_corpus("simulated", WILD)
     (root,) = (tmp_path / "simulated").iterdir()
-    assert root.name == f"wild-{data.world_key('wild', WILD)[:8]}"
-    assert read_marker(root)["key"] == data.world_key("wild", WILD)
+    assert root.name == f"wild-{key[:8]}"
+    assert read_marker(root)["key"] == key
     with pytest.raises(UserError, match="unknown PRETEXT key 'people'"):
-        data.world_key("pretext", {"people": 3})
+        data.world_of("pretext", {"people": 3})
 
 
 def test_every_world_of_the_profiles_can_be_drawn():
@@ -91,7 +89,7 @@ def test_every_world_of_the_profiles_can_be_drawn():
     for path in PROFILES.glob("*.yaml"):
         for name, world in yaml.safe_load(path.read_text())["all"].items():
             if name in kinds:
-                data.world_key(kinds[name], world)
+                data.world_of(kinds[name], world)
                 tried += 1
     assert tried > 5
 
@@ -114,11 +112,11 @@ def test_the_real_corpus_is_never_replaced_by_a_simulated_one(
 
 
 def test_the_same_loaders_read_real_and_simulated(tiny_root, lab_root, monkeypatch):
-    monkeypatch.setenv(afew_va.VARIABLE, str(tiny_root))
-    monkeypatch.setenv(semaine.VARIABLE, str(lab_root))
+    monkeypatch.setenv("VAAFFECT_AFEW_VA", str(tiny_root))
+    monkeypatch.setenv("VAAFFECT_SEMAINE", str(lab_root))
     assert data.wild_corpus("real", {}).simulated  # the marker says so, whatever the profile says
     assert data.lab_corpus("real", {}).simulated
-    monkeypatch.setenv(semaine.VARIABLE, str(tiny_root))
+    monkeypatch.setenv("VAAFFECT_SEMAINE", str(tiny_root))
     with pytest.raises(UserError, match="holds AFEW-VA, not SEMAINE; set VAAFFECT_SEMAINE"):
         data.lab_corpus("real", {})
 

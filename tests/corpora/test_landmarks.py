@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from films import write_film
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora import tracking
 from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
 from vaaffect.corpora.landmarks import landmark_corpus, relative_error
-from vaaffect.corpora.tracking import FacesTracker, dlib_landmarks
+from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import ACTION_UNITS
 
@@ -74,7 +75,7 @@ def test_the_tracker_follows_a_moving_face():
 def test_the_tracker_costs_no_accuracy_and_looks_at_little(monkeypatch):
     pictures, points = drawn(20, size=(780, 580))
     pairs = list(zip(pictures, points, strict=True))
-    alone = [relative_error(dlib_landmarks(picture), exact).mean() for picture, exact in pairs]
+    alone = [relative_error(one_tracked()(picture), exact).mean() for picture, exact in pairs]
     track = one_tracked()
     searched = []
     detect = track.tracker._detect
@@ -114,12 +115,19 @@ def test_small_faces_in_large_pictures_are_found():
     shrunk = cv2.resize(pictures[0], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     wide = np.full((900, 1400, 3), 90, np.uint8)
     wide[600 : 600 + shrunk.shape[0], 900 : 900 + shrunk.shape[1]] = shrunk
-    found = dlib_landmarks(wide)
+    found = one_tracked()(wide)
     exact = 0.8 * points[0] + np.float32([900, 600])
     assert relative_error(found, exact).mean() < LIMIT
 
 
 # ---------------------------------------------------------------- a corpus without landmarks
+
+
+def blind_corpus(root: Path, rows: list[tuple], problems: list[tuple]) -> Corpus:
+    frames = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+    return Corpus(
+        "afew-va", root, True, 1.0, frames, None, pd.DataFrame(problems, columns=PROBLEM_COLUMNS)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -132,25 +140,13 @@ def talks(tmp_path_factory) -> tuple[Corpus, np.ndarray]:
     for k in range(3):
         pictures, points = drawn(20, seed=k)
         source = f"talk {k}.avi"
-        form = cv2.VideoWriter_fourcc(*"MJPG")
-        video = cv2.VideoWriter(str(root / source), form, 25, SIZE)
-        for t, picture in enumerate(pictures):
-            gone = k == 1 and 8 <= t < 12
-            video.write(np.full_like(picture, 90) if gone else picture[:, :, ::-1])
-            if t % 2 == 0:
-                rows.append((f"s{k}", f"c{k}", t // 2, t / 25, source, t, 0.1, 0.2))
-                exact.append(points[t])
-        video.release()
-    corpus = Corpus(
-        name="afew-va",
-        root=root,
-        simulated=True,
-        native_scale=1.0,
-        frames=pd.DataFrame(rows, columns=FRAME_COLUMNS),
-        landmarks=None,
-        problems=pd.DataFrame([("notes.txt", "a problem before")], columns=PROBLEM_COLUMNS),
-    )
-    return corpus, np.stack(exact)
+        if k == 1:
+            pictures[8:12] = [np.full_like(picture, 90) for picture in pictures[8:12]]
+        write_film(root / source, [picture[:, :, ::-1] for picture in pictures])
+        for t in range(0, 20, 2):
+            rows.append((f"s{k}", f"c{k}", t // 2, t / 25, source, t, 0.1, 0.2))
+            exact.append(points[t])
+    return blind_corpus(root, rows, [("notes.txt", "a problem before")]), np.stack(exact)
 
 
 @pytest.fixture(scope="module")
@@ -201,16 +197,7 @@ def test_the_largest_face_of_a_clip_and_then_the_same_one(tmp_path):
         cv2.imwrite(str(tmp_path / f"{i:02d}.png"), picture[:, :, ::-1])
         clip = "c0" if i < len(shown) else "c1"
         rows.append(("s0", clip, i, 0.0, f"{i:02d}.png", 0, 0.1, 0.2))
-    corpus = Corpus(
-        name="afew-va",
-        root=tmp_path,
-        simulated=True,
-        native_scale=1.0,
-        frames=pd.DataFrame(rows, columns=FRAME_COLUMNS),
-        landmarks=None,
-        problems=pd.DataFrame(columns=PROBLEM_COLUMNS),
-    )
-    got = landmark_corpus(corpus, cache=tmp_path / "cache", workers=1)
+    got = landmark_corpus(blind_corpus(tmp_path, rows, []), cache=tmp_path / "cache", workers=1)
     assert got.problems["path"].tolist() == ["38.png"]
     at_right = (got.landmarks[:, :, 0].mean(axis=1) > width).tolist()
     assert at_right == [True, True, *[False] * 36, True, True]

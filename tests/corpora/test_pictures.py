@@ -5,8 +5,15 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from films import read_film, write_film
 
-from vaaffect.corpora.pictures import name_of, probe_video, read_image, read_pictures, row_groups
+from vaaffect.corpora.pictures import (
+    picture_problems,
+    probe_video,
+    read_image,
+    read_pictures,
+    row_groups,
+)
 
 FRAMES = 30
 
@@ -16,19 +23,12 @@ def film(tmp_path_factory, tiny_root) -> Path:
     """A short video that is not intra-coded, of pictures that differ from frame to frame."""
     path = tmp_path_factory.mktemp("films") / "une séance à deux.avi"
     picture = cv2.imread(str(tiny_root / "01/001/00000.png"))[100:420:2, 100:420:2]
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"XVID"), 25, (160, 160))
-    for i in range(FRAMES):
-        video.write(np.roll(picture, 5 * i, axis=1))
-    video.release()
+    write_film(path, (np.roll(picture, 5 * i, axis=1) for i in range(FRAMES)), codec="XVID")
     return path
 
 
 def decode(path: Path) -> list[np.ndarray]:
-    capture = cv2.VideoCapture(str(path))
-    frames = []
-    while (got := capture.read())[0]:
-        frames.append(got[1][:, :, ::-1])
-    return frames
+    return [picture[:, :, ::-1] for picture in read_film(path)]
 
 
 def test_a_still_image_is_read_as_rgb_under_any_name(tiny_root, tmp_path):
@@ -94,13 +94,7 @@ def test_a_truncated_video_gives_its_sound_frames(film, tmp_path):
 
 
 def test_the_frame_in_which_a_video_breaks_off_is_not_sound(tiny_root, tmp_path):
-    picture = cv2.imread(str(tiny_root / "01/001/00000.png"))
-    height, width = picture.shape[:2]
-    form = cv2.VideoWriter_fourcc(*"MJPG")
-    video = cv2.VideoWriter(str(tmp_path / "v.avi"), form, 25, (width, height))
-    for _ in range(10):
-        video.write(picture)
-    video.release()
+    write_film(tmp_path / "v.avi", [cv2.imread(str(tiny_root / "01/001/00000.png"))] * 10)
     whole = decode(tmp_path / "v.avi")
     data = (tmp_path / "v.avi").read_bytes()
     damaged = 0
@@ -161,5 +155,6 @@ def test_pieces_cover_every_row_once_and_videos_in_the_order_of_time():
 
 
 def test_problems_name_the_frame_of_a_video():
-    assert name_of("a/b.avi", 30) == "a/b.avi#30"
-    assert name_of("a/00003.png", 0) == "a/00003.png"
+    frames = pd.DataFrame({"source": ["a/b.avi", "x", "a/3.png"], "source_index": [30, 0, 0]})
+    problems = picture_problems(frames, {2: "late", 0: "early"})
+    assert problems.to_numpy().tolist() == [["a/b.avi#30", "early"], ["a/3.png", "late"]]

@@ -2,10 +2,10 @@ import re
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from conftest import without_rights
+from films import read_film, write_film
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.semaine import RaterTrace, load_semaine, rate, read_sessions, read_trace
@@ -88,14 +88,7 @@ def test_raters_are_averaged_where_they_rated_and_counted():
 def test_videos_are_aligned_by_time_whatever_their_speed(root, whole):
     # The same conversation filmed at twice the speed: each frame lasts half as long.
     video = next((root / "Sessions/1").glob("*User*.avi"))
-    capture = cv2.VideoCapture(str(video))
-    images = [image for sound, image in iter(capture.read, (False, None)) if sound]
-    height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (width, height))
-    for image in images:
-        writer.write(image)
-        writer.write(image)
-    writer.release()
+    write_film(video, [image for image in read_film(video) for _ in range(2)])
     mine = load_semaine(root).frames.query("clip == '1'").set_index("time_s")
     before = whole.frames.query("clip == '1'").set_index("time_s")
     both = mine.index.intersection(before.index)
@@ -220,13 +213,7 @@ def test_sessions_without_a_user_or_a_character_are_listed(root, whole):
 
 def test_a_video_that_ends_before_its_traces_is_said(root, whole):
     video = next((root / "Sessions/6").glob("*User*.avi"))
-    capture = cv2.VideoCapture(str(video))
-    images = [capture.read()[1] for _ in range(20)]
-    height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 12.5, (width, height))
-    for image in images:
-        writer.write(image)
-    writer.release()
+    write_film(video, read_film(video)[:20], fps=12.5)
     (reason,) = new_reasons(root, whole).values()
     assert reason.startswith("the video ends after 1.6 s, the ratings go on to")
     assert len(load_semaine(root).frames.query("clip == '6'")) == 2

@@ -21,7 +21,7 @@ def test_each_rater_stands_beside_the_mean_of_the_others(lab):
     for _, of_rater in table.groupby("seed"):
         check_predictions(of_rater)
     row = table.iloc[7]
-    (session,) = [s for s in read_sessions(lab.root)[0] if s.number == row["clip"]]
+    (session,) = [s for s in read_sessions(lab.root) if s.number == row["clip"]]
     frame = lab.frames.set_index(["clip", "frame"]).loc[(row["clip"], row["frame"])]
     at = np.array([frame["time_s"]])
     said = {int(t.rater): t.at(at)[0] for t in session.traces["arousal"]}

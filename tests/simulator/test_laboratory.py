@@ -14,7 +14,7 @@ from made_up import contents
 
 from vaaffect.__main__ import main
 from vaaffect.base import UserError, cache
-from vaaffect.corpora.tracking import dlib_landmarks
+from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import build_set, recordings, render, worlds
 from vaaffect.simulator.circumplex import ACTION_UNITS
 from vaaffect.simulator.laboratory import (
@@ -246,7 +246,7 @@ def test_dlib_finds_the_faces():
         person = plan.subject.identity
         picture, points = render(person, plan.units[at], plan.scenes[at], world.size)
         assert points.min() > 0 and np.all(points.max(axis=0) < world.size)
-        assert dlib_landmarks(picture) is not None, index
+        assert FacesTracker()(picture), index
 
 
 # ---------------------------------------------------------------- on disk

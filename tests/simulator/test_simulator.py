@@ -14,7 +14,7 @@ from made_up import contents
 from vaaffect.base import UserError, cache
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.landmarks import REGIONS, relative_error
-from vaaffect.corpora.tracking import dlib_landmarks
+from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import Scene, build_set, render, sample_identity, sample_scene, writers
 from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, PROTOTYPES, action_units
 from vaaffect.simulator.laboratory import LabWorld
@@ -152,9 +152,7 @@ def test_dlib_finds_the_drawn_points():
     for seed in range(tried):
         emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
         image, points = frontal(seed, emotion, 0.6)
-        tracked = dlib_landmarks(image)
-        if tracked is not None:
-            errors.append(relative_error(tracked, points))
+        errors += [relative_error(found, points) for _, found in FacesTracker()(image)[:1]]
     errors = np.array(errors)
     assert len(errors) >= 0.95 * tried
     assert errors.mean() < 0.05

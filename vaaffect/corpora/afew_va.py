@@ -13,52 +13,34 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from ..simulator import marker_of
-from .corpus import FRAME_COLUMNS, Corpus, Problems, hashed_subject, refuse
+from .corpus import FRAME_COLUMNS, Corpus, Problems, as_corpus, hashed_subject, refuse
 
-VARIABLE = "VAAFFECT_AFEW_VA"  # the environment variable that points to the licensed copy
 NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
 ASSUMED_FPS = 25.0  # the corpus does not state it; used for the time axis of plots only
 ENDINGS = (".png", ".jpg", ".jpeg")  # the original has PNG; converted copies are about
 TOO_MANY = 0.01  # a larger share of labels beyond the scale is no slip: it is another scale
 
 
-def find_clips(root: Path, problems: Problems | None = None) -> list[Path]:
-    """The clip files `NNN/NNN.json` at any depth below `root`, in clip order.
-
-    Copies in circulation are flat, in twelve parts, or nested once more; `*_cropped` folders are
-    derived data and are left out. Folders that cannot be opened are added to `problems`.
-    """
-
-    def is_clip(path: Path) -> bool:
-        # Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
-        named = re.fullmatch(r"\d{3,4}\.json", path.name) is not None
-        return named and path.parent.name == path.stem
-
-    found = find_files(Path(root), is_clip, [] if problems is None else problems.rows)
-    return sorted(found, key=lambda path: (len(path.stem), path.stem, path.as_posix()))
-
-
 def load_afew_va(root: Path) -> Corpus:
     """Read every annotated frame of an AFEW-VA copy.
 
-    Returns:
-        A Corpus with labels divided by 10, landmarks (N, 68, 2) in native pixels, subjects hashed
-        from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
+    Copies in circulation are flat, in twelve parts, or nested once more: clip files `NNN/NNN.json`
+    are found at any depth. `*_cropped` folders are derived data and are left out.
 
-    Raises:
-        UserError: no clips, no usable frame, or systematically wrong labels: more than one in a
-            hundred beyond [-10, 10], or all of them already in [-1, 1].
+    Returns a Corpus with labels divided by 10, landmarks (N, 68, 2) in native pixels, subjects
+    hashed from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
+    UserError: no clips, no usable frame, or systematically wrong labels: more than one in a hundred
+    beyond [-10, 10], or all of them already in [-1, 1].
     """
     root = Path(root)
     problems = Problems(root)
-    clips = find_clips(root, problems)
+    clips = find_files(root, _is_clip, problems.rows)
     if not root.is_dir() or not (clips or problems.rows):
-        raise refuse(root, "afew-va", VARIABLE)
+        raise refuse(root, "afew-va")
     rows: list[tuple] = []
     landmarks: list[np.ndarray] = []
     first_of: dict[str, Path] = {}
-    for path in clips:
+    for path in sorted(clips, key=lambda path: (len(path.stem), path.stem, path.as_posix())):
         first = first_of.setdefault(path.stem, path)
         if first is not path:
             where = first.relative_to(root).as_posix()
@@ -74,32 +56,27 @@ def load_afew_va(root: Path) -> Corpus:
         )
     frames = pd.DataFrame(rows, columns=FRAME_COLUMNS)
     _refuse_another_scale(frames, problems)
-    marker = marker_of(clips)
-    corpus = Corpus(
-        name="afew-va",
-        root=root,
-        simulated=marker is not None,
-        native_scale=NATIVE_SCALE,
-        frames=frames,
-        landmarks=np.stack(landmarks),
-        problems=problems.table(),
-    )
-    return corpus.made_from(marker.get("key", "")) if marker else corpus
+    return as_corpus("afew-va", NATIVE_SCALE, frames, np.stack(landmarks), problems, clips)
+
+
+def _is_clip(path: Path) -> bool:
+    # Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
+    return path.parent.name == path.stem and bool(re.fullmatch(r"\d{3,4}\.json", path.name))
 
 
 def _refuse_another_scale(frames: pd.DataFrame, problems: Problems) -> None:
-    root, beyond = problems.root, problems.with_reason("beyond [-10, 10]")
+    beyond = [row for row in problems.rows if "beyond [-10, 10]" in row[1]]
     if len(beyond) > TOO_MANY * (len(frames) + len(beyond)):
         path, reason = beyond[0]
         raise UserError(
-            f"{root / path}: {reason}, and so for {len(beyond)} frames; the labels are not on "
-            "AFEW-VA's scale, so restore the original files."
+            f"{problems.root / path}: {reason}, and so for {len(beyond)} frames; the labels are "
+            "not on AFEW-VA's scale, so restore the original files."
         )
     labels = NATIVE_SCALE * frames[["valence", "arousal"]].to_numpy()
     if np.abs(labels).max() <= 1 and not np.isclose(labels, np.round(labels)).all():
         raise UserError(
-            f"{root}: every label lies in [-1, 1], so somebody has divided them by 10 already; "
-            "restore the original files."
+            f"{problems.root}: every label lies in [-1, 1], so somebody has divided them by 10 "
+            "already; restore the original files."
         )
 
 
@@ -118,23 +95,19 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
     if not isinstance(clip.get("actor"), str) or not clip["actor"].strip():
         return problems.add(path, 'has no "actor", so it cannot be put into a fold by subject')
     subject = hashed_subject(clip["actor"])
-    for stem in sorted(frames, key=lambda stem: (_frame_number(stem), stem)):
+    for stem in sorted(frames, key=lambda stem: (int(stem) if stem.isdigit() else -1, stem)):
         try:
             label, points = _read_frame(stem, frames[stem])
             if stem not in pictures:
                 raise ValueError(f"picture {stem}.png is missing")
         except ValueError as error:
-            problems.add(path, str(error), part=stem)
+            problems.add(path, error, part=stem)
             continue
-        number = _frame_number(stem)
+        number = int(stem)
         source = pictures[stem].relative_to(problems.root).as_posix()
         yield (subject, path.stem, number, number / ASSUMED_FPS, source, 0, *label), points
     for stem in sorted(set(pictures) - set(frames)):
         problems.add(pictures[stem], "picture without labels")
-
-
-def _frame_number(stem: str) -> int:
-    return int(stem) if stem.isdigit() else -1
 
 
 def _read_frame(stem: str, frame: object) -> tuple[list[float], np.ndarray]:

@@ -7,58 +7,51 @@ import pandas as pd
 
 from ..base import UserError
 from .afew_va import load_afew_va
-from .corpus import CORPUS_NAMES, DIMENSIONS, Corpus, looks_like, refuse
-from .crops import face_box, misses_picture
+from .corpus import DIMENSIONS, Corpus, looks_like, refuse
+from .crops import usable_box
 from .pictures import Piece, Progress, by_pieces, is_video, picture_problems, probe_video
 from .semaine import load_semaine
 
-LOADERS = {"afew-va": load_afew_va, "semaine": load_semaine}
 _SHOWN = 5  # paths listed per reason
 
 
 def load_any(root: Path) -> Corpus:
-    """Load a copy of AFEW-VA or of SEMAINE, whichever it is.
-
-    Raises:
-        UserError: it is neither, or it is unusable.
-    """
-    root = Path(root)
-    found = looks_like(root) if root.is_dir() else None
-    if found in LOADERS:
-        return LOADERS[found](root)
-    if found is not None or not root.is_dir():
-        name = "semaine" if found == "avec-2012" else "afew-va"
-        raise refuse(root, name, f"the variable for {CORPUS_NAMES[name]}")
+    """Load a copy of AFEW-VA or of SEMAINE, whichever it is. UserError: neither, or unusable."""
+    kind = looks_like(root)
+    if kind == "afew-va":
+        return load_afew_va(root)
+    if kind == "semaine":
+        return load_semaine(root)
+    if kind is not None or not root.is_dir():
+        raise refuse(root, "semaine" if kind == "avec-2012" else "afew-va")
     raise UserError(
         f"{root}: holds neither AFEW-VA (01/001/001.json beside 00000.png) nor SEMAINE "
         "(Sessions/2/session.xml); data/README.md says how to obtain and place them."
     )
 
 
-def check_pictures(
-    corpus: Corpus, workers: int | None = None, progress: Progress | None = None
-) -> pd.DataFrame:
+def check_pictures(corpus: Corpus, workers: int | None, progress: Progress | None) -> pd.DataFrame:
     """Decode every annotated picture; returns those that cannot be used, as PROBLEM_COLUMNS. Where
-    a corpus has landmarks, their box must touch the picture."""
-    reasons: dict[int, str] = {}
-    for piece, faults in by_pieces(corpus, _check_piece, (), workers, progress):
-        reasons |= {int(piece.rows[i]): reason for i, reason in faults.items()}
+    a corpus has landmarks, their box must fit the picture."""
+    _, reasons = by_pieces(corpus, _check_piece, (), workers, progress)
     return picture_problems(corpus.frames, reasons)
 
 
-def _check_piece(piece: Piece) -> dict[int, str]:
-    """{position in the piece: why it cannot be used}."""
-    faults = {}
+def _check_piece(piece: Piece) -> list[str | None]:
+    """Why each picture cannot be used, or None."""
+    reasons = []
     for i, image, reason in piece.pictures():
         if image is not None and piece.landmarks is not None:
-            reason = misses_picture(face_box(piece.landmarks[i]), image)
-        if reason is not None:
-            faults[i] = reason
-    return faults
+            try:
+                usable_box(image, piece.landmarks[i])
+            except ValueError as error:
+                reason = str(error)
+        reasons.append(reason)
+    return reasons
 
 
 def describe_corpus(
-    corpus: Corpus, pictures: pd.DataFrame | None, every_problem: bool = False
+    corpus: Corpus, pictures: pd.DataFrame | None, every_problem: bool
 ) -> list[str]:
     """Lines that say what was found in a corpus, and in its `pictures` by `check_pictures`;
     `every_problem` lists all paths of a reason, not only the first few."""
@@ -72,13 +65,12 @@ def describe_corpus(
     ]
     lines += [_labels(corpus, dimension) for dimension in DIMENSIONS]
     if "valence_raters" in frames:
-        for name in DIMENSIONS:
-            raters, sd = frames[f"{name}_raters"], frames[f"{name}_sd"].mean()
-            lines.append(
-                f"  {name} raters per frame: {_spread(raters)}; mean disagreement (standard "
-                f"deviation between them) {sd:.2f}"
-            )
-    for source in sorted({source for source in frames["source"] if is_video(source)}):
+        lines += [
+            f"  {name} raters per frame: {_spread(frames[f'{name}_raters'])}; mean disagreement "
+            f"(standard deviation between them) {frames[f'{name}_sd'].mean():.2f}"
+            for name in DIMENSIONS
+        ]
+    for source in sorted(filter(is_video, frames["source"].unique())):
         video = probe_video(corpus.root / source)
         lines.append(
             f"  {source}: {video.frames} frames of {video.size[0]} x {video.size[1]} at "
@@ -102,15 +94,16 @@ def _spread(values: pd.Series) -> str:
 
 def _labels(corpus: Corpus, dimension: str) -> str:
     """Range, mean and a histogram of one dimension on the scale of the files."""
-    native = corpus.frames[dimension] * corpus.native_scale
-    edges = np.linspace(-corpus.native_scale, corpus.native_scale, 6)
+    scale = corpus.native_scale
+    native = corpus.frames[dimension] * scale
+    edges = np.linspace(-scale, scale, 6)
     edges[-1] += 1e-9
     shares = np.histogram(native, edges)[0] / len(native)
     fifths = " ".join(f"{100 * share:.0f} %" for share in shares)
     return (
-        f"  {dimension} on [-{corpus.native_scale:g}, {corpus.native_scale:g}]: "
-        f"{native.min():.2f} to {native.max():.2f}, mean {native.mean():.2f}, standard deviation "
-        f"{native.std():.2f}; fifths of the scale, low to high: {fifths}"
+        f"  {dimension} on [-{scale:g}, {scale:g}]: {native.min():.2f} to {native.max():.2f}, "
+        f"mean {native.mean():.2f}, standard deviation {native.std():.2f}; fifths of the scale, "
+        f"low to high: {fifths}"
     )
 
 

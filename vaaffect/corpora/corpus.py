@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, digest
+from ..simulator import marker_of
 
 DIMENSIONS = ("valence", "arousal")  # the order everywhere
 FRAME_COLUMNS = [
@@ -19,45 +21,28 @@ FRAME_COLUMNS = [
     "time_s",
     "source",  # file of the picture, relative to the corpus's root
     "source_index",  # which picture of that file (0 for still images)
-    "valence",  # [-1, 1]
-    "arousal",  # [-1, 1]
-]
-# What a corpus with several raters per recording knows besides.
-RATER_COLUMNS = [
-    "valence_raters",  # how many rated this moment
-    "arousal_raters",
-    "valence_sd",  # standard deviation between them; nan for fewer than two
-    "arousal_sd",
+    *DIMENSIONS,  # [-1, 1]
 ]
 PROBLEM_COLUMNS = ["path", "reason"]
 
 CORPUS_NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
+# The environment variables that point to the licensed copies.
+VARIABLES = {"afew-va": "VAAFFECT_AFEW_VA", "semaine": "VAAFFECT_SEMAINE"}
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Annotated frames of one corpus.
+    """Annotated frames of one corpus."""
 
-    Attributes:
-        name: a key of CORPUS_NAMES.
-        root: the folder that `source` is relative to.
-        simulated: whether the simulator wrote it; shown wherever a number from it is shown.
-        native_scale: the labels on disk are this factor times the ones here (AFEW-VA: 10).
-        frames: one row per frame, columns FRAME_COLUMNS, and RATER_COLUMNS where the corpus has
-            several raters; valence and arousal in [-1, 1].
-        landmarks: (N, 68, 2) float32, iBUG order, in pixels of the native picture; or None.
-        problems: what was left out, columns PROBLEM_COLUMNS.
-        origin: of a corpus that the simulator wrote, the hash of all that determines it, see
-            `made_from`. A copy with other parts (`dataclasses.replace`) has none any more.
-    """
-
-    name: str
-    root: Path
-    simulated: bool
-    native_scale: float
-    frames: pd.DataFrame
-    landmarks: np.ndarray | None
-    problems: pd.DataFrame
+    name: str  # a key of CORPUS_NAMES
+    root: Path  # the folder that `source` is relative to
+    simulated: bool  # whether the simulator wrote it; shown wherever a number from it is shown
+    native_scale: float  # the labels on disk are this factor times the ones here (AFEW-VA: 10)
+    frames: pd.DataFrame  # one row per frame, FRAME_COLUMNS; SEMAINE has RATER_COLUMNS besides
+    landmarks: np.ndarray | None  # (N, 68, 2) float32, iBUG order, in pixels of the native picture
+    problems: pd.DataFrame  # what was left out, PROBLEM_COLUMNS
+    # Of a corpus that the simulator wrote, the hash of all that determines it, see `made_from`. A
+    # copy with other parts (`dataclasses.replace`) has none any more.
     origin: str = field(default="", init=False)
 
     def made_from(self, origin: str) -> "Corpus":
@@ -76,7 +61,7 @@ class Corpus:
     @property
     def va(self) -> np.ndarray:
         """(N, 2) float32 labels, columns (valence, arousal), in [-1, 1]."""
-        return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
+        return self.frames[[*DIMENSIONS]].to_numpy(np.float32, copy=True)
 
     def fingerprint(self) -> str:
         """SHA-256 that identifies the corpus, wherever its copy lies.
@@ -102,29 +87,34 @@ class Corpus:
 
 
 class Problems:
-    """What is left out of a corpus, and why, in the order in which it is noticed.
-
-    Attributes:
-        rows: (path relative to the corpus's root, reason).
-    """
+    """What is left out of a corpus, and why, in the order in which it is noticed."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.rows = root, []
+        self.root = root
+        self.rows: list[tuple[str, str]] = []  # (path relative to the root, reason)
 
-    def add(self, path: Path, reason: str | OSError, part: object = "") -> None:
+    def add(self, path: Path, reason: str | Exception, part: object = "") -> None:
         """Leave out a file, or a part of it (`part`: a frame, say); returns None."""
         if isinstance(reason, OSError):
             reason = f"cannot be read ({reason.strerror})"
         name = path.relative_to(self.root).as_posix()
-        self.rows.append((f"{name}#{part}" if part != "" else name, reason))
+        self.rows.append((f"{name}#{part}" if part != "" else name, str(reason)))
 
-    def with_reason(self, words: str) -> list[tuple[str, str]]:
-        """The rows whose reason has these words."""
-        return [row for row in self.rows if words in row[1]]
 
-    def table(self) -> pd.DataFrame:
-        """Columns PROBLEM_COLUMNS."""
-        return pd.DataFrame(self.rows, columns=PROBLEM_COLUMNS)
+def as_corpus(
+    name: str,
+    native_scale: float,
+    frames: pd.DataFrame,
+    landmarks: np.ndarray | None,
+    problems: Problems,
+    files: Iterable[Path],
+) -> Corpus:
+    """What a loader read: simulated, if the simulator's marker lies beside or above its `files`."""
+    marker = marker_of(files)
+    table = pd.DataFrame(problems.rows, columns=PROBLEM_COLUMNS)
+    simulated = marker is not None
+    corpus = Corpus(name, problems.root, simulated, native_scale, frames, landmarks, table)
+    return corpus.made_from(marker.get("key", "")) if marker else corpus
 
 
 def hashed_subject(name: str) -> str:
@@ -151,34 +141,30 @@ def looks_like(root: Path) -> str | None:
     return packed
 
 
-def refuse(root: Path, expected: str, variable: str) -> UserError:
+def refuse(root: Path, expected: str) -> UserError:
     """The error for a folder in which nothing of the `expected` corpus was found, with what it
-    seems to be; `variable` is the environment variable that points to that corpus."""
+    seems to be."""
     name = CORPUS_NAMES[expected]
+    cure = f"set {VARIABLES[expected]} to your copy of {name}"
+    kind = looks_like(root)
     if not root.exists():
-        return UserError(
-            f"{root}: no such folder; set {variable} to your copy of {name} (data/README.md says "
-            "how to obtain it)."
-        )
-    if not root.is_dir():
-        return UserError(f"{root}: is a file; set {variable} to the folder of your copy of {name}.")
-    found = looks_like(root)
-    if found == "zip":
-        return UserError(
-            f"{root}: holds archives only; unpack them side by side first, for example: "
+        fault = f"no such folder; {cure} (data/README.md says how to obtain it)."
+    elif not root.is_dir():
+        fault = f"is a file; {cure}, which is a folder."
+    elif kind == "zip":
+        fault = (
+            "holds archives only; unpack them side by side first, for example: "
             f'cd \'{root}\' && for part in *.zip; do unzip -q "$part" -d "${{part%.zip}}"; done'
         )
-    if found == "avec-2012":
-        return UserError(
-            f"{root}: is the AVEC 2012 repackaging of SEMAINE, which names neither raters nor "
-            "subjects; use the original download, with Sessions/2/session.xml inside."
+    elif kind == "avec-2012":
+        fault = (
+            "is the AVEC 2012 repackaging of SEMAINE, which names neither raters nor subjects; "
+            "use the original download, with Sessions/2/session.xml inside."
         )
-    if found in CORPUS_NAMES:
-        return UserError(
-            f"{root}: holds {CORPUS_NAMES[found]}, not {name}; set {variable} to {name}."
-        )
-    inside = {
-        "afew-va": "01/001 with 001.json and 00000.png",
-        "semaine": "Sessions/2 with session.xml",
-    }[expected]
-    return UserError(f"{root}: no {name} found; expected folders like {inside} inside.")
+    elif kind in CORPUS_NAMES:
+        fault = f"holds {CORPUS_NAMES[kind]}, not {name}; {cure}."
+    else:
+        folders = {"afew-va": "01/001 with 001.json and 00000.png",
+                   "semaine": "Sessions/2 with session.xml"}  # fmt: skip
+        fault = f"no {name} found; expected folders like {folders[expected]} inside."
+    return UserError(f"{root}: {fault}")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..base import CROPS, UserError, code_digest, digest, kept
 from ..base import cache as file_cache
-from .corpus import Corpus
+from .corpus import DIMENSIONS, Corpus
 from .pictures import Piece, Progress, by_pieces, picture_problems
 
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
@@ -26,31 +26,23 @@ _FARTHEST = 3  # a face box this many times the picture is a fault in the landma
 class Crops:
     """Face crops of one corpus, row i of everything belonging to the same frame.
 
-    Attributes:
-        label: how tables name the data, "AFEW-VA (simulated)" for example.
-        native_scale: labels on disk per label here (AFEW-VA: 10).
-        images: (N, S, S, 3) uint8 RGB, memory-mapped; writing to it never reaches the file.
-        landmarks: (N, 68, 2) float32, in pixels of the crop.
-        frames: one row per crop, the corpus's columns.
-        problems: pictures that could not be used, columns PROBLEM_COLUMNS.
-        key: identifies the inputs and settings that the crops were made from.
-        folder: where they are kept. A pickled set of crops is this folder: another process opens
-            the same files, so crops that were changed in memory cannot be pickled.
+    A pickled set of crops is its folder: another process opens the same files, so crops that were
+    changed in memory cannot be pickled.
     """
 
-    label: str
-    native_scale: float
-    images: np.ndarray
-    landmarks: np.ndarray
-    frames: pd.DataFrame
-    problems: pd.DataFrame
-    key: str
-    folder: Path | None = None
+    label: str  # how tables name the data, "AFEW-VA (simulated)" for example
+    native_scale: float  # labels on disk per label here (AFEW-VA: 10)
+    images: np.ndarray  # (N, S, S, 3) uint8 RGB, memory-mapped; writing never reaches the file
+    landmarks: np.ndarray  # (N, 68, 2) float32, in pixels of the crop
+    frames: pd.DataFrame  # one row per crop, the corpus's columns
+    problems: pd.DataFrame  # pictures that could not be used, columns PROBLEM_COLUMNS
+    key: str  # identifies the inputs and settings that the crops were made from
+    folder: Path | None = None  # where they are kept
 
     @property
     def va(self) -> np.ndarray:
         """(N, 2) float32 labels, columns (valence, arousal), in [-1, 1]."""
-        return self.frames[["valence", "arousal"]].to_numpy(np.float32, copy=True)
+        return self.frames[[*DIMENSIONS]].to_numpy(np.float32, copy=True)
 
     def __reduce__(self) -> tuple:
         if self.folder is None:
@@ -79,15 +71,10 @@ class Crops:
 
 
 def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, int, int]:
-    """The rectangle around the extreme landmarks with a little scenery (thesis, section 4.3.2).
+    """The rectangle around landmarks (68, 2) with a little scenery (thesis, section 4.3.2).
 
-    Args:
-        landmarks: (68, 2) points in pixels.
-        margin: added on each side, as a share of the box's width or height.
-
-    Returns:
-        (left, top, right, bottom) in whole pixels, right and bottom exclusive; may reach beyond
-        the picture.
+    `margin` is added on each side, as a share of the box's width or height. Returns (left, top,
+    right, bottom) in whole pixels, right and bottom exclusive; may reach beyond the picture.
     """
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     border = margin * (high - low)
@@ -96,13 +83,17 @@ def face_box(landmarks: np.ndarray, margin: float = MARGIN) -> tuple[int, int, i
     return int(left), int(top), int(right), int(bottom)
 
 
-def misses_picture(box: tuple[int, int, int, int], image: np.ndarray) -> str | None:
-    """What to say of a face box that does not touch its picture, or None where it does."""
-    left, top, right, bottom = box
+def usable_box(
+    image: np.ndarray, landmarks: np.ndarray, margin: float = MARGIN
+) -> tuple[int, int, int, int]:
+    """As `face_box`. ValueError: the box does not touch the picture, or is far larger."""
+    left, top, right, bottom = face_box(landmarks, margin)
     height, width = image.shape[:2]
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        return "the landmarks lie outside the picture"
-    return None
+        raise ValueError("the landmarks lie outside the picture")
+    if right - left > _FARTHEST * width or bottom - top > _FARTHEST * height:
+        raise ValueError("the landmarks reach far beyond the picture")
+    return left, top, right, bottom
 
 
 def crop_face(
@@ -113,23 +104,12 @@ def crop_face(
     Width and height are scaled independently, as in the thesis. Where the box reaches beyond the
     picture, the border pixels are repeated.
 
-    Args:
-        image: (H, W, 3) uint8.
-        landmarks: (68, 2) points in pixels of `image`.
-        size: side of the square crop in pixels.
-
-    Returns:
-        The crop (size, size, 3) uint8 and the landmarks (68, 2) float32 in its pixels.
-
-    Raises:
-        ValueError: the box does not touch the picture, or is far larger.
+    Takes a picture (H, W, 3) uint8 and landmarks (68, 2) in its pixels; returns the crop (size,
+    size, 3) uint8 and the landmarks (68, 2) float32 in its pixels. ValueError: the box does not
+    touch the picture, or is far larger.
     """
-    left, top, right, bottom = face_box(landmarks, margin)
+    left, top, right, bottom = usable_box(image, landmarks, margin)
     height, width = image.shape[:2]
-    if reason := misses_picture((left, top, right, bottom), image):
-        raise ValueError(reason)
-    if right - left > _FARTHEST * width or bottom - top > _FARTHEST * height:
-        raise ValueError("the landmarks reach far beyond the picture")
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     outside = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if any(outside):
@@ -148,7 +128,6 @@ def build_crops(
     corpus: Corpus,
     size: int,
     *,
-    margin: float = MARGIN,
     cache: Path = CROPS,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -158,35 +137,22 @@ def build_crops(
     Args:
         corpus: frames with landmarks.
         size: side of the crops in pixels.
-        margin: scenery, see `face_box`.
         cache: folder in which sets of crops are kept.
         workers: processes; None uses every core.
         progress: called with (frames done, frames in all).
 
-    Raises:
-        UserError: no landmarks, no usable picture, a damaged cache, or a full disk.
+    UserError: no landmarks, no usable picture, a damaged cache, or a full disk.
     """
     if corpus.landmarks is None:
         raise UserError(f"{corpus.root}: has no landmarks, so its faces cannot be cropped.")
     code = code_digest(Path(__file__), Path(__file__).with_name("pictures.py"))
-    key = digest(corpus.fingerprint(), size, margin, code)[:16]
+    key = digest(corpus.fingerprint(), size, code)[:16]
     folder = cache / f"{corpus.name}-{size}-{key}"
 
     def build(folder: Path) -> dict[str, object]:
         """Fill a folder that holds nothing, or what a killed build left."""
         try:
-            points, reasons = _crop_all(corpus, size, margin, folder, workers, progress)
-            problems = picture_problems(corpus.frames, reasons)
-            if len(reasons) == len(points):
-                raise UserError(
-                    f"{corpus.root / problems['path'][0]}: {reasons[0]}, and so for every picture "
-                    f"of {corpus.root}."
-                )
-            sound = np.setdiff1d(np.arange(len(points)), list(reasons))
-            _keep(folder / "images.npy", sound)
-            np.save(folder / "landmarks.npy", points[sound])
-            corpus.frames.iloc[sound].reset_index(drop=True).to_parquet(folder / "frames.parquet")
-            problems.to_csv(folder / "problems.csv", index=False)
+            _write(folder, corpus, size, workers, progress)
         except BaseException:
             for path in folder.iterdir():  # large, and of no use unfinished
                 path.unlink()
@@ -195,6 +161,67 @@ def build_crops(
 
     kept(folder, build)
     return _open(folder)
+
+
+def _write(
+    folder: Path, corpus: Corpus, size: int, workers: int | None, progress: Progress | None
+) -> None:
+    """Crop the faces of a corpus into the files of a folder."""
+    path = folder / "images.npy"
+    shape = (len(corpus.frames), size, size, 3)
+    start = np.lib.format.open_memmap(path, "w+", np.uint8, shape).offset
+    with path.open("r+b") as file:  # so that a disk that is too small is found out at once
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    points, reasons = by_pieces(corpus, _crop_piece, (path, start, size), workers, progress)
+    problems = picture_problems(corpus.frames, reasons)
+    if not points:
+        raise UserError(
+            f"{corpus.root / problems['path'][0]}: {reasons[0]}, and so for every picture of "
+            f"{corpus.root}."
+        )
+    if reasons:
+        _keep(path, start, list(points))
+    np.save(folder / "landmarks.npy", np.stack(list(points.values())))
+    frames = corpus.frames.iloc[list(points)].reset_index(drop=True)
+    frames.to_parquet(folder / "frames.parquet")
+    problems.to_csv(folder / "problems.csv", index=False)
+
+
+def _crop_piece(piece: Piece, path: Path, start: int, size: int) -> list[np.ndarray | str]:
+    """Write a piece's rows of `images.npy`, which begin at byte `start`; returns the landmarks of
+    each crop, or why there is none."""
+    results: list[np.ndarray | str] = []
+    # Not through a memory map: there a full disk would kill the process without a word.
+    with path.open("r+b") as file:
+        for i, image, reason in piece.pictures():
+            if image is None:
+                results.append(reason)
+                continue
+            try:
+                crop, points = crop_face(image, piece.landmarks[i], size)
+            except ValueError as error:
+                results.append(str(error))
+                continue
+            results.append(points)
+            file.seek(start + int(piece.rows[i]) * crop.nbytes)
+            file.write(crop)
+    return results
+
+
+def _keep(path: Path, start: int, rows: list[int]) -> None:
+    """Keep some rows of a .npy file, in place: the crops may not fit in memory or twice on disk."""
+    images = np.load(path, mmap_mode="r+")
+    for to, row in enumerate(rows):
+        images[to] = images[row]
+    shape = (len(rows), *images.shape[1:])
+    images.flush()
+    del images
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with path.open("r+b") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        if file.tell() != start:  # numpy pads the header so that fewer digits fit too
+            raise OSError(f"{path}: header changed its length")
+        file.truncate(start + int(np.prod(shape)))
 
 
 def _open(folder: Path) -> Crops:
@@ -208,10 +235,7 @@ def _open(folder: Path) -> Crops:
     return Crops(
         label=facts["label"],
         native_scale=facts["native_scale"],
-        images=np.load(
-            folder / "images.npy",
-            mmap_mode="c",  # copy on write: torch may share it, the file stays
-        ),
+        images=np.load(folder / "images.npy", mmap_mode="c"),  # copy on write: torch may share it
         landmarks=np.load(folder / "landmarks.npy"),
         frames=pd.read_parquet(folder / "frames.parquet"),
         problems=pd.read_csv(folder / "problems.csv"),
@@ -224,71 +248,3 @@ def _open(folder: Path) -> Crops:
 def _open_once(folder: Path) -> Crops:
     """As `_open`, for a process that trains on the same crops again and again."""
     return _open(folder)
-
-
-def _crop_all(
-    corpus: Corpus,
-    size: int,
-    margin: float,
-    folder: Path,
-    workers: int | None,
-    progress: Progress | None,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Write `images.npy`, a row for every frame; (landmarks (N, 68, 2), {failed row: reason})."""
-    path = folder / "images.npy"
-    shape = (len(corpus.frames), size, size, 3)
-    start = np.lib.format.open_memmap(path, "w+", np.uint8, shape).offset
-    with path.open("r+b") as file:  # so that a disk that is too small is found out at once
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    points = np.zeros((len(corpus.frames), 68, 2), np.float32)
-    reasons: dict[int, str] = {}
-    settings = (path, start, size, margin)
-    for piece, result in by_pieces(corpus, _crop_piece, settings, workers, progress):
-        points[piece.rows], why_not = result
-        reasons |= why_not
-    return points, reasons
-
-
-def _crop_piece(
-    piece: Piece, path: Path, start: int, size: int, margin: float
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Write a piece's rows of `images.npy`, which begin at byte `start`; as of `_crop_all`."""
-    points = np.zeros((len(piece.rows), 68, 2), np.float32)
-    reasons: dict[int, str] = {}
-    # Not through a memory map: there a full disk would kill the process without a word.
-    with path.open("r+b") as file:
-        for i, image, reason in piece.pictures():
-            row = int(piece.rows[i])
-            try:
-                if image is None:
-                    raise ValueError(reason)
-                crop, points[i] = crop_face(image, piece.landmarks[i], size, margin)
-            except ValueError as error:
-                reasons[row] = str(error)
-                continue
-            file.seek(start + row * crop.nbytes)
-            file.write(crop)
-    return points, reasons
-
-
-def _keep(path: Path, rows: np.ndarray) -> None:
-    """Keep some rows of a .npy file, in place: the crops may not fit in memory or twice on disk."""
-    images = np.load(path, mmap_mode="r+")
-    if len(rows) == len(images):
-        return
-    for to, row in enumerate(rows):
-        images[to] = images[row]
-    shape = (len(rows), *images.shape[1:])
-    images.flush()
-    del images
-    with path.open("r+b") as file:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        header = file.tell()
-        file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-        )
-        if file.tell() != header:  # numpy pads the header so that fewer digits fit too
-            raise OSError(f"{path}: header changed its length")
-        file.truncate(header + int(np.prod(shape)))

@@ -7,77 +7,39 @@ licensed copy that an environment variable points to. There is no fallback betwe
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ..base import LANDMARKS, SIMULATED, UserError, report_step
-from ..simulator import LabWorld, WildWorld, write_afew_va, write_semaine
-from ..simulator import world_key as key_of_world
-from . import afew_va, semaine
-from .corpus import CORPUS_NAMES, Corpus
+from ..simulator import LabWorld, WildWorld, world_key, write_afew_va, write_semaine
+from .afew_va import load_afew_va
+from .corpus import CORPUS_NAMES, VARIABLES, Corpus
 from .crops import Crops, build_crops
 from .landmarks import landmark_corpus
+from .semaine import load_semaine
 
 StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
-
-@dataclass(frozen=True)
-class _Source:
-    """How one kind of corpus is read, and how it is simulated."""
-
-    name: str  # key of CORPUS_NAMES
-    variable: str  # the environment variable of the licensed copy
-    load: Callable[[Path], Corpus]
-    world: type
-    write: Callable[..., dict]
-
-
-_AFEW_VA = _Source("afew-va", afew_va.VARIABLE, afew_va.load_afew_va, WildWorld, write_afew_va)
-_SEMAINE = _Source("semaine", semaine.VARIABLE, semaine.load_semaine, LabWorld, write_semaine)
+_AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
+_SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
 _SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
 
 
-def world_key(kind: str, world: dict) -> str:
-    """What identifies a simulated corpus, without drawing it: the same on every machine.
-
-    Another world has another key, and so has the same one drawn by other code.
-
-    Args:
-        kind: "wild", "lab" or "pretext".
-        world: fields of simulator.WildWorld, for "lab" of simulator.LabWorld.
-
-    Raises:
-        UserError: an unknown field, or an impossible world.
-    """
-    return key_of_world(_world(kind, world))
-
-
 def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
-    """The corpus in the wild: AFEW-VA, or a simulated one.
+    """The corpus in the wild: AFEW-VA (`data` "real"), or one simulated from `world`, which has
+    fields of simulator.WildWorld ("simulated").
 
-    Args:
-        data: "simulated" or "real".
-        world: fields of simulator.worlds.WildWorld; used when simulated.
-        progress: called while simulating.
-
-    Raises:
-        UserError: unknown `data` or `world` key, no path to the real corpus, an unusable corpus.
+    UserError: unknown `data` or `world` key, no path to the real corpus, an unusable corpus.
     """
     return _corpus("wild", data, world, progress)
 
 
 def lab_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
-    """The corpus of the laboratory: SEMAINE, or a simulated one; landmarks found by dlib.
+    """The corpus of the laboratory: SEMAINE, or one simulated from fields of simulator.LabWorld.
 
-    Args:
-        data: "simulated" or "real".
-        world: fields of simulator.laboratory.LabWorld; used when simulated.
-        progress: called while simulating and while landmarks are found.
-
-    Raises:
-        UserError: as `wild_corpus`; or landmarks are needed and dlib is not installed.
+    As `wild_corpus`, but dlib finds the landmarks; UserError where they are needed and it is not
+    installed.
     """
     return _corpus("lab", data, world, progress)
 
@@ -93,22 +55,14 @@ def lab_crops(data: str, world: dict, size: int) -> Crops:
 
 
 def pretext_crops(world: dict, size: int) -> Crops:
-    """Crops of people drawn for a pretext task alone, see `pretext.py`; made once and kept.
-
-    Args:
-        world: fields of simulator.worlds.WildWorld.
-        size: side of the crops in pixels.
-    """
+    """Crops at `size` pixels of subjects drawn for a pretext task alone, made once and kept; they
+    live in a simulator.WildWorld with the fields `world`."""
     return _crops(_corpus("pretext", "simulated", world, report_step), size)
 
 
 def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
-    """Make the data of a study before its first notebook; returns {name: fingerprint}.
-
-    Args:
-        parameters: DATA, WILD, LAB, and PRETEXT where RECIPE asks for such weights.
-        progress: called while simulating and while landmarks are found.
-    """
+    """Make the data of a study before its first notebook; returns {name: fingerprint}. `parameters`
+    are DATA, WILD, LAB, and PRETEXT where RECIPE asks for such weights."""
     corpora = [
         wild_corpus(parameters["DATA"], parameters["WILD"], progress),
         lab_corpus(parameters["DATA"], parameters["LAB"], progress),
@@ -120,36 +74,38 @@ def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
     return hashes
 
 
-def _corpus(kind: str, data: str, world: dict, progress: StepProgress) -> Corpus:
-    source = _SOURCES[kind]
-    name = CORPUS_NAMES[source.name]
+def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpus:
+    key, _, write, load = _SOURCES[kind]
+    name, variable = CORPUS_NAMES[key], VARIABLES[key]
     if data == "real":
-        path = os.environ.get(source.variable)
+        path = os.environ.get(variable)
         if not path:
             raise UserError(
-                f"{source.variable} is not set; set it to the folder of your {name} copy "
+                f"{variable} is not set; set it to the folder of your {name} copy "
                 "(data/README.md says how to obtain it), or use DATA simulated."
             )
         root = Path(path).expanduser()
     elif data == "simulated":
-        drawn = _world(kind, world)
+        world = world_of(kind, fields)
         # Another version of the simulator draws into another folder.
-        root = SIMULATED / f"{kind}-{key_of_world(drawn)[:8]}"
-        source.write(root, drawn, progress=partial(progress, f"draw {name}"))
+        root = SIMULATED / f"{kind}-{world_key(world)[:8]}"
+        write(root, world, progress=partial(progress, f"draw {name}"))
     else:
         raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
-    found = partial(progress, f"landmarks of {name}")
-    return landmark_corpus(source.load(root), cache=LANDMARKS, progress=found)
+    landmark_progress = partial(progress, f"landmarks of {name}")
+    return landmark_corpus(load(root), cache=LANDMARKS, progress=landmark_progress)
 
 
-def _world(kind: str, world: dict) -> WildWorld | LabWorld:
-    """The world with these fields."""
-    fields = _SOURCES[kind].world.__dataclass_fields__
-    if unknown := sorted(set(world) - set(fields)):
+def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:
+    """The world of a kind ("wild", "lab" or "pretext") with these fields. UserError: unknown field,
+    or an impossible world."""
+    _, world, _, _ = _SOURCES[kind]
+    known = world.__dataclass_fields__
+    if unknown := sorted(set(fields) - set(known)):
         raise UserError(
-            f"unknown {kind.upper()} key {unknown[0]!r}; such a world has: {', '.join(fields)}."
+            f"unknown {kind.upper()} key {unknown[0]!r}; such a world has: {', '.join(known)}."
         )
-    return _SOURCES[kind].world(**world)
+    return world(**fields)
 
 
 def _crops(corpus: Corpus, size: int) -> Crops:

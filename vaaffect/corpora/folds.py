@@ -7,7 +7,7 @@ recognise people, and is only done to measure the effect of that leak.
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,21 +20,14 @@ KINDS = ("subject", "clip", "frame")  # what a split may keep whole; only the fi
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of one fold's three parts.
+    """Row numbers of one fold's three parts."""
 
-    Attributes:
-        fold: 0-based number of the fold.
-        train: rows that weights are fitted to.
-        val: other rows, which choose the epoch or the hyperparameters.
-        test: yet other rows, read once.
-        by: what the parts share nothing of: "subject", or in a leaking split "clip" or "frame".
-            `assert_disjoint` checks that the rows keep this promise.
-    """
-
-    fold: int
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
+    fold: int  # from 0
+    train: np.ndarray  # rows that weights are fitted to
+    val: np.ndarray  # other rows, which choose the epoch or the hyperparameters
+    test: np.ndarray  # yet other rows, read once
+    # What the parts share nothing of: "subject", or in a leaking split "clip" or "frame".
+    # `assert_disjoint` checks that the rows keep this promise.
     by: str = "subject"
 
     def __post_init__(self) -> None:
@@ -59,10 +52,8 @@ def label_strata(va: np.ndarray) -> np.ndarray:
 def subject_folds(
     frames: pd.DataFrame, folds: int = 5, val_share: float = 0.2, seed: int = 0
 ) -> list[Split]:
-    """Cut a corpus into folds by subject, with an inner validation part in each.
-
-    Both cuts balance the labels over the plane as far as whole subjects allow
-    (scikit-learn's StratifiedGroupKFold).
+    """Cut a corpus into folds by subject, with an inner validation part in each. Both cuts balance
+    the labels over the plane as far as whole subjects allow (scikit-learn's StratifiedGroupKFold).
 
     Args:
         frames: one row per frame, with subject, valence and arousal.
@@ -70,8 +61,7 @@ def subject_folds(
         val_share: share of a fold's non-test subjects that chooses the epoch.
         seed: shuffles subjects.
 
-    Raises:
-        UserError: fewer subjects than the cuts need, or folds < 2.
+    UserError: fewer subjects than the cuts need, or folds < 2.
     """
     return _folds(frames, "subject", folds, val_share, seed)
 
@@ -85,13 +75,8 @@ def leaking_folds(
     the same subjects on both sides. A result from these folds says how well a model knows subjects
     that it was trained on; it is no estimate for held-out ones, and tables call it by its `split`.
 
-    Args:
-        frames: one row per frame, with clip, valence and arousal.
-        by: "clip" keeps clips whole; "frame" deals out single frames, near copies of each other.
-        folds: as of `subject_folds`, and so val_share and seed, of clips or frames.
-
-    Raises:
-        UserError: another `by`, fewer clips or frames than the cuts need, or folds < 2.
+    `by` "clip" keeps clips whole; "frame" deals out single frames, near copies of each other.
+    UserError: another `by`, or as of `subject_folds`.
     """
     if by not in KINDS[1:]:
         raise UserError(f'folds leak by "clip" or by "frame", not by {by!r}; use subject_folds.')
@@ -131,9 +116,8 @@ def _units(frames: pd.DataFrame, by: str) -> np.ndarray:
     return np.arange(len(frames)) if by == "frame" else frames[by].to_numpy()
 
 
-def _cut(
-    strata: np.ndarray, units: np.ndarray, parts: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cut(strata: np.ndarray, units: np.ndarray, parts: int, seed: int) -> Iterator[tuple]:
+    """(other rows, held-out rows) of each part."""
     # Worker processes import this room too, and scikit-learn takes a second.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -152,66 +136,57 @@ def assert_disjoint(split: Split, frames: pd.DataFrame) -> None:
 
     by "subject": nobody is in two parts. "clip": no clip is. "frame": no row is.
     """
-    _assert_disjoint(split, frames, split.by)
-
-
-def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
-    """As `assert_disjoint` by subject, whatever the split's `by` says."""
-    _assert_disjoint(split, frames, "subject")
-
-
-def _assert_disjoint(split: Split, frames: pd.DataFrame, by: str) -> None:
-    units, what = _units(frames, by), "row" if by == "frame" else by
+    units, unit_name = _units(frames, split.by), "row" if split.by == "frame" else split.by
     seen: dict[object, str] = {}
     for name in PARTS:
         rows = getattr(split, name)
         assert len(rows), f"fold {split.fold}: the {name} part is empty"
         for unit in np.unique(units[rows]):
-            where = f"fold {split.fold}: {what} {unit} is in {seen.get(unit)} and in {name}"
+            where = f"fold {split.fold}: {unit_name} {unit} is in {seen.get(unit)} and in {name}"
             assert unit not in seen, where
             seen[unit] = name
+
+
+def assert_subject_disjoint(split: Split, frames: pd.DataFrame) -> None:
+    """As `assert_disjoint` by subject, whatever the split's `by` says."""
+    assert_disjoint(replace(split, by="subject"), frames)
 
 
 def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     """Who was where: enough to check the folds, or to cut another copy of the corpus alike.
 
-    Args:
-        splits: folds of `frames`.
-        frames: one row per frame, with subject and clip.
-
-    Returns:
-        One row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip, frames
-        (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
-        training). The frames of part "test" add up to the corpus. No names: a subject is the hash
-        that the loaders made.
-
-    Raises:
-        UserError: a subject that is not such a hash, for the table is made to be published.
+    Returns one row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip,
+    frames (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
+    training). The frames of part "test" add up to the corpus. UserError: a subject that is not a
+    loader's hash; the table is made to be published.
     """
     named = [s for s in frames["subject"].unique() if not re.fullmatch(r"s[0-9a-f]{8}", str(s))]
     if named:
+        cure = "make them with corpus.hashed_subject"
         raise UserError(
-            f"{len(named)} subjects are not hashes, so a manifest might tell names; make them with "
-            "corpus.hashed_subject."
+            f"{len(named)} subjects are not hashes, so a manifest might tell names; {cure}."
         )
     tables = []
+    for split, part, rows in _parts(splits, frames):
+        count = rows.groupby(["subject", "clip"]).size().rename("frames").reset_index()
+        about = pd.DataFrame({"split": split.by, "fold": split.fold, "part": part}, count.index)
+        tables.append(about.join(count).assign(fingerprint=split.fingerprint()))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _parts(splits: list[Split], frames: pd.DataFrame) -> Iterator[tuple[Split, str, pd.DataFrame]]:
+    """Every part of every split, with its frames."""
     for split in splits:
         for part in PARTS:
-            rows = frames.iloc[getattr(split, part)]
-            count = rows.groupby(["subject", "clip"]).size().rename("frames").reset_index()
-            about = pd.DataFrame({"split": split.by, "fold": split.fold, "part": part}, count.index)
-            tables.append(about.join(count).assign(fingerprint=split.fingerprint()))
-    return pd.concat(tables, ignore_index=True)
+            yield split, part, frames.iloc[getattr(split, part)]
 
 
 def split_table(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     """One row per fold and part: subjects, clips, frames, mean valence and arousal."""
-    rows = []
-    for split in splits:
-        for part in PARTS:
-            part_rows = frames.iloc[getattr(split, part)]
-            counts = part_rows["subject"].nunique(), part_rows["clip"].nunique(), len(part_rows)
-            means = part_rows["valence"].mean(), part_rows["arousal"].mean()
-            rows.append((split.fold, part, *counts, *means))
     columns = ["fold", "part", "subjects", "clips", "frames", "mean valence", "mean arousal"]
-    return pd.DataFrame(rows, columns=columns)
+    table = []
+    for split, part, rows in _parts(splits, frames):
+        counts = rows["subject"].nunique(), rows["clip"].nunique(), len(rows)
+        means = rows["valence"].mean(), rows["arousal"].mean()
+        table.append((split.fold, part, *counts, *means))
+    return pd.DataFrame(table, columns=columns)

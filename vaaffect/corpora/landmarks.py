@@ -13,13 +13,9 @@ from .pictures import Piece, Progress, by_pieces, picture_problems
 from .tracking import FacesTracker, dlib_models
 
 REGIONS = {
-    "jaw": slice(0, 17),
-    "brows": slice(17, 27),
-    "nose": slice(27, 36),
-    "eyes": slice(36, 48),
-    "outer lip": slice(48, 60),
-    "inner lip": slice(60, 68),
-}
+    "jaw": slice(0, 17), "brows": slice(17, 27), "nose": slice(27, 36), "eyes": slice(36, 48),
+    "outer lip": slice(48, 60), "inner lip": slice(60, 68),
+}  # fmt: skip
 OUTER_EYE_CORNERS = (36, 45)
 # Point i of a mirrored face is point MIRRORED[i] of the face.
 MIRRORED = [
@@ -28,20 +24,10 @@ MIRRORED = [
     *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
 ]  # fmt: skip
 
-# What determines the landmarks that are found.
-_CODE = ("landmarks.py", "tracking.py", "pictures.py")
-
 
 def relative_error(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Distance of each point from the exact one, as a share of the outer-eye-corner distance.
-
-    Args:
-        found: (68, 2) in pixels.
-        exact: (68, 2) in pixels.
-
-    Returns:
-        (68,)
-    """
+    """Distance (68,) of each of the points (68, 2) from the exact one, as a share of the distance
+    between the outer corners of the eyes."""
     left, right = OUTER_EYE_CORNERS
     return np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact[left] - exact[right])
 
@@ -65,16 +51,14 @@ def landmark_corpus(
         workers: processes; None uses every core.
         progress: called with (frames done, frames in all).
 
-    Returns:
-        The corpus with landmarks (N, 68, 2) float32 in native pixels. Frames that cannot be decoded
-        or show no face are left out and listed in `problems`.
-
-    Raises:
-        UserError: no face in any frame, a damaged cache, dlib is missing, or a full disk.
+    Returns the corpus with landmarks (N, 68, 2) float32 in native pixels. Frames that cannot be
+    decoded or show no face are left out and listed in `problems`. UserError: no face in any frame,
+    a damaged cache, dlib is missing, or a full disk.
     """
     if corpus.landmarks is not None:
         return corpus
-    code = code_digest(*(Path(__file__).with_name(name) for name in _CODE))
+    names = ("landmarks.py", "tracking.py", "pictures.py")
+    code = code_digest(*(Path(__file__).with_name(name) for name in names))
     folder = cache / f"{corpus.name}-{digest(corpus.fingerprint(), code)[:16]}"
 
     def build(folder: Path) -> dict[str, str]:
@@ -85,50 +69,35 @@ def landmark_corpus(
                 f"{corpus.root}: has no landmarks, and {str(error).rstrip('.')}; or copy the "
                 f"folder {folder} from a machine on which they were found."
             ) from error
-        points, reasons = _find_all(corpus, workers, progress)
-        np.save(folder / "landmarks.npy", points)
-        rows = sorted(reasons)
-        table = pd.DataFrame({"row": rows, "reason": [reasons[row] for row in rows]})
-        table.to_csv(folder / "failed.csv", index=False)
+        points, reasons = by_pieces(corpus, _landmark_piece, (), workers, progress)
+        if not points:
+            first, reason = picture_problems(corpus.frames, reasons).iloc[0]
+            raise UserError(
+                f"{corpus.root}: has no face in any of its {len(reasons)} frames (first: {first}: "
+                f"{reason}); check what it shows."
+            )
+        np.save(folder / "landmarks.npy", np.stack(list(points.values())))
+        failed = pd.DataFrame(reasons.items(), columns=["row", "reason"])
+        failed.to_csv(folder / "failed.csv", index=False)
         return {"label": corpus.label}
 
     kept(folder, build)
-    points = np.load(folder / "landmarks.npy")
     failed = pd.read_csv(folder / "failed.csv")
     reasons = dict(zip(failed["row"], failed["reason"], strict=True))
     problems = picture_problems(corpus.frames, reasons)
-    sound = np.setdiff1d(np.arange(len(points)), failed["row"])
+    sound = np.setdiff1d(np.arange(len(corpus.frames)), failed["row"])
     complete = replace(
         corpus,
         frames=corpus.frames.iloc[sound].reset_index(drop=True),
-        landmarks=points[sound],
+        landmarks=np.load(folder / "landmarks.npy"),
         problems=pd.concat([corpus.problems, problems], ignore_index=True),
     )
     return complete.made_from(digest(corpus.origin, code)) if corpus.origin else complete
 
 
-def _find_all(
-    corpus: Corpus, workers: int | None, progress: Progress | None
-) -> tuple[np.ndarray, dict[int, str]]:
-    """(landmarks (N, 68, 2), nan where there are none; {row: why there are none})."""
-    points = np.full((len(corpus.frames), 68, 2), np.nan, np.float32)
-    reasons: dict[int, str] = {}
-    for piece, result in by_pieces(corpus, _landmark_piece, (), workers, progress):
-        points[piece.rows], why_not = result
-        reasons |= {int(piece.rows[i]): reason for i, reason in why_not.items()}
-    if len(reasons) == len(points):
-        first, reason = picture_problems(corpus.frames, reasons).iloc[0]
-        raise UserError(
-            f"{corpus.root}: has no face in any of its {len(points)} frames (first: {first}: "
-            f"{reason}); check what it shows."
-        )
-    return points, reasons
-
-
-def _landmark_piece(piece: Piece) -> tuple[np.ndarray, dict[int, str]]:
-    """As of `_find_all`, by position in the piece."""
-    points = np.full((len(piece.rows), 68, 2), np.nan, np.float32)
-    reasons: dict[int, str] = {}
+def _landmark_piece(piece: Piece) -> list[np.ndarray | str]:
+    """Landmarks (68, 2) of each picture, or why there are none."""
+    results = []
     clips = piece.frames["clip"].tolist()
     track = FacesTracker()
     clip, number = None, None  # of the face that is followed
@@ -139,8 +108,5 @@ def _landmark_piece(piece: Piece) -> tuple[np.ndarray, dict[int, str]]:
         faces = {} if image is None else dict(track(image))
         if number not in faces:
             number = next(iter(faces), None)  # the largest
-        if number is None:
-            reasons[i] = reason or "no face found"
-        else:
-            points[i] = faces[number]
-    return points, reasons
+        results.append(reason or "no face found" if number is None else faces[number])
+    return results

@@ -35,12 +35,8 @@ def is_video(path: Path | str) -> bool:
 
 
 def probe_video(path: Path) -> Video:
-    """Open a video and read its length, speed and size.
-
-    Raises:
-        OSError: it is missing or may not be read.
-        ValueError: it is no video, has no frame, or does not know its speed.
-    """
+    """Open a video and read its length, speed and size. OSError: it is missing or may not be read;
+    ValueError: it is no video, has no frame, or does not know its speed."""
     capture = _open_video(path)
     try:
         if not capture.grab():
@@ -71,25 +67,27 @@ class Piece:
 
 def by_pieces(
     corpus: Corpus,
-    work: Callable[..., Any],
-    settings: tuple = (),
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Iterator[tuple[Piece, Any]]:
+    work: Callable[..., list[Any]],
+    settings: tuple,
+    workers: int | None,
+    progress: Progress | None,
+) -> tuple[dict[int, Any], dict[int, str]]:
     """Read a whole corpus in as many processes as there are cores (or `workers`).
 
-    Yields (piece, `work(piece, *settings)`), in the order in which they are done.
+    `work(piece, *settings)` makes something of each picture, or a string that says why it cannot.
+    Returns ({row: what was made}, {row: why it was not}), both in the order of the rows.
     """
     pieces = []
     for rows in row_groups(corpus.frames):
         points = None if corpus.landmarks is None else corpus.landmarks[rows]
         pieces.append(Piece(corpus.root, rows, corpus.frames.iloc[rows], points))
-    done = 0
-    for number, result in in_processes(work, [(piece, *settings) for piece in pieces], workers):
-        done += len(pieces[number].rows)
+    results: dict[int, Any] = {}
+    for number, made in in_processes(work, [(piece, *settings) for piece in pieces], workers):
+        results |= zip(pieces[number].rows.tolist(), made, strict=True)
         if progress is not None:
-            progress(done, len(corpus.frames))
-        yield pieces[number], result
+            progress(len(results), len(corpus.frames))
+    reasons = {row: results.pop(row) for row in sorted(results) if isinstance(results[row], str)}
+    return {row: results[row] for row in sorted(results)}, reasons
 
 
 def row_groups(frames: pd.DataFrame) -> list[np.ndarray]:
@@ -98,39 +96,29 @@ def row_groups(frames: pd.DataFrame) -> list[np.ndarray]:
     stills = np.flatnonzero(~moving)
     groups = [stills[i : i + _STILLS] for i in range(0, len(stills), _STILLS)]
     rows = np.flatnonzero(moving)
-    for _, of_video in frames.iloc[rows].groupby("source", sort=False).indices.items():
+    for of_video in frames.iloc[rows].groupby("source", sort=False).indices.values():
         chosen = rows[of_video]
         groups.append(chosen[np.argsort(frames["source_index"].to_numpy()[chosen], kind="stable")])
     return groups
 
 
 def picture_problems(frames: pd.DataFrame, reasons: Mapping[int, str]) -> pd.DataFrame:
-    """A table of problems, columns PROBLEM_COLUMNS, from {row of `frames`: why it is left out}."""
-    rows = sorted(reasons)
-    named = frames[["source", "source_index"]].iloc[rows].itertuples(index=False)
-    names = [name_of(source, index) for source, index in named]
-    return pd.DataFrame(
-        {"path": names, "reason": [reasons[row] for row in rows]}, columns=PROBLEM_COLUMNS
-    )
-
-
-def name_of(source: str, index: int) -> str:
-    """How lists of problems name a picture: its path, for a video with `#` and the frame."""
-    return f"{source}#{index}" if is_video(source) else source
+    """A table of problems, columns PROBLEM_COLUMNS, from {row of `frames`: why it is left out}: a
+    picture is named by its path, for a video with `#` and the frame."""
+    problems = []
+    for row in sorted(reasons):
+        source, index = frames["source"].iloc[row], frames["source_index"].iloc[row]
+        problems.append((f"{source}#{index}" if is_video(source) else source, reasons[row]))
+    return pd.DataFrame(problems, columns=PROBLEM_COLUMNS)
 
 
 def read_pictures(
     root: Path, sources: Sequence[str], indices: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
-    """Decode pictures.
+    """Decode pictures: `sources` below `root`, all image files, or all the same video, and then
+    `indices` of its frames, not descending.
 
-    Args:
-        root: what `sources` are relative to.
-        sources: files; all image files, or all the same video.
-        indices: which frame of the video, not descending; 0 for image files.
-
-    Yields:
-        (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
+    Yields (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
     """
     if len(sources) and is_video(sources[0]):
         yield from _read_video(Path(root) / sources[0], indices)
@@ -156,12 +144,8 @@ def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
 def as_rgb(picture: np.ndarray) -> np.ndarray:
     """Any ordinary picture as (H, W, 3) uint8 RGB; one that is so already is not copied.
 
-    Args:
-        picture: grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), of 8 or 16 bits; the
-            alpha is left out.
-
-    Raises:
-        ValueError: it is something else, or empty.
+    Ordinary is grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), of 8 or 16 bits; the
+    alpha is left out. ValueError: it is something else, or empty.
     """
     picture = np.asarray(picture)
     if picture.dtype == np.uint16:
@@ -183,16 +167,11 @@ def as_rgb(picture: np.ndarray) -> np.ndarray:
 
 def _is_utf8(path: Path) -> bool:
     """Whether OpenCV can take a path: it crashes on names that are not valid UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return str(path).encode(errors="ignore").decode() == str(path)
 
 
-def _read_video(
-    path: Path, indices: Sequence[int]
-) -> Iterator[tuple[int, np.ndarray | None, str | None]]:
+def _read_video(path: Path, indices: Sequence[int]) -> Iterator[tuple]:
+    """As of `read_pictures`."""
     try:
         capture = _open_video(path)
     except (OSError, ValueError) as error:

@@ -14,16 +14,17 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from ..simulator import marker_of
-from .corpus import FRAME_COLUMNS, RATER_COLUMNS, Corpus, Problems, hashed_subject, refuse
+from .corpus import FRAME_COLUMNS, Corpus, Problems, as_corpus, hashed_subject, refuse
 from .pictures import VIDEO_ENDINGS, Video, probe_video
 
-VARIABLE = "VAAFFECT_SEMAINE"  # the environment variable that points to the licensed copy
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")
 MAX_GAP = 0.5  # seconds; ratings further apart are a stretch that was not rated
 SLACK = 0.1  # seconds before the first or after the last rating that still count as rated
 FARTHEST = 1.2  # FEELtrace's scale is [-1, 1]; a little beyond is the hand, more is not
+
+# How many rated a frame, and the standard deviation between them; nan for fewer than two.
+RATER_COLUMNS = ["valence_raters", "arousal_raters", "valence_sd", "arousal_sd"]
 
 # R5S1TUCPoDV.txt: rater 5, recording 1, target User, character Poppy, dimension Valence. The end
 # is anchored, because DA also begins the codes of anger, amusement and others.
@@ -61,59 +62,37 @@ class Session:
     traces: dict[str, list[RaterTrace]]  # by dimension, "valence" and "arousal"
 
 
-def load_semaine(root: Path, every: int = EVERY) -> Corpus:
-    """Read the annotated frames of a SEMAINE copy: labels are the mean of the raters at a frame.
+def load_semaine(root: Path) -> Corpus:
+    """Read one frame in ten of a SEMAINE copy: labels are the mean of the raters at that frame.
 
-    Args:
-        root: a folder with `Sessions/N/session.xml` at any depth.
-        every: keep one frame in so many of each video.
-
-    Returns:
-        A Corpus without landmarks (`landmarks.landmark_corpus` finds them). Frames without a rating
-        in both dimensions, and sessions that cannot be used, are listed in `problems`.
-
-    Raises:
-        UserError: no sessions, no usable frame, or ratings that are not on FEELtrace's scale.
+    Returns a Corpus without landmarks (`landmark_corpus` finds them). Frames without a rating in
+    both dimensions, and sessions that cannot be used, are listed in `problems`. UserError: no
+    sessions, no usable frame, or ratings that are not on FEELtrace's scale.
     """
-    sessions, problems = _read_all(Path(root))
-    parts = [_frames_of(session, every, problems) for session in sessions]
+    problems = Problems(Path(root))
+    sessions = read_sessions(root, problems)
+    parts = [_frames_of(session, problems) for session in sessions]
     frames = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if frames.empty:
         path, reason = problems.rows[0]
         raise UserError(f"{root}: no usable frame; the first fault is {path}: {reason}.")
-    marker = marker_of(session.path for session in sessions)
-    corpus = Corpus(
-        name="semaine",
-        root=Path(root),
-        simulated=marker is not None,
-        native_scale=1.0,
-        frames=frames,
-        landmarks=None,
-        problems=problems.table(),
-    )
-    return corpus.made_from(marker.get("key", "")) if marker else corpus
+    videos = [session.path for session in sessions]
+    return as_corpus("semaine", 1.0, frames, None, problems, videos)
 
 
-def read_sessions(root: Path) -> tuple[list[Session], list[tuple[str, str]]]:
-    """Every usable session of a copy, in the order of their numbers, and what is wrong with others.
+def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]:
+    """Every usable session (`Sessions/N/session.xml` at any depth) of a copy, in the order of their
+    numbers; `problems` gets what is wrong with the others.
 
-    Returns:
-        (sessions, [(path relative to root, reason)]).
-
-    Raises:
-        UserError: no session.xml at all, or most traces beyond FEELtrace's scale.
+    UserError: no session.xml at all, or most traces beyond FEELtrace's scale.
     """
-    sessions, problems = _read_all(Path(root))
-    return sessions, problems.rows
-
-
-def _read_all(root: Path) -> tuple[list[Session], Problems]:
-    problems = Problems(root)
-    found = find_files(root, lambda path: path.name.lower() == "session.xml", problems.rows)
-    if not root.is_dir() or not (found or problems.rows):
-        raise refuse(root, "semaine", VARIABLE)
+    problems = problems or Problems(Path(root))
+    root = problems.root
+    files = find_files(root, lambda path: path.name.lower() == "session.xml", problems.rows)
+    if not root.is_dir() or not (files or problems.rows):
+        raise refuse(root, "semaine")
     sessions: dict[str, Session] = {}
-    for path in found:
+    for path in files:
         session = _read_session(path, problems)
         if session is None:
             continue
@@ -121,13 +100,12 @@ def _read_all(root: Path) -> tuple[list[Session], Problems]:
         if first is not session:
             where = first.path.parent.relative_to(root).as_posix()
             problems.add(path, f"session {session.number} was already read: {where}")
-    beyond = problems.with_reason("FEELtrace's scale")
+    beyond = [row for row in problems.rows if "FEELtrace's scale" in row[1]]
     sound = sum(len(traces) for s in sessions.values() for traces in s.traces.values())
     if len(beyond) > sound:
         path, reason = beyond[0]
         raise UserError(f"{root / path}: {reason}, and so do {len(beyond)} traces; restore them.")
-    order = sorted(sessions, key=lambda number: (len(number), number))
-    return [sessions[number] for number in order], problems
+    return sorted(sessions.values(), key=lambda session: (len(session.number), session.number))
 
 
 def _read_session(path: Path, problems: Problems) -> Session | None:
@@ -148,9 +126,8 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
         if element.get("role", "").lower() == "user" and element.get("id", "").strip()
     ]
     if not ids:
-        return problems.add(
-            path, "names no subject with the role User, so it has no place in a fold"
-        )
+        reason = "names no subject with the role User, so it has no place in a fold"
+        return problems.add(path, reason)
     traces = _read_traces(files, problems)
     listed = {e.get("filename", "") for e in tree.findall(".//{*}annotation")}
     present = {file.name for file in files}
@@ -175,11 +152,8 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
             continue
         try:
             time, value, skipped = read_trace(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             problems.add(path, error)
-            continue
-        except ValueError as error:
-            problems.add(path, str(error))
             continue
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
@@ -190,9 +164,8 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
 
 def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """A FEELtrace file, a line per sample, `seconds rating`: times (n,), ratings (n,), and how many
-    lines were passed over: one token only, not a number, not finite, or not later than the line
-    before (empty lines do not count). ValueError: fewer than two ratings, or one far outside
-    [-1, 1]."""
+    lines were passed over: no two finite numbers, or not later than the line before (empty lines do
+    not count). ValueError: fewer than two ratings, or one far outside [-1, 1]."""
     lines = [line.split() for line in path.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     pairs = [line for line in lines if len(line) == 2]
@@ -220,7 +193,7 @@ def _user_video(files: list[Path], problems: Problems) -> tuple[Path, Video] | N
         try:
             openable.append((path, probe_video(path)))
         except (OSError, ValueError) as error:
-            problems.add(path, error.strerror if isinstance(error, OSError) else str(error))
+            problems.add(path, error)
     return max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
 
 
@@ -239,31 +212,23 @@ def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.nd
         return mean, count, np.where(count > 1, np.sqrt(squares / (count - 1)), np.nan)
 
 
-def _frames_of(session: Session, every: int, problems: Problems) -> pd.DataFrame:
+def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
     """The annotated frames of one session; frames that nobody rated go to `problems`."""
-    index = np.arange(0, session.video.frames, every)
+    index = np.arange(0, session.video.frames, EVERY)
     times = index / session.video.fps
     ends = max(trace.time[-1] for traces in session.traces.values() for trace in traces)
     length = session.video.frames / session.video.fps
     if ends > length + 1:
         why = f"the video ends after {length:.1f} s, the ratings go on to {ends:.1f} s"
         problems.add(session.path, why)
-    rated = {name: rate(traces, times) for name, traces in session.traces.items()}
-    frames = pd.DataFrame(
-        {
-            "subject": session.subject,
-            "clip": session.number,
-            "frame": index,
-            "time_s": times,
-            "source": session.path.relative_to(problems.root).as_posix(),
-            "source_index": index,
-            # A hand may pass the end of its scale a little; a label does not.
-            **{name: mean.clip(-1, 1) for name, (mean, _, _) in rated.items()},
-            **{f"{name}_raters": count for name, (_, count, _) in rated.items()},
-            **{f"{name}_sd": sd for name, (_, _, sd) in rated.items()},
-        }
-    )[FRAME_COLUMNS + RATER_COLUMNS]
-    for name in session.traces:
-        for number in index[~np.isfinite(frames[name])]:
+    frames = pd.DataFrame({
+        "subject": session.subject, "clip": session.number, "frame": index, "time_s": times,
+        "source": session.path.relative_to(problems.root).as_posix(), "source_index": index,
+    })  # fmt: skip
+    for name, traces in session.traces.items():
+        mean, frames[f"{name}_raters"], frames[f"{name}_sd"] = rate(traces, times)
+        # A hand may pass the end of its scale a little; a label does not.
+        frames[name] = mean.clip(-1, 1)
+        for number in index[~np.isfinite(mean)]:
             problems.add(session.path, f"nobody rated {name} here", part=number)
-    return frames.dropna(subset=["valence", "arousal"])
+    return frames[FRAME_COLUMNS + RATER_COLUMNS].dropna(subset=["valence", "arousal"])

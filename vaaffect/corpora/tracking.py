@@ -31,17 +31,12 @@ Faces = list[tuple[int, np.ndarray]]  # (number, landmarks (68, 2) float32 in pi
 
 @cache
 def dlib_models() -> tuple:
-    """dlib's face detector and its 68-point predictor.
-
-    Raises:
-        UserError: dlib or its model is not installed.
-    """
+    """dlib's face detector and its 68-point predictor. UserError: one of them is not installed."""
     try:
         import dlib
     except ImportError as error:
-        raise UserError(
-            "dlib is not installed; pip install dlib-bin face-recognition-models."
-        ) from error
+        cure = "pip install dlib-bin face-recognition-models"
+        raise UserError(f"dlib is not installed; {cure}.") from error
     # The package's own import fails with current setuptools, and only its file is needed.
     package = importlib.util.find_spec("face_recognition_models")
     if package is None:
@@ -62,14 +57,8 @@ class FacesTracker:
 
     Once found, a face is looked for in a small window around its last place, and the whole picture
     is searched where that fails, and now and then. The points are always put on the full-size
-    picture.
-
-    Args:
-        thorough: also look for small faces beside large ones, at several times the cost; for
-            single pictures.
-
-    Raises:
-        UserError: dlib or its model is not installed.
+    picture. `thorough` also looks for small faces beside large ones, at several times the cost; for
+    single pictures. UserError: dlib or its model is not installed.
     """
 
     def __init__(self, thorough: bool = False) -> None:
@@ -84,11 +73,7 @@ class FacesTracker:
         self._since_whole = 0  # pictures
 
     def __call__(self, image: np.ndarray) -> Faces:
-        """The faces of the next picture.
-
-        Args:
-            image: (H, W, 3) uint8 RGB; the size may change from call to call.
-        """
+        """The faces of the next picture (H, W, 3) uint8 RGB, of any size."""
         self._since_whole += 1
         seen = {number: face for number, face in self._known.items() if not face.missing}
         found: dict[int, np.ndarray] = {}
@@ -96,7 +81,9 @@ class FacesTracker:
         if not seen or self._since_whole >= WHOLE_EVERY:
             boxes = self._search(image)
         for number, face in seen.items():
-            box = _same_face(face.box, boxes or []) or self._box_nearby(image, face.box)
+            box = max(boxes or [], key=lambda box: _overlap(box, face.box), default=None)
+            if box is None or _overlap(box, face.box) <= _OVERLAP:  # none of them is this face
+                box = self._box_nearby(image, face.box)
             if box is not None:
                 self._add(image, box, number, found)
         if boxes is None and len(found) < len(seen):
@@ -132,7 +119,12 @@ class FacesTracker:
         window = image[low[1] : high[1], low[0] : high[0]]
         boxes = self._detect(window, _FACE / size)
         shifted = [(x + low[0], y + low[1], x2 + low[0], y2 + low[1]) for x, y, x2, y2 in boxes]
-        return min(shifted, key=lambda box: _distance(box, centre), default=None)
+
+        def distance(box: Box) -> float:
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            return float(np.hypot(x - centre[0], y - centre[1]))
+
+        return min(shifted, key=distance, default=None)
 
     def _detect(self, image: np.ndarray, scale: float) -> list[Box]:
         """Boxes of the faces in a picture that is scaled before it is searched."""
@@ -149,7 +141,12 @@ class FacesTracker:
         """Put the points on a face, unless it is one of those found already."""
         if any(_overlap(box, _extent(points)) > _OVERLAP for points in found.values()):
             return
-        points = self._points(image, box)
+        import dlib
+
+        left, top, right, bottom = (round(value) for value in box)
+        rectangle = dlib.rectangle(left, top, right - 1, bottom - 1)
+        parts = self._predictor(np.ascontiguousarray(image), rectangle).parts()
+        points = np.array([(part.x, part.y) for part in parts], np.float32)
         extent = _extent(points)
         if number is None:
             lost = {n: face for n, face in self._known.items() if n not in found}
@@ -159,21 +156,10 @@ class FacesTracker:
         found[number] = points
         self._known[number] = _Known(extent)
 
-    def _points(self, image: np.ndarray, box: Box) -> np.ndarray:
-        import dlib
-
-        left, top, right, bottom = (round(value) for value in box)
-        rectangle = dlib.rectangle(left, top, right - 1, bottom - 1)
-        found = self._predictor(np.ascontiguousarray(image), rectangle)
-        return np.array([(part.x, part.y) for part in found.parts()], np.float32)
-
 
 class KnownFaces:
-    """Hands out landmarks of one face that are known, one after the other; a tracker without dlib.
-
-    Args:
-        landmarks: (T, 68, 2) in pixels, of the pictures of a clip in their order.
-    """
+    """A tracker without dlib: hands out landmarks (T, 68, 2) of one face that are known, in pixels,
+    picture by picture."""
 
     def __init__(self, landmarks: np.ndarray) -> None:
         self.landmarks = landmarks
@@ -185,24 +171,8 @@ class KnownFaces:
 
     def __call__(self, image: np.ndarray) -> Faces:
         """The face of the next picture; none after the last."""
-        return [(0, points) for points in [next(self._next, None)] if points is not None]
-
-
-def dlib_landmarks(image: np.ndarray) -> np.ndarray | None:
-    """Landmarks (68, 2) float32 in pixels of the largest face that dlib finds in a single picture
-    (H, W, 3) uint8 RGB, or None where it finds none.
-
-    Raises:
-        UserError: dlib or its model is not installed.
-    """
-    faces = FacesTracker()(image)
-    return faces[0][1] if faces else None
-
-
-def _same_face(last: Box, boxes: list[Box]) -> Box | None:
-    """The box that overlaps a face's last place most, if it does so enough to be the same face."""
-    best = max(boxes, key=lambda box: _overlap(box, last), default=None)
-    return best if best is not None and _overlap(best, last) > _OVERLAP else None
+        points = next(self._next, None)
+        return [] if points is None else [(0, points)]
 
 
 def _overlap(one: Box, other: Box) -> float:
@@ -212,10 +182,6 @@ def _overlap(one: Box, other: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     return width * height / (_area(one) + _area(other) - width * height)
-
-
-def _distance(box: Box, point: np.ndarray) -> float:
-    return float(np.hypot((box[0] + box[2]) / 2 - point[0], (box[1] + box[3]) / 2 - point[1]))
 
 
 def _extent(points: np.ndarray) -> Box:

@@ -40,7 +40,7 @@ def rater_predictions(
     if "valence_raters" not in corpus.frames:
         raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")
     tables = []
-    for session in read_sessions(corpus.root)[0]:
+    for session in read_sessions(corpus.root):
         frames = corpus.frames[corpus.frames["clip"] == session.number]
         times = frames["time_s"].to_numpy()
         values = {d: {t.rater: t.at(times) for t in session.traces[d]} for d in DIMENSIONS}
