@@ -77,13 +77,11 @@ def paired_difference(
 
     Args:
         predictions: a row per frame, columns PREDICTION_COLUMNS.
-        first, second: what selects each model, e.g. {"model": "vgg11_bn", "train_corpus": ...}.
+        first, second: what selects each model, e.g. {"model": "vgg11_bn", "train_corpus": ...};
+            UserError for none or several, or where their frames do not match.
         metric: key of metrics.FROM_MOMENTS; RMSE on [-1, 1].
         dimension: "valence" or "arousal".
         bootstrap: how the interval, which is symmetrical, is made.
-
-    Raises:
-        UserError: when a selection is no model or several, or the frames do not match.
     """
     check_predictions(predictions)
     one, other = (_selected(predictions, columns) for columns in (first, second))
@@ -105,17 +103,14 @@ def differences(
 
     Args:
         predictions: a row per frame, columns PREDICTION_COLUMNS.
-        reference: what selects the model to compare with, a dict of columns or the name of a model.
+        reference: what selects the model to compare with, a dict of columns or the name of a model;
+            UserError for none or no single one, or where frames do not match.
         metrics: keys of metrics.FROM_MOMENTS; RMSE on [-1, 1].
 
     Returns:
         MODEL, reference, reference_recipe, reference_train_corpus, dimension, metric, value,
         reference_value, difference (value - reference_value), low, high, decided, folds, subjects,
         n.
-
-    Raises:
-        UserError: when the reference selects nothing, or no single model to compare with, or the
-            frames do not match.
     """
     check_predictions(predictions)
     rows_of = dict(iter(predictions.groupby(MODEL, sort=False)))

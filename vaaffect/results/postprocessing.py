@@ -11,7 +11,6 @@ from ..base import UserError
 from ..corpora import DIMENSIONS
 from .predictions import GROUP
 
-_CLIP = [*GROUP, "fold", "subject", "clip"]
 _FOLD = [*GROUP, "fold"]
 _PREDICTED = [f"{dimension}_pred" for dimension in DIMENSIONS]
 
@@ -32,7 +31,7 @@ def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
     predictions = predictions.reset_index(drop=True)
     values = predictions[_PREDICTED].to_numpy(np.float64)
     time = predictions["frame"].to_numpy(np.float64)
-    clips = predictions.groupby(_CLIP, sort=False).indices.values()
+    clips = predictions.groupby([*_FOLD, "subject", "clip"], sort=False).indices.values()
     if all(len(rows) == 1 for rows in clips):
         raise UserError("smoothing needs clips of several frames; here each clip is one picture.")
     mean = np.empty_like(values)

@@ -1,12 +1,9 @@
 """Subgroup analysis: is the error larger in some groups? Errors by skin tone, age and pose.
 
-Skin and age are known for simulated people only (`simulator/truth.py`); corpora of real people do
-not say, and guessing them from pictures would be one more doubtful judgement about faces. Pose can
-be measured from landmarks in any corpus.
-
+Skin and age are known for simulated people only (`simulator/truth.py`): guessing them from pictures
+would be one more doubtful judgement about faces. Pose can be measured from landmarks in any corpus.
 Groups have fixed borders, so that a group means the same in every study. Each number is pooled over
-the folds, because a fold has only a handful of subjects of a group; intervals are from a bootstrap
-over subjects (`bootstrap.py`).
+the folds, because a fold has only a handful of subjects of a group.
 """
 
 from collections.abc import Callable, Iterator
@@ -132,7 +129,7 @@ def by_group(
                 sizes = {"subjects": group.subjects, "frames": group.frames}
                 rows.append(head | cut | values | sizes)
     columns = [*GROUP, "trait", "group", "span", "dimension", "metric", "value", "low", "high"]
-    return pd.DataFrame(rows)[[*columns, "subjects", "frames"]]
+    return pd.DataFrame(rows, columns=[*columns, "subjects", "frames"])
 
 
 def between_groups(
@@ -201,11 +198,8 @@ def _group(
     members = rows.groupby("subject").indices
     for subject, at in members.items():
         sums[np.searchsorted(subjects, subject)] = moments(true[at], pred[at], shift)
-    resampled = weights @ sums
-    estimates = {
-        name: Estimate(float(metric(sums.sum(axis=0))), metric(resampled))
-        for name, metric in METRICS.items()
-    }
+    whole, resampled = sums.sum(axis=0), weights @ sums
+    estimates = {name: Estimate(float(f(whole)), f(resampled)) for name, f in METRICS.items()}
     if constant:
         estimates["CCC"] = Estimate(float("nan"), estimates["CCC"].samples)
     return _Group(estimates, len(members), len(rows))
