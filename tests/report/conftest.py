@@ -13,11 +13,19 @@ from vaaffect.classical import CONSTANT
 from vaaffect.corpora import DIMENSIONS
 from vaaffect.report import literature, tables
 from vaaffect.report.record import Record, read_record
-from vaaffect.results import claims, error_analysis, evaluation, subgroups
+from vaaffect.results import (
+    Bootstrap,
+    claims,
+    error_analysis,
+    evaluation,
+    in_within_corpus_folds,
+    paired_difference,
+    subgroups,
+)
 
 WILD, LAB = "AFEW-VA (simulated)", "SEMAINE (simulated)"
 NETWORKS = {"vgg11_bn": "VGG11-bn", "resnet18": "ResNet18"}
-DRAW = {"resamples": 20, "seed": 0}
+DRAW = {"bootstrap": Bootstrap(20)}
 PARAMETERS = {
     "FOLDS": 4,
     "SIZE": 36,
@@ -107,7 +115,7 @@ def write_report(folder: Path) -> None:
     save("04_group_gaps", gaps.assign(model=gaps["model"].map(tables.model_name), data=WILD))
 
     everything = pd.concat([by_everybody(*pair) for pair in product((WILD, LAB), repeat=2)])
-    comparable = evaluation.in_native_folds(everything)
+    comparable = in_within_corpus_folds(everything)
     results = pd.concat(
         evaluation.evaluate(comparable[comparable["test_corpus"] == corpus], scale, **DRAW)
         for corpus, scale in ((WILD, 10), (LAB, 1))
@@ -120,7 +128,7 @@ def write_report(folder: Path) -> None:
     finetuned = everything[everything["recipe"] != "made up from scratch"]
     lost = []
     for (home, away), model, dimension in product(((WILD, LAB), (LAB, WILD)), NETWORKS, DIMENSIONS):
-        difference = evaluation.paired_difference(
+        difference = paired_difference(
             finetuned,
             {"model": model, "train_corpus": home, "test_corpus": away},
             {"model": model, "train_corpus": away, "test_corpus": away},

@@ -31,12 +31,9 @@ def prediction_table(
 ) -> pd.DataFrame:
     """Predictions in the study's form, columns PREDICTION_COLUMNS.
 
-    Args:
-        pred: (n, 2) predictions, columns (valence, arousal), in [-1, 1].
-        crops: what was tested on.
-        rows: (n,) rows of `crops` that were predicted.
-        recipe: name of the way in which `model` was trained on the corpus labelled `train_corpus`.
-        split: what the folds keep apart, as of `Split.by`.
+    `pred` (n, 2) holds valence and arousal in [-1, 1], of (n,) `rows` of the tested `crops`;
+    `recipe` is the name of the way in which `model` was trained on the corpus labelled
+    `train_corpus`; `split` says what the folds keep apart, as `Split.by`.
     """
     names = {"model": model, "recipe": recipe, "train_corpus": train_corpus, "split": split}
     names |= {"test_corpus": crops.label, "fold": fold, "seed": seed}
