@@ -12,7 +12,6 @@ from vaaffect.classical import baselines, methods
 from vaaffect.classical.baselines import (
     CONSTANT,
     DISPLAY,
-    RECIPE,
     constant_predictor,
     fit_baselines,
     reads_landmarks,
@@ -66,7 +65,9 @@ def test_every_baseline_predicts_every_frame_once(tiny_crops, everything):
     check_predictions(everything)
     assert list(everything["model"].unique()) == list(BASELINES)
     assert (everything.groupby("model").size() == len(tiny_crops.frames)).all()
-    assert set(everything["recipe"]) == {RECIPE} and set(everything["split"]) == {"subject"}
+    assert set(everything["recipe"]) == {"inner validation"} and set(everything["split"]) == {
+        "subject"
+    }
     assert everything[PRED].abs().to_numpy().max() <= 1
     assert set(DISPLAY) == {CONSTANT, *BASELINES}
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vaaffect.base.errors import UserError
-from vaaffect.classical.features import FEATURES, GEOMETRY_NAMES, geometry, hog, lbp
+from vaaffect.classical.features import FEATURES, MEASURES, geometry, hog, lbp
 
 
 @pytest.fixture(scope="module")
@@ -11,14 +11,14 @@ def faces(tiny_crops) -> np.ndarray:
 
 
 def column(landmarks: np.ndarray, name: str) -> np.ndarray:
-    return geometry(landmarks)[:, GEOMETRY_NAMES.index(name)]
+    return geometry(landmarks)[:, 136 + MEASURES.index(name)]
 
 
 def test_geometry_sees_neither_place_nor_size_nor_roll(faces):
     angle = np.deg2rad(25)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     base = geometry(faces)
-    assert base.shape == (len(faces), len(GEOMETRY_NAMES))
+    assert base.shape == (len(faces), 136 + len(MEASURES))
     np.testing.assert_allclose(geometry(faces + np.array([30.0, -7.0])), base, atol=1e-9)
     np.testing.assert_allclose(geometry(3.5 * faces), base, atol=1e-9)
     np.testing.assert_allclose(geometry(faces @ turn), base, atol=1e-9)

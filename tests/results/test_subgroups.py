@@ -93,8 +93,9 @@ def test_groups_have_fixed_borders(truth, group_of):
             place = trait.groups.index(group)
             low, high = [-np.inf, *trait.borders, np.inf][place : place + 2]
             assert of[key].between(low, high, inclusive="left").all()
-    assert subgroups.SKIN.spans()["medium"] == "10 to 41 degrees of typology angle"
-    assert (subgroups.SKIN.compared, subgroups.AGE.compared) == ("dark", "many lines")
+    assert subgroups.TRAITS["skin"].spans()["medium"] == "10 to 41 degrees of typology angle"
+    for trait in subgroups.TRAITS.values():
+        assert {trait.compared, trait.reference} == {trait.groups[0], trait.groups[-1]}
 
 
 def test_of_real_people_only_the_pose_is_known():
@@ -170,7 +171,7 @@ def test_the_constant_has_errors_and_no_correlation(truth, group_of):
     assert found.loc["CCC", "value"].isna().all() and found.loc["RMSE", "value"].notna().all()
     shown = tables.group_table(found.reset_index())
     assert set(shown["valence CCC"].astype(str)) == {tables.UNDEFINED}
-    assert list(shown["group"][:3]) == list(subgroups.SKIN.groups)
+    assert list(shown["group"][:3]) == list(subgroups.TRAITS["skin"].groups)
 
 
 def test_of_few_people_there_is_a_value_and_no_interval(truth, group_of):
@@ -207,5 +208,6 @@ def test_the_figure_has_a_mark_per_group_and_model(truth, group_of):
     marks = [container.lines[0] for container in ax.containers]
     drawn = sorted(y for mark in marks for y in mark.get_ydata())
     assert drawn == pytest.approx(sorted(of.query("metric == 'RMSE'")["value"]))
-    assert [t.get_text().split("\n")[0] for t in ax.get_xticklabels()] == list(subgroups.AGE.groups)
+    labels = [t.get_text().split("\n")[0] for t in ax.get_xticklabels()]
+    assert labels == list(subgroups.TRAITS["age"].groups)
     plt.close("all")

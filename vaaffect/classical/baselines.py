@@ -27,17 +27,14 @@ from .features import FEATURES
 from .methods import BASELINES, Blocks, choose, preparation
 
 CONSTANT = "constant"  # how predictions and results call the constant predictor
-RECIPE = "inner validation"  # what chose the hyperparameters
 
 # Of each part of a fold, evenly spaced: a kernel's cost grows with the square of the rows and more,
 # while neighbouring frames are near copies.
 MOST_ROWS = 4000
 _TABLE = "predictions.parquet"
 
-DISPLAY: dict[str, str] = {
-    CONSTANT: "constant (training mean)",
-    **{name: baseline.name for name, baseline in BASELINES.items()},
-}
+DISPLAY = {CONSTANT: "constant (training mean)"}
+DISPLAY |= {name: baseline.name for name, baseline in BASELINES.items()}
 
 
 def reads_landmarks(name: str) -> bool:
@@ -53,18 +50,9 @@ def constant_predictor(
     """The constant baseline: the mean training label for every test frame, fold by fold.
 
     The smallest squared error that is possible without looking at the face. Its RMSE is close to
-    the labels' standard deviation; its correlations are undefined.
-
-    Args:
-        crops: frames and labels.
-        splits: the folds that the networks were trained on.
-        elsewhere: another corpus, of which every frame is predicted instead of the test folds.
-
-    Returns:
-        A prediction table as of `prediction_table`, model CONSTANT.
-
-    Raises:
-        AssertionError: a split's parts share what its `by` says they do not.
+    the labels' standard deviation; its correlations are undefined. `elsewhere` is another corpus,
+    of which every frame is predicted instead of the test folds. Returns a table as of
+    `prediction_table`.
     """
     tables = []
     for split in splits:
@@ -102,11 +90,9 @@ def fit_baselines(
         cache: folder in which predictions are kept; later calls with the same inputs read them.
 
     Returns:
-        A prediction table as of `prediction_table`, recipe RECIPE, predictions clipped to [-1, 1];
-        by name, then by fold.
+        A table as of `prediction_table`, by name, then by fold; predictions clipped to [-1, 1].
 
     Raises:
-        AssertionError: a split's parts share what its `by` says they do not.
         UserError: an unknown name, landmarks without a shape, a damaged cache or a full disk.
     """
     names = check_names(names)
@@ -122,10 +108,8 @@ def fit_baselines(
         }
         missing = {folder: job for folder, job in jobs.items() if store.opened(folder) is None}
         wanted = {kind for name, _ in missing.values() for kind in BASELINES[name].features}
-        features = [
-            {kind: _measure(kind, c) for kind in FEATURES if kind in wanted}  # same for every fold
-            for c in corpora
-        ]
+        wanted = sorted(wanted)  # measured once, for all folds
+        features = [{kind: _measure(kind, corpus) for kind in wanted} for corpus in corpora]
 
         def fit(folder: Path) -> None:
             kept(folder, lambda folder: _fit(folder, *jobs[folder], corpora, features, seed))
@@ -138,17 +122,13 @@ def fit_baselines(
 
 
 def check_names(names: Iterable[str]) -> list[str]:
-    """The names, each once.
-
-    Raises:
-        UserError: one that is no key of BASELINES, or none at all.
-    """
+    """The names, each once; UserError for one that is no key of BASELINES, or none at all."""
     names = list(dict.fromkeys(names))
     for name in names:
         if name not in BASELINES:
-            near = difflib.get_close_matches(name, BASELINES, 1, 0)
+            (near,) = difflib.get_close_matches(name, BASELINES, 1, 0)
             raise UserError(
-                f"unknown baseline {name!r}; the nearest is {near[0]!r}, and there are: "
+                f"unknown baseline {name!r}; the nearest is {near!r}, and there are: "
                 f"{', '.join(BASELINES)}."
             )
     if not names:
@@ -171,12 +151,7 @@ def _folder_name(name: str, split: Split, corpora: list[Crops], seed: int) -> st
 
 
 def _fit(
-    folder: Path,
-    name: str,
-    split: Split,
-    corpora: list[Crops],
-    features: list[dict[str, np.ndarray]],
-    seed: int,
+    folder: Path, name: str, split: Split, corpora: list[Crops], features: list[dict], seed: int
 ) -> dict[str, str]:
     """Write the predictions of one method on one fold; returns the regressor of each dimension."""
     baseline, crops = BASELINES[name], corpora[0]
@@ -202,7 +177,7 @@ def _fit(
         x = np.hstack(prepared(corpus, rows))
         pred = np.column_stack([regressor.predict(x) for regressor in chosen]).clip(-1, 1)
         fold = {"train_corpus": crops.label, "fold": split.fold, "split": split.by}
-        names = {"model": name, "recipe": RECIPE}
+        names = {"model": name, "recipe": "inner validation"}  # which chose the hyperparameters
         tables.append(prediction_table(pred, tested, rows, **names, **fold, seed=seed))
     pd.concat(tables, ignore_index=True).to_parquet(folder / _TABLE, index=False)
     return dict(zip(DIMENSIONS, map(repr, chosen), strict=True))

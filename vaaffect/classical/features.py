@@ -17,18 +17,12 @@ SIDE = 64  # pixels to which every crop is resized first, so that no dimension d
 _LEAST_EYES = 0.5  # of the face's size: in profile, the eye corners meet and would blow units up
 
 _PAIRS = {  # distances between two points; left and right are the picture's
-    "mouth width": (48, 54),
-    "mouth opening": (62, 66),
-    "lips height": (51, 57),
-    "left eye opening": (37, 41),
-    "left eye opening, inner half": (38, 40),
-    "right eye opening": (44, 46),
-    "right eye opening, inner half": (43, 47),
-    "between the brows": (21, 22),
-    "nose width": (31, 35),
-    "nose to upper lip": (33, 51),
-    "nose to chin": (33, 8),
-}
+    "mouth width": (48, 54), "mouth opening": (62, 66), "lips height": (51, 57),
+    "left eye opening": (37, 41), "left eye opening, inner half": (38, 40),
+    "right eye opening": (44, 46), "right eye opening, inner half": (43, 47),
+    "between the brows": (21, 22), "nose width": (31, 35),
+    "nose to upper lip": (33, 51), "nose to chin": (33, 8),
+}  # fmt: skip
 _HEIGHTS = {  # how much higher the mean of the first points is than the mean of the second
     "left brow, outer": ((17, 18, 19), (36, 37, 38, 39, 40, 41)),
     "left brow, inner": ((20, 21), (36, 37, 38, 39, 40, 41)),
@@ -37,13 +31,7 @@ _HEIGHTS = {  # how much higher the mean of the first points is than the mean of
     "left lip corner": ((48,), (51, 57)),
     "right lip corner": ((54,), (51, 57)),
 }
-_RATIOS = {"mouth opening per width": ("mouth opening", "mouth width")}
-GEOMETRY_NAMES = (
-    *(f"{axis} of point {i}" for i in range(68) for axis in "xy"),
-    *_PAIRS,
-    *_HEIGHTS,
-    *_RATIOS,
-)
+MEASURES = (*_PAIRS, *_HEIGHTS, "mouth opening per width")
 
 
 def geometry(landmarks: np.ndarray) -> np.ndarray:
@@ -54,15 +42,9 @@ def geometry(landmarks: np.ndarray) -> np.ndarray:
     distances between points, heights of one part above another, and a ratio. Crops stretch width
     and height independently, so proportions of a whole face are relative to its box.
 
-    Args:
-        landmarks: (N, 68, 2) in pixels of any picture, iBUG order, y downwards.
-
-    Returns:
-        (N, 154) float64, columns GEOMETRY_NAMES: points in units of the face's size, distances and
-        heights in units of the distance between the outer eye corners.
-
-    Raises:
-        UserError: a face whose points are not finite, or all the same.
+    From (N, 68, 2) landmarks in pixels of any picture, iBUG order, y downwards, to (N, 154)
+    float64: x and y of each point in units of the face's size, then MEASURES, distances and heights
+    in units of the distance between the outer eye corners.
     """
     points = landmarks.astype(np.float64)
     points = points - points.mean(axis=1, keepdims=True)
@@ -89,39 +71,28 @@ def geometry(landmarks: np.ndarray) -> np.ndarray:
     for name, (upper, lower) in _HEIGHTS.items():
         height = points[:, lower, 1].mean(axis=1) - points[:, upper, 1].mean(axis=1)
         named[name] = height / unit
-    for name, (part, whole) in _RATIOS.items():
-        named[name] = named[part] / np.maximum(named[whole], 0.1)
+    named[MEASURES[-1]] = named["mouth opening"] / np.maximum(named["mouth width"], 0.1)
     return np.column_stack([points.reshape(len(points), -1), *named.values()])
 
 
 def hog(images: np.ndarray) -> np.ndarray:
     """Histograms of oriented gradients (Dalal & Triggs 2005): where edges run, and which way.
 
-    Args:
-        images: (N, S, S, 3) uint8 RGB.
-
-    Returns:
-        (N, 1568) float32 in [0, 1]: 8 orientations in 8 x 8 cells, each block of 2 x 2 cells
-        normalised against the light.
+    From (N, S, S, 3) uint8 RGB to (N, 1568) float32 in [0, 1]: 8 orientations in 8 x 8 cells, each
+    block of 2 x 2 cells normalised against the light.
     """
 
-    def describe(grey: np.ndarray) -> np.ndarray:
-        return feature.hog(grey, 8, (SIDE // 8, SIDE // 8), (2, 2), "L2-Hys")
-
-    return _of_each(images, describe)
+    cell = (SIDE // 8, SIDE // 8)
+    return _of_each(images, lambda grey: feature.hog(grey, 8, cell, (2, 2), "L2-Hys"))
 
 
 def lbp(images: np.ndarray) -> np.ndarray:
     """Histograms of uniform local binary patterns (Ahonen et al. 2006): the texture of each part.
 
     Each pixel is described by which of 8 neighbours, two pixels away, are brighter. The 58 patterns
-    with at most two changes around the circle have a bin each, all others share one.
-
-    Args:
-        images: (N, S, S, 3) uint8 RGB.
-
-    Returns:
-        (N, 944) float32 in [0, 1]: the fractions of 59 patterns in each of 4 x 4 parts.
+    with at most two changes around the circle have a bin each, all others share one. From
+    (N, S, S, 3) uint8 RGB to (N, 944) float32 in [0, 1]: the fractions of 59 patterns in each of
+    4 x 4 parts.
     """
     parts, patterns = 4, 59
     side = SIDE // parts
@@ -136,11 +107,7 @@ def lbp(images: np.ndarray) -> np.ndarray:
     return _of_each(images, describe)
 
 
-FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "geometry": geometry,
-    "hog": hog,
-    "lbp": lbp,
-}
+FEATURES = {"geometry": geometry, "hog": hog, "lbp": lbp}
 
 
 def _of_each(images: np.ndarray, describe: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -26,13 +26,9 @@ class SumOfKernelsSVR(RegressorMixin, BaseEstimator):
     """Support vector regression on a weighted sum of RBF kernels, one per feature set.
 
     Each kernel weighs as much as it agrees with the labels of the training rows: centred alignment,
-    algorithm "align" of Cortes, Mohri & Rostamizadeh (JMLR 2012).
-
-    Attributes:
-        widths: how many columns of X belong to each feature set, in order.
-        gammas: of each RBF kernel.
-        C: SVR's price of errors.
-        weights_: (sets,) after `fit`; not negative, of sum 1.
+    algorithm "align" of Cortes, Mohri & Rostamizadeh (JMLR 2012). Of the columns of X, `widths`
+    says how many belong to each feature set, in order; `gammas` are those of their kernels, `C` is
+    SVR's price of errors.
     """
 
     def __init__(self, widths: tuple[int, ...], gammas: tuple[float, ...], C: float):  # noqa: N803
@@ -43,14 +39,12 @@ class SumOfKernelsSVR(RegressorMixin, BaseEstimator):
     def fit(self, X: np.ndarray, y: np.ndarray) -> "SumOfKernelsSVR":  # noqa: N803
         """X: (n, sum of widths) prepared features; y: (n,) labels."""
         self.blocks_ = self._blocks(X)
-        kernels = [
-            rbf_kernel(block, gamma=gamma)
-            for block, gamma in zip(self.blocks_, self.gammas, strict=True)
-        ]
+        sets = zip(self.blocks_, self.gammas, strict=True)
+        kernels = [rbf_kernel(block, gamma=gamma) for block, gamma in sets]
         agreement = np.array([max(0.0, alignment(kernel, y)) for kernel in kernels])
         total = agreement.sum()
         even = np.full(len(kernels), 1 / len(kernels))
-        self.weights_ = agreement / total if total > 0 else even
+        self.weights_ = agreement / total if total > 0 else even  # (sets,), of sum 1
         kernel = sum(w * k for w, k in zip(self.weights_, kernels, strict=True))
         self.svr_ = SVR(kernel="precomputed", C=self.C, epsilon=_EPSILON).fit(kernel, y)
         return self
@@ -70,10 +64,7 @@ class SumOfKernelsSVR(RegressorMixin, BaseEstimator):
 
 
 def alignment(kernel: np.ndarray, y: np.ndarray) -> float:
-    """Centred alignment: the cosine between a kernel (n, n) and y yᵀ, both centred; y: (n,) labels.
-
-    0 where the labels or the kernel are constant.
-    """
+    """The cosine between a kernel (n, n) and y yᵀ of (n,) labels, centred; 0 for constant ones."""
     centred = KernelCenterer().fit_transform(kernel)
     y = y - y.mean()
     size = np.linalg.norm(centred) * (y @ y)
@@ -85,10 +76,8 @@ def _ridges(blocks: Blocks, seed: int) -> list[BaseEstimator]:
 
 
 def _svrs(blocks: Blocks, seed: int) -> list[BaseEstimator]:
-    scale = _scale(blocks[0])
-    return [
-        SVR(C=cost, gamma=width * scale, epsilon=_EPSILON) for cost in _COSTS for width in _WIDTHS
-    ]
+    gammas = [width * _scale(blocks[0]) for width in _WIDTHS]
+    return [SVR(C=cost, gamma=gamma, epsilon=_EPSILON) for cost in _COSTS for gamma in gammas]
 
 
 def _forests(blocks: Blocks, seed: int) -> list[BaseEstimator]:
@@ -99,13 +88,10 @@ def _forests(blocks: Blocks, seed: int) -> list[BaseEstimator]:
 
 
 def _sums_of_kernels(blocks: Blocks, seed: int) -> list[BaseEstimator]:
-    widths = tuple(block.shape[1] for block in blocks)
+    columns = tuple(block.shape[1] for block in blocks)
     scales = [_scale(block) for block in blocks]
-    return [
-        SumOfKernelsSVR(widths, tuple(width * scale for scale in scales), cost)
-        for cost in _COSTS
-        for width in _WIDTHS
-    ]
+    gammas = [tuple(width * scale for scale in scales) for width in _WIDTHS]
+    return [SumOfKernelsSVR(columns, each, cost) for cost in _COSTS for each in gammas]
 
 
 def _scale(block: np.ndarray) -> float:

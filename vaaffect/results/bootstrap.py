@@ -41,17 +41,11 @@ from scipy import special, stats
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """How intervals are made."""
 
-    Attributes:
-        resamples: number of bootstrap samples; 0 leaves the intervals out (nan).
-        seed: of the draws.
-        level: of the intervals.
-    """
-
-    resamples: int = 1000
-    seed: int = 0
-    level: float = 0.95
+    resamples: int = 1000  # number of bootstrap samples; 0 leaves the intervals out (nan)
+    seed: int = 0  # of the draws
+    level: float = 0.95  # of the intervals
 
 
 DEFAULT_BOOTSTRAP = Bootstrap()
@@ -70,10 +64,8 @@ class Estimate:
 
 def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
     """The average of several estimates, which met the same subjects in each sample."""
-    return Estimate(
-        float(np.mean([estimate.value for estimate in estimates])),
-        np.mean([estimate.samples for estimate in estimates], axis=0),
-    )
+    value = float(np.mean([estimate.value for estimate in estimates]))
+    return Estimate(value, np.mean([estimate.samples for estimate in estimates], axis=0))
 
 
 def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,8 +76,6 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 
     Args:
         owners: (clips,) subject of each clip; at least two subjects.
-        resamples: number of bootstrap samples.
-        rng: source of randomness.
 
     Returns:
         (resamples, clips) whole numbers as float64.
@@ -98,15 +88,10 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class SubjectDraws:
-    """How often each subject is drawn.
+    """How often each subject is drawn, by fold, and how many degrees of freedom that leaves."""
 
-    Attributes:
-        weights: by fold, (resamples, subjects of the fold), subjects in sorted order.
-        freedom: by fold, and for "mean", degrees of freedom: subjects - strata.
-    """
-
-    weights: dict[str, np.ndarray]
-    freedom: dict[str, int]
+    weights: dict[str, np.ndarray]  # (resamples, subjects of the fold), subjects sorted
+    freedom: dict[str, int]  # subjects - strata; also of the "mean" over folds
 
 
 def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> SubjectDraws:
@@ -129,17 +114,12 @@ def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> Su
     return SubjectDraws(weights, freedom)
 
 
-# For each metric: to the scale of its interval, back, and the slope of the way there.
-_Scale = tuple[Callable[[float], float], Callable[[float], float], Callable[[float], float]]
-_FISHER: _Scale = (np.arctanh, np.tanh, lambda v: 1 / (1 - v * v))
-_SCALES: dict[str, tuple[float, float, _Scale]] = {
-    "RMSE": (0, np.inf, (np.log, np.exp, lambda v: 1 / v)),
-    "SAGR": (0, 1, (special.logit, special.expit, lambda v: 1 / (v * (1 - v)))),
-    "PCC": (-1, 1, _FISHER),
-    "ICC": (-1, 1, _FISHER),
-    "CCC": (-1, 1, _FISHER),
-    "ICC(2,1)": (-1, 1, _FISHER),
-    "ICC(3,1)": (-1, 1, _FISHER),
+# For each metric: its bounds; to the scale of its interval, back, and the slope of the way there.
+_FISHER = (-1, 1, np.arctanh, np.tanh, lambda v: 1 / (1 - v * v))
+_SCALES: dict[str, tuple[float, float, Callable, Callable, Callable]] = {
+    "RMSE": (0, np.inf, np.log, np.exp, lambda v: 1 / v),
+    "SAGR": (0, 1, special.logit, special.expit, lambda v: 1 / (v * (1 - v))),
+    **dict.fromkeys(("PCC", "ICC", "CCC", "ICC(2,1)", "ICC(3,1)"), _FISHER),
 }
 
 
@@ -153,7 +133,6 @@ def interval(
         samples: (resamples,) its values in the bootstrap samples; undefined ones are left out.
         freedom: degrees of freedom, subjects - folds.
         name: of the metric; None for a number without bounds, such as a difference.
-        level: of the interval.
 
     Returns:
         low, high; nan where the value or more than half of the samples are undefined.
@@ -164,7 +143,7 @@ def interval(
     half = float(stats.t.ppf((1 + level) / 2, freedom) * defined.std(ddof=1))
     if name is None:
         return value - half, value + half
-    least, most, (forward, back, slope) = _SCALES[name]
+    least, most, forward, back, slope = _SCALES[name]
     if not least < value < most or half == 0:  # at a bound there is no such scale
         return max(value - half, least), min(value + half, most)
     middle, half = forward(value), half * slope(value)

@@ -32,27 +32,17 @@ _Pair = tuple[Mapping[str, object], Mapping[str, object]]
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the table of claims.
+    """One row of the table of claims."""
 
-    Attributes:
-        claim: "H1" to "H6".
-        statement: what is expected.
-        thesis: where the thesis has it from, and what it found itself.
-        comparison: what was compared; a positive effect speaks for the statement.
-        effect, low, high: the effect and its 95 % interval; nan where it could not be measured.
-        verdict: SUPPORTED, NOT_SUPPORTED or UNDECIDED.
-        data: on which data.
-    """
-
-    claim: str
-    statement: str
-    thesis: str
-    comparison: str
-    effect: float
-    low: float
+    claim: str  # "H1" to "H6"
+    statement: str  # what is expected
+    thesis: str  # where the thesis has it from, and what it found itself
+    comparison: str  # what was compared; a positive effect speaks for the statement
+    effect: float  # nan where it could not be measured
+    low: float  # of its 95 % interval
     high: float
-    verdict: str
-    data: str
+    verdict: str  # SUPPORTED, NOT_SUPPORTED or UNDECIDED
+    data: str  # on which data
 
 
 def verdict(low: float, high: float) -> str:
@@ -86,9 +76,8 @@ def networks_reach_the_state_of_the_art(
     def mean_pcc(model: str) -> float:
         same = (_within_corpus(model, wild),) * 2
         options = {"metric": "PCC", "bootstrap": Bootstrap(0)}
-        return float(np.mean([
-            paired_difference(predictions, *same, dimension=d, **options).first for d in DIMENSIONS
-        ]))  # fmt: skip
+        pair = (paired_difference(predictions, *same, dimension=d, **options) for d in DIMENSIONS)
+        return float(np.mean([difference.first for difference in pair]))
 
     network, rival = (max(names, key=mean_pcc) for names in (networks, classical))
     pair = _within_corpus(network, wild), _within_corpus(rival, wild)
@@ -136,10 +125,8 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
     """H3: the live system predicts neutral, happy and angry within the expected ranges.
 
     The claim is about all of them, so the effect is the margin of the worst: how far inside its
-    range the prediction lies that lies least inside.
-
-    Args:
-        poses: as of `acted_emotions.check_poses`; None where nothing was predicted.
+    range the prediction lies that lies least inside. `poses` are as of
+    `acted_emotions.check_poses`; None where nothing was predicted.
     """
     statement = "The live system answers neutral, happy and angry within the expected ranges"
     thesis = "a goal, not reached for neutral, and not always for the others (section 5.2)"
@@ -176,8 +163,8 @@ def resnet_against_vgg(
          "found, on one fold, against what it expected (section 5.1.3, table 3)"),
     ):  # fmt: skip
         if first is None or second is None:
-            why = "not measured: this study does not have a network of each family"
-            claims.append(_claim("H4", statement, thesis, why, float("nan"), float("nan"), "none"))
+            why = "this study does not have a network of each family"
+            claims.append(_not_measured("H4", statement, thesis, why))
             continue
         pair = _within_corpus(first, corpus), _within_corpus(second, corpus)
         effect = _mean_difference(predictions, [pair], "CCC", bootstrap)
@@ -199,12 +186,9 @@ def transfer_beats_scratch(
 ) -> Claim:
     """H5: networks that start from other pictures' weights beat networks that start at random.
 
-    Args:
-        predictions, bootstrap: as everywhere in this module.
-        pairs: for each network, what selects it with transfer and from scratch, see
-            `comparisons.paired_difference`; empty where no weights to start from were at hand.
-        start: what transfer means in this study, in words.
-        data: label of the corpus.
+    `pairs`: for each network, what selects it with transfer and from scratch; empty where no
+    weights to start from were at hand. `start`: what transfer means in this study, in words.
+    `data`: label of the corpus.
     """
     statement = "Transfer learning beats training from scratch"
     thesis = "assumed, after Kossaifi et al. [7], and not examined (section 1.4)"
@@ -232,45 +216,33 @@ def labels_explain_neutral(
     expected counts as known, and distances are taken to first order. Effects and half-widths are
     averaged over a network's seeds, then over networks.
     """
-    chosen = predictions[
-        predictions["model"].isin(networks)
-        & (predictions["train_corpus"] == wild)
-        & (predictions["test_corpus"] == wild)
-    ]
-    bias = neutral_bias(chosen, bootstrap=bootstrap)
+    corpora = predictions[["train_corpus", "test_corpus"]]
+    chosen = predictions["model"].isin(networks) & (corpora == wild).all(axis=1)
+    bias = neutral_bias(predictions[chosen], bootstrap=bootstrap)
     by_network = []
     for _, model_rows in bias.groupby(MODEL, sort=False):
         by_seed = [_direction_and_size(rows) for _, rows in model_rows.groupby("seed", sort=False)]
         by_network.append(np.mean(by_seed, axis=0))
     towards, nearer = np.mean(by_network, axis=0).tolist()
     thesis = "offered as an explanation (section 5.2)"
+    rows = (
+        ("Neutral faces are misread towards the mean label",
+         "mean answer for frames labelled (0, 0), projected on the direction of the mean "
+         "training label, mean of networks", towards),
+        ("Neutral faces are misread as the labels foretell, rather than not at all",
+         "distance of that answer from (0, 0) - its distance from what the labels foretell for "
+         "a network with this correlation, mean of networks", nearer),
+    )  # fmt: skip
     return [
-        _claim(
-            "H6",
-            "Neutral faces are misread towards the mean label",
-            thesis,
-            "mean answer for frames labelled (0, 0), projected on the direction of the mean "
-            "training label, mean of networks",
-            *towards,
-            wild,
-        ),
-        _claim(
-            "H6",
-            "Neutral faces are misread as the labels foretell, rather than not at all",
-            thesis,
-            "distance of that answer from (0, 0) - its distance from what the labels foretell for "
-            "a network with this correlation, mean of networks",
-            *nearer,
-            wild,
-        ),
+        _claim("H6", statement, thesis, comparison, *effect, wild)
+        for statement, comparison, effect in rows
     ]
 
 
 def _direction_and_size(bias: pd.DataFrame) -> np.ndarray:
     """[[effect, half-width] of the direction, of the size], of one seed's rows of a bias table."""
-    label, expected, observed = (
-        bias[name].to_numpy() for name in ("mean_label", "foretold", "observed")
-    )
+    names = ("mean_label", "foretold", "observed")
+    label, expected, observed = (bias[name].to_numpy() for name in names)
     half = (bias["high"] - bias["low"]).to_numpy() / 2
     direction = _unit(label)
     # How the distance saved changes with the prediction, to first order.

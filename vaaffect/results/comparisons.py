@@ -19,16 +19,8 @@ def in_within_corpus_folds(predictions: pd.DataFrame) -> pd.DataFrame:
     A network tested on another corpus predicts every frame in each fold. CCC within a fold of few
     subjects is smaller on average than that of all subjects at once. So beside within-corpus
     models, whose folds are of few subjects, the network of fold k is kept for the frames of fold k.
-
-    Args:
-        predictions: a row per frame; for each test corpus also those of a within-corpus model,
-            which say which frame is in which fold.
-
-    Returns:
-        The rows that are kept.
-
-    Raises:
-        UserError: a test corpus on which no model of the table was trained.
+    UserError for a test corpus on which no model of the table was trained: the within-corpus models
+    say which frame is in which fold.
     """
     within = predictions["train_corpus"] == predictions["test_corpus"]
     unknown = set(predictions["test_corpus"]) - set(predictions.loc[within, "test_corpus"])
@@ -49,26 +41,18 @@ def _in_folds_of(predictions: pd.DataFrame, within_corpus: pd.DataFrame) -> np.n
 
 @dataclass(frozen=True)
 class Difference:
-    """A model against another on the same frames: the mean over folds of a metric.
+    """A model against another on the same frames: the mean over folds of a metric."""
 
-    Attributes:
-        value: first - second. For RMSE less is better, for the others more.
-        low, high: its interval, paired: both models meet the same subjects in each sample.
-        first, second: the two values, averaged over folds (and seeds).
-        metric, dimension: what was compared.
-        folds, subjects, n: how many folds, subjects and frames.
-    """
-
-    value: float
-    low: float
+    value: float  # first - second. For RMSE less is better, for the others more
+    low: float  # of its interval, paired: both models meet the same subjects in each sample
     high: float
-    first: float
+    first: float  # the two values, averaged over folds (and seeds)
     second: float
     metric: str
     dimension: str
     folds: int
     subjects: int
-    n: int
+    n: int  # frames
 
     @property
     def decided(self) -> bool:
@@ -88,19 +72,16 @@ def paired_difference(
     """How much better one model is than another, on the same frames with the same draws.
 
     Two separate intervals may overlap while the difference is certain: faces that are hard are hard
-    for both. A network tested on another corpus predicts every frame in each fold; beside a
-    within-corpus model, the network of fold k is kept for the frames of fold k. Several seeds of a
-    model are averaged.
+    for both. Beside a within-corpus model, a cross-corpus one is taken `in_within_corpus_folds`.
+    Several seeds of a model are averaged.
 
     Args:
         predictions: a row per frame, columns PREDICTION_COLUMNS.
-        first, second: what selects each model, e.g. {"model": "vgg11_bn", "train_corpus": ...}.
+        first, second: what selects each model, e.g. {"model": "vgg11_bn", "train_corpus": ...};
+            UserError for none or several, or where their frames do not match.
         metric: key of metrics.FROM_MOMENTS; RMSE on [-1, 1].
         dimension: "valence" or "arousal".
         bootstrap: how the interval, which is symmetrical, is made.
-
-    Raises:
-        UserError: when a selection is no model or several, or the frames do not match.
     """
     check_predictions(predictions)
     one, other = (_selected(predictions, columns) for columns in (first, second))
@@ -122,29 +103,22 @@ def differences(
 
     Args:
         predictions: a row per frame, columns PREDICTION_COLUMNS.
-        reference: what selects the model to compare with, a dict of columns or the name of a model.
-        metrics: which ones; RMSE on [-1, 1].
-        bootstrap: how intervals are made.
+        reference: what selects the model to compare with, a dict of columns or the name of a model;
+            UserError for none or no single one, or where frames do not match.
+        metrics: keys of metrics.FROM_MOMENTS; RMSE on [-1, 1].
 
     Returns:
         MODEL, reference, reference_recipe, reference_train_corpus, dimension, metric, value,
         reference_value, difference (value - reference_value), low, high, decided, folds, subjects,
         n.
-
-    Raises:
-        UserError: when the reference selects nothing, or no single model to compare with, or the
-            frames do not match.
     """
     check_predictions(predictions)
     rows_of = dict(iter(predictions.groupby(MODEL, sort=False)))
     models = [dict(zip(MODEL, key, strict=True)) for key in rows_of]
     rows = []
     for model, other in _pairs(models, reference):
-        head = model | {
-            "reference": other["model"],
-            "reference_recipe": other["recipe"],
-            "reference_train_corpus": other["train_corpus"],
-        }
+        head = model | {"reference": other["model"]}
+        head |= {f"reference_{name}": other[name] for name in ("recipe", "train_corpus")}
         pair = (rows_of[tuple(m.values())] for m in (model, other))
         for d in _compared(*pair, metrics, DIMENSIONS, bootstrap):
             compared = {"dimension": d.dimension, "metric": d.metric}
@@ -211,11 +185,7 @@ def _compared(
 ) -> list[Difference]:
     """Paired differences of two models, by dimension and metric."""
     first, second = _same_frames(first, second)
-    trainings = [
-        by_fold(seed_rows)
-        for model_rows in (first, second)
-        for _, seed_rows in model_rows.groupby("seed", sort=False)
-    ]
+    trainings = [by_fold(seed_rows) for seed_rows in _by_seed(first, second)]
     seeds = first["seed"].nunique()
     draws = subject_draws(trainings[0], bootstrap)
     sizes = {"folds": len(trainings[0]), "subjects": first["subject"].nunique()}
@@ -227,13 +197,17 @@ def _compared(
             means = [training[name, "mean"] for training in estimates]
             one, other = mean_estimate(means[:seeds]), mean_estimate(means[seeds:])
             gain = one - other
-            low, high = interval(
-                gain.value, gain.samples, draws.freedom["mean"], None, bootstrap.level
-            )
-            compared.append(
-                Difference(gain.value, low, high, one.value, other.value, name, dimension, **sizes)
-            )
+            freedom = draws.freedom["mean"]
+            bounds = interval(gain.value, gain.samples, freedom, level=bootstrap.level)
+            values = (gain.value, *bounds, one.value, other.value)
+            compared.append(Difference(*values, name, dimension, **sizes))
     return compared
+
+
+def _by_seed(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of each training, those of the first model before those of the second."""
+    for model_rows in (first, second):
+        yield from (seed_rows for _, seed_rows in model_rows.groupby("seed", sort=False))
 
 
 def _same_frames(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -244,12 +218,10 @@ def _same_frames(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFram
     elif cross == [False, True]:
         second = second[_in_folds_of(second, first)]
     key = ["fold", "clip", "frame"]
+    columns = [*key, "subject", "valence_true", "arousal_true"]
     tables = [
-        seed_rows[[*key, "subject", "valence_true", "arousal_true"]]
-        .sort_values(key)
-        .reset_index(drop=True)
-        for model_rows in (first, second)
-        for _, seed_rows in model_rows.groupby("seed", sort=False)
+        seed_rows[columns].sort_values(key, ignore_index=True)
+        for seed_rows in _by_seed(first, second)
     ]
     for table in tables[1:]:
         if not table.equals(tables[0]):

@@ -55,16 +55,8 @@ def _ccc_losses(fold_rows: pd.DataFrame, dimension: str) -> dict[str, float]:
     gain, shift = sd_p / sd_t, -s.gap / np.sqrt(sd_p * sd_t)
     c_b = 2 / (gain + 1 / gain + shift**2)
     ccc = pcc * c_b
-    return {
-        "CCC": ccc,
-        "PCC": pcc,
-        "C_b": c_b,
-        "gain": gain,
-        "shift": shift,
-        "lost_offset": icc - ccc,
-        "lost_gain": pcc - icc,
-        "lost_correlation": 1 - pcc,
-    }
+    losses = {"lost_offset": icc - ccc, "lost_gain": pcc - icc, "lost_correlation": 1 - pcc}
+    return {"CCC": ccc, "PCC": pcc, "C_b": c_b, "gain": gain, "shift": shift} | losses
 
 
 def cell_of(va: np.ndarray, cells: int) -> np.ndarray:
@@ -106,11 +98,7 @@ def by_density(predictions: pd.DataFrame, cells: int = 9) -> pd.DataFrame:
 
 
 def over_plane(predictions: pd.DataFrame, cells: int = 9) -> pd.DataFrame:
-    """The error in each cell of the plane: how large, and where it points.
-
-    Args:
-        predictions: a row per frame.
-        cells: along each axis.
+    """The error in each of cells x cells parts of the plane: how large, and where it points.
 
     Returns:
         GROUP, valence and arousal (centre of the cell), frames, subjects, RMSE_valence,
@@ -149,9 +137,8 @@ def by_subject(predictions: pd.DataFrame) -> pd.DataFrame:
                 cut = {"subject": subject, "dimension": dimension}
                 sizes = {"clips": seen["clip"].nunique(), "frames": len(seen)}
                 rows.append(head | cut | sizes | _error(error[:, axis]))
-            tables.append(
-                pd.DataFrame(rows).sort_values(["RMSE", "subject"], ascending=[False, True])
-            )
+            table = pd.DataFrame(rows)
+            tables.append(table.sort_values(["RMSE", "subject"], ascending=[False, True]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -183,18 +170,13 @@ def neutral_bias(
     y = 0 that is (1 - r^2) mean. r is the correlation of the test fold, negative ones counting as
     0, like that of a constant.
 
-    Args:
-        predictions: a row per frame, of within-corpus models: the training labels of a fold are
-            those of the other folds. Neutral frames are those labelled exactly (0, 0).
-        bootstrap: how intervals are made.
+    Neutral frames are those labelled exactly (0, 0). The training labels of a fold are those of the
+    other folds; UserError for a cross-corpus model, whose training labels are not here.
 
     Returns:
         GROUP, dimension, mean_label, foretold, observed (mean prediction for neutral frames), low,
         high (of observed), frames, subjects (that have neutral frames). All pooled over the folds,
         by number of neutral frames; nan without any.
-
-    Raises:
-        UserError: a model whose training labels are not in the predictions.
     """
     rows = []
     for head, model_rows in by_model(predictions):
@@ -207,24 +189,19 @@ def neutral_bias(
         fraction = counts / max(len(neutral), 1)
         means = np.stack([_training_mean(model_rows, fold) for fold in folds])
         for axis, dimension in enumerate(DIMENSIONS):
-            mean = means[:, axis]
+            label = means[:, axis]
             r = np.array([_correlation(fold_rows, dimension) for fold_rows in folds.values()])
-            row = {"mean_label": fraction @ mean, "foretold": fraction @ ((1 - r**2) * mean)}
+            row = {"mean_label": fraction @ label, "foretold": fraction @ ((1 - r**2) * label)}
             if not len(neutral):
                 row = dict.fromkeys(row, np.nan)
             # Of each sample: the sum of the predictions for neutral frames, and their number.
-            sums = sum(
-                weights[fold] @ _neutral_sums(fold_rows, dimension)
-                for fold, fold_rows in folds.items()
-            )
+            sums = sum(weights[k] @ _neutral_sums(part, dimension) for k, part in folds.items())
             with np.errstate(invalid="ignore", divide="ignore"):
                 samples = sums[:, 0] / sums[:, 1]
-            row["observed"] = neutral[f"{dimension}_pred"].mean()
+            row["observed"] = mean = neutral[f"{dimension}_pred"].mean()
             # Only subjects with neutral frames say anything about them.
             freedom = sizes["subjects"] - 1
-            row["low"], row["high"] = interval(
-                row["observed"], samples, freedom, None, bootstrap.level
-            )
+            row["low"], row["high"] = interval(mean, samples, freedom, level=bootstrap.level)
             rows.append(head | {"dimension": dimension} | row | sizes)
     return pd.DataFrame(rows)
 

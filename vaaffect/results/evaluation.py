@@ -37,17 +37,13 @@ def evaluate(
     """Every metric of every model, per fold and averaged over its folds, with intervals.
 
     Args:
-        predictions: a row per frame, columns PREDICTION_COLUMNS.
+        predictions: a row per frame, columns PREDICTION_COLUMNS; refused as by `check_predictions`.
         native_scale: of the tested corpus; RMSE is given on [-1, 1] and, times this, on its own.
         names: of the metrics, keys of metrics.FROM_MOMENTS.
-        bootstrap: how intervals are made.
 
     Returns:
         Columns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds);
         `low` and `high` bound the value at the bootstrap's level; `n` counts frames.
-
-    Raises:
-        UserError: for what `check_predictions` refuses.
     """
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
@@ -59,17 +55,15 @@ def evaluate(
         for dimension in DIMENSIONS:
             estimates = metric_estimates(folds, dimension, names, draws)
             for (name, fold), estimate in estimates.items():
-                value = estimate.value
-                freedom = draws.freedom[fold]
+                value, freedom = estimate.value, draws.freedom[fold]
                 low, high = interval(value, estimate.samples, freedom, name, bootstrap.level)
                 row = head | {"fold": fold, "dimension": dimension, "metric": name}
-                row["n"] = sizes[fold]
                 scales = {UNIT_SCALE: 1.0}
                 if name == "RMSE" and native_scale != 1:
                     scales[native] = native_scale
                 for scale, by in scales.items():
                     values = {"value": value * by, "low": low * by, "high": high * by}
-                    rows.append(row | {"scale": scale} | values)
+                    rows.append(row | {"scale": scale, "n": sizes[fold]} | values)
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
@@ -93,11 +87,7 @@ def metric_estimates(
 
 
 def clip_moments(predictions: pd.DataFrame, dimension: str) -> tuple[np.ndarray, np.ndarray]:
-    """The moments of each clip, and whose clip it is.
-
-    Returns:
-        (clips, 7) moments, all shifted by the same value, and (clips,) subject ids, sorted.
-    """
+    """(clips, 7) moments of each clip, all with one shift, and whose clip it is, sorted."""
     true = predictions[f"{dimension}_true"].to_numpy(np.float64)
     pred = predictions[f"{dimension}_pred"].to_numpy(np.float64)
     shift = float(true.mean())
@@ -122,19 +112,14 @@ def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
     Returns:
         GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, n-1), low,
         high, folds, n, seeds (how many), seed_sd (between the seeds' means, n-1; nan for one).
-
-    Raises:
-        UserError: when the seeds of a model do not have the same folds.
     """
     keys = [*MODEL, "dimension", "metric", "scale"]
     per_fold = results[results["fold"] != "mean"]
     values = per_fold.groupby([*keys, "fold"], sort=False)["value"]
     repeated = values.size().groupby(keys, sort=False).nunique() > 1
     if repeated.any():
-        raise UserError(
-            f"the seeds of {repeated.idxmax()[0]} do not have the same folds; train the missing "
-            "ones."
-        )
+        name = repeated.idxmax()[0]
+        raise UserError(f"the seeds of {name} do not have the same folds; train the missing ones.")
     # skipna: a metric that is undefined with one seed is undefined, not that of the other seeds.
     averages = values.mean(skipna=False).groupby(keys, sort=False)
     spread = averages.agg(sd="std", folds="size")

@@ -14,12 +14,10 @@ that choice; ICC(2,1) tends to CCC for many frames: the only difference is of th
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-
-# The columns of a moments array. t: true, p: predicted, both minus a common shift.
-N, T, P, TT, PP, TP, AGREE = range(7)
 
 # A variance below this fraction of the mean square counts as zero: a constant whose mean is not a
 # binary fraction has a rounding-error variance, not a real one.
@@ -27,36 +25,23 @@ _CONSTANT = 1e-13
 
 
 class Statistics(NamedTuple):
-    """What the metrics are formulas of; numbers, or arrays of one shape.
+    """What the metrics are formulas of; numbers, or arrays of one shape."""
 
-    n: frames. gap: mean true - mean predicted. var_t, var_p, cov: population variances and
-    covariance (divided by n); a variance is nan where the vector is constant. mse: mean squared
-    error. agree: frames of equal sign.
-    """
-
-    n: np.ndarray
-    gap: np.ndarray
-    var_t: np.ndarray
+    n: np.ndarray  # frames
+    gap: np.ndarray  # mean true - mean predicted
+    var_t: np.ndarray  # population variance (divided by n); nan where the vector is constant
     var_p: np.ndarray
-    cov: np.ndarray
-    mse: np.ndarray
-    agree: np.ndarray
+    cov: np.ndarray  # population covariance
+    mse: np.ndarray  # mean squared error
+    agree: np.ndarray  # frames of equal sign
 
 
 def moments(true: np.ndarray, pred: np.ndarray, shift: float = 0.0) -> np.ndarray:
-    """The sums that every metric is a function of.
+    """The sums that every metric is a function of, of (n,) labels and predictions in one unit.
 
-    Args:
-        true: (n,) annotations of one dimension, any unit.
-        pred: (n,) predictions, same unit.
-        shift: subtracted from both before summing; choose the mean of `true`, so that squares
-            stay small and nothing cancels. Differences and variances do not depend on it.
-
-    Returns:
-        (7,) n, sum t, sum p, sum t^2, sum p^2, sum t p, number of frames with equal sign.
-
-    Raises:
-        ValueError: when the two do not have the same one-dimensional shape.
+    `shift` is subtracted from both before summing; choose the mean of `true`, so that squares stay
+    small and nothing cancels. Differences and variances do not depend on it. Returns (7,): n,
+    sum t, sum p, sum t^2, sum p^2, sum t p, number of frames with equal sign.
     """
     true, pred = _vectors(true, pred)
     t, p = true - shift, pred - shift
@@ -69,23 +54,18 @@ def from_moments(m: np.ndarray) -> Statistics:
     Good to about eight digits while the two means are less than a thousand standard deviations
     apart; values and predictions in [-1, 1] are.
     """
-    n = np.where(m[..., N] > 0, m[..., N], np.nan)
-    mean_t, mean_p = m[..., T] / n, m[..., P] / n
-    var_t = m[..., TT] / n - mean_t**2
-    var_p = m[..., PP] / n - mean_p**2
-    var_t = np.where(var_t > _CONSTANT * m[..., TT] / n, var_t, np.nan)
-    var_p = np.where(var_p > _CONSTANT * m[..., PP] / n, var_p, np.nan)
-    cov = m[..., TP] / n - mean_t * mean_p
-    mse = np.maximum(m[..., TT] - 2 * m[..., TP] + m[..., PP], 0) / n
-    return Statistics(n, mean_t - mean_p, var_t, var_p, cov, mse, m[..., AGREE])
+    n, t, p, tt, pp, tp, agree = (m[..., i] for i in range(7))
+    n = np.where(n > 0, n, np.nan)
+    mean_t, mean_p = t / n, p / n
+    var_t, var_p = tt / n - mean_t**2, pp / n - mean_p**2
+    var_t = np.where(var_t > _CONSTANT * tt / n, var_t, np.nan)
+    var_p = np.where(var_p > _CONSTANT * pp / n, var_p, np.nan)
+    mse = np.maximum(tt - 2 * tp + pp, 0) / n
+    return Statistics(n, mean_t - mean_p, var_t, var_p, tp / n - mean_t * mean_p, mse, agree)
 
 
 def from_arrays(true: np.ndarray, pred: np.ndarray) -> Statistics:
-    """Statistics of two (n,) arrays, each centred on its own mean; nan when empty.
-
-    Raises:
-        ValueError: when the two do not have the same one-dimensional shape.
-    """
+    """Statistics of two (n,) arrays, each centred on its own mean; nan when empty."""
     true, pred = _vectors(true, pred)
     if not true.size:
         return Statistics(*np.full(7, np.nan))
@@ -94,15 +74,10 @@ def from_arrays(true: np.ndarray, pred: np.ndarray) -> Statistics:
     # Twice, because the mean itself is rounded: without it, an offset of 1e8 leaves its mark.
     t, p = t - t.mean(), p - p.mean()
     error = true - pred
-    return Statistics(
-        n,
-        error.mean(),
-        t @ t / n if np.ptp(true) > 0 else np.float64("nan"),
-        p @ p / n if np.ptp(pred) > 0 else np.float64("nan"),
-        t @ p / n,
-        error @ error / n,
-        np.float64(_agree(true, pred)),
-    )
+    var_t = t @ t / n if np.ptp(true) > 0 else np.float64("nan")
+    var_p = p @ p / n if np.ptp(pred) > 0 else np.float64("nan")
+    agree = np.float64(_agree(true, pred))
+    return Statistics(n, error.mean(), var_t, var_p, t @ p / n, error @ error / n, agree)
 
 
 def _vectors(true: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,24 +130,21 @@ _FORMULAS: dict[str, Callable[[Statistics], np.ndarray]] = {
 REPORTED = ("RMSE", "PCC", "ICC", "CCC", "SAGR")
 
 
-def _on_moments(
-    formula: Callable[[Statistics], np.ndarray],
-) -> Callable[[np.ndarray], np.ndarray]:
-    def metric(m: np.ndarray) -> np.ndarray:
-        # Undefined is nan and no accident: constant clips are common.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return formula(from_moments(m))
+# Undefined is nan and no accident: constant clips are common.
+@np.errstate(invalid="ignore", divide="ignore")
+def _on_moments(name: str, m: np.ndarray) -> np.ndarray:
+    return _FORMULAS[name](from_moments(m))
 
-    return metric
+
+@np.errstate(invalid="ignore", divide="ignore")
+def _on_arrays(name: str, true: np.ndarray, pred: np.ndarray) -> float:
+    return float(_FORMULAS[name](from_arrays(true, pred)))
 
 
 # Every metric as a function of moments (..., 7), giving values (...).
-FROM_MOMENTS = {name: _on_moments(formula) for name, formula in _FORMULAS.items()}
-
-
-def _of_arrays(name: str, true: np.ndarray, pred: np.ndarray) -> float:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(_FORMULAS[name](from_arrays(true, pred)))
+FROM_MOMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    name: partial(_on_moments, name) for name in _FORMULAS
+}
 
 
 def rmse(true: np.ndarray, pred: np.ndarray) -> float:
@@ -181,7 +153,7 @@ def rmse(true: np.ndarray, pred: np.ndarray) -> float:
     nan when empty; ValueError for arrays that are not equally long and one-dimensional, here and
     in all the others.
     """
-    return _of_arrays("RMSE", true, pred)
+    return _on_arrays("RMSE", true, pred)
 
 
 def pcc(true: np.ndarray, pred: np.ndarray) -> float:
@@ -189,7 +161,7 @@ def pcc(true: np.ndarray, pred: np.ndarray) -> float:
 
     Blind to offset and gain; nan where one of the arrays is constant.
     """
-    return _of_arrays("PCC", true, pred)
+    return _on_arrays("PCC", true, pred)
 
 
 def icc(true: np.ndarray, pred: np.ndarray) -> float:
@@ -200,7 +172,7 @@ def icc(true: np.ndarray, pred: np.ndarray) -> float:
     var_t + var_p by the same factor: it is exactly Shrout & Fleiss's ICC(3,1) of two judges. nan
     where one of the arrays is constant.
     """
-    return _of_arrays("ICC", true, pred)
+    return _on_arrays("ICC", true, pred)
 
 
 def ccc(true: np.ndarray, pred: np.ndarray) -> float:
@@ -209,7 +181,7 @@ def ccc(true: np.ndarray, pred: np.ndarray) -> float:
     2 cov / (var_t + var_p + (mean_t - mean_p)^2). Equal to `icc` when the means agree, smaller in
     magnitude otherwise; nan where one of the arrays is constant.
     """
-    return _of_arrays("CCC", true, pred)
+    return _on_arrays("CCC", true, pred)
 
 
 def sagr(true: np.ndarray, pred: np.ndarray) -> float:
@@ -217,4 +189,4 @@ def sagr(true: np.ndarray, pred: np.ndarray) -> float:
 
     Zero is a sign of its own: a frame annotated exactly 0 agrees only with exactly 0.
     """
-    return _of_arrays("SAGR", true, pred)
+    return _on_arrays("SAGR", true, pred)

@@ -11,7 +11,6 @@ from ..base import UserError
 from ..corpora import DIMENSIONS
 from .predictions import GROUP
 
-_CLIP = [*GROUP, "fold", "subject", "clip"]
 _FOLD = [*GROUP, "fold"]
 _PREDICTED = [f"{dimension}_pred" for dimension in DIMENSIONS]
 
@@ -23,22 +22,16 @@ def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
     future too, so it is for recordings, not for a camera (`predictor.Smoother` is).
 
     Args:
-        predictions: a row per frame, columns PREDICTION_COLUMNS; frame numbers count the film's
-            frames, so that a corpus that keeps one frame in ten has distances of ten.
+        predictions: a row per frame; frame numbers count the film's frames, so that a corpus that
+            keeps one frame in ten has distances of ten.
         frames: standard deviation of the weights, in frames; above 0.
-
-    Returns:
-        A table of the same rows in the same order.
-
-    Raises:
-        UserError: `frames` is not above 0, or every clip has a single frame.
     """
     if not frames > 0:
         raise UserError(f"smoothing takes a number of frames above 0, not {frames}.")
     predictions = predictions.reset_index(drop=True)
     values = predictions[_PREDICTED].to_numpy(np.float64)
     time = predictions["frame"].to_numpy(np.float64)
-    clips = predictions.groupby(_CLIP, sort=False).indices.values()
+    clips = predictions.groupby([*_FOLD, "subject", "clip"], sort=False).indices.values()
     if all(len(rows) == 1 for rows in clips):
         raise UserError("smoothing needs clips of several frames; here each clip is one picture.")
     mean = np.empty_like(values)
@@ -54,9 +47,6 @@ def corrections(validation: pd.DataFrame) -> pd.DataFrame:
     Of all straight lines that keep the order this one makes CCC largest on the rows it is fitted on
     (there CCC becomes PCC); it makes the squared error larger where PCC is low. AVEC's entries
     centre and scale like this (Trigeorgis et al. 2016). A constant prediction is only moved.
-
-    Args:
-        validation: predictions of the inner validation parts, see `predictions.read_predictions`.
 
     Returns:
         GROUP, fold, dimension, gain, offset: corrected = gain x predicted + offset.
@@ -74,12 +64,7 @@ def corrections(validation: pd.DataFrame) -> pd.DataFrame:
 def apply_corrections(predictions: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """Predictions after the corrections of their folds, clipped to [-1, 1].
 
-    Args:
-        predictions: a row per frame.
-        lines: as of `corrections`, of the same models and folds.
-
-    Raises:
-        UserError: a fold of `predictions` has no correction.
+    `lines` are as of `corrections`, of the same models and folds.
     """
     result = predictions.copy()
     for dimension in DIMENSIONS:

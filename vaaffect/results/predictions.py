@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError
-from ..corpora import Crops
+from ..corpora import DIMENSIONS, Crops
 
 FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
 # What identifies a model; its trainings with several seeds are repetitions.
@@ -31,48 +31,34 @@ def prediction_table(
 ) -> pd.DataFrame:
     """Predictions in the study's form, columns PREDICTION_COLUMNS.
 
-    Args:
-        pred: (n, 2) predictions, columns (valence, arousal), in [-1, 1].
-        crops: what was tested on.
-        rows: (n,) rows of `crops` that were predicted.
-        model: name of a network or a baseline.
-        recipe: name of the way it was trained.
-        train_corpus: label of the data it was trained on.
-        fold: number of the fold.
-        seed: of the training.
-        split: what the folds keep apart, as of `Split.by`.
+    `pred` (n, 2) holds valence and arousal in [-1, 1], of (n,) `rows` of the tested `crops`;
+    `recipe` is the name of the way in which `model` was trained on the corpus labelled
+    `train_corpus`; `split` says what the folds keep apart, as `Split.by`.
     """
+    names = {"model": model, "recipe": recipe, "train_corpus": train_corpus, "split": split}
+    names |= {"test_corpus": crops.label, "fold": fold, "seed": seed}
     frames = crops.frames.iloc[rows].reset_index(drop=True)
-    table = frames[["subject", "clip", "frame"]].assign(
-        model=model,
-        recipe=recipe,
-        train_corpus=train_corpus,
-        test_corpus=crops.label,
-        split=split,
-        seed=seed,
-        fold=fold,
-        valence_true=frames["valence"],
-        arousal_true=frames["arousal"],
-        valence_pred=pred[:, 0].astype(np.float64),
-        arousal_pred=pred[:, 1].astype(np.float64),
-    )
+    table = frames[["subject", "clip", "frame"]].assign(**names)
+    for axis, dimension in enumerate(DIMENSIONS):
+        table[f"{dimension}_true"] = frames[dimension]
+        table[f"{dimension}_pred"] = pred[:, axis].astype(np.float64)
     return table[PREDICTION_COLUMNS]
 
 
 def check_predictions(predictions: pd.DataFrame) -> None:
     """Refuse predictions that cannot be evaluated honestly.
 
-    Raises:
-        UserError: a missing column, no rows, an empty cell, a value that is not a finite number;
-            the same frame predicted twice by one model (within one fold where it was trained on
-            another corpus: there, the network of every fold predicts every frame); a frame with
-            two labels or two subjects; folds that are not 0, 1, ..., or not the same for models
-            that are compared; fewer subjects than folds, a fold of one subject, or a subject
-            in two folds that claim to keep subjects apart.
+    UserError for a missing column, no rows, an empty cell, a value that is not a finite number; the
+    same frame predicted twice by one model (within one fold where it was trained on another corpus:
+    there, the network of every fold predicts every frame); a frame with two labels or two subjects;
+    folds that are not 0, 1, ..., or not the same for models that are compared; fewer subjects than
+    folds, a fold of one subject, or a subject in two folds that claim to keep subjects apart.
     """
     _check_cells(predictions)
     _check_frames(predictions)
-    _check_folds(predictions)
+    comparable: dict[tuple, tuple[str, set]] = {}
+    for group, model_rows in predictions.groupby(GROUP, sort=False):
+        _check_folds(group, model_rows, comparable)
 
 
 def _check_cells(predictions: pd.DataFrame) -> None:
@@ -121,48 +107,41 @@ def _check_frames(predictions: pd.DataFrame) -> None:
         )
 
 
-def _check_folds(predictions: pd.DataFrame) -> None:
-    comparable: dict[tuple, tuple[str, set]] = {}
-    for group, model_rows in predictions.groupby(GROUP, sort=False):
-        _, _, train, test, split, _ = group
-        name = _name(group)
-        subjects = model_rows[["fold", "subject"]].drop_duplicates()
-        folds = set(subjects["fold"])
-        if folds != set(range(len(folds))):
-            raise UserError(
-                f"{name} has folds {_listed(folds)}, so fold "
-                f"{min(set(range(len(folds))) - folds)} is missing; train it."
-            )
-        first, known = comparable.setdefault((train, test, split), (name, folds))
-        if folds != known:
-            raise UserError(
-                f"{name} has folds {_listed(folds)} where {first} has {_listed(known)}; "
-                "train the missing ones."
-            )
-        count = subjects["subject"].nunique()
-        if count < len(folds):
-            raise UserError(
-                f"{name} is tested on {count} subjects in {len(folds)} folds; use fewer folds."
-            )
-        per_fold = subjects.groupby("fold").size()
-        if per_fold.min() < 2:
-            raise UserError(
-                f"fold {per_fold.idxmin()} of {name} tests a single subject, which says nothing "
-                "about others; use fewer folds."
-            )
-        twice = subjects.duplicated("subject")
-        if train == test and split == "subject" and twice.any():
-            raise UserError(
-                f"subject {subjects.loc[twice, 'subject'].iloc[0]} is tested in two folds of "
-                f"{name}, so one of its networks was trained on that subject; cut the folds by "
-                "subject."
-            )
-
-
-def _name(group: tuple) -> str:
-    model, recipe, train, test, _, seed = group
+def _check_folds(group: tuple, model_rows: pd.DataFrame, comparable: dict) -> None:
+    """The folds of one training; `comparable` gathers those that its like must have too."""
+    model, recipe, train, test, split, seed = group
     place = f"on {test}" if train == test else f"from {train} on {test}"
-    return f"{model} ({recipe}, seed {seed}) {place}"
+    name = f"{model} ({recipe}, seed {seed}) {place}"
+    subjects = model_rows[["fold", "subject"]].drop_duplicates()
+    folds = set(subjects["fold"])
+    missing = set(range(len(folds))) - folds
+    if missing:
+        raise UserError(
+            f"{name} has folds {_listed(folds)}, so fold {min(missing)} is missing; train it."
+        )
+    first, known = comparable.setdefault((train, test, split), (name, folds))
+    if folds != known:
+        raise UserError(
+            f"{name} has folds {_listed(folds)} where {first} has {_listed(known)}; "
+            "train the missing ones."
+        )
+    count = subjects["subject"].nunique()
+    if count < len(folds):
+        raise UserError(
+            f"{name} is tested on {count} subjects in {len(folds)} folds; use fewer folds."
+        )
+    per_fold = subjects.groupby("fold").size()
+    if per_fold.min() < 2:
+        raise UserError(
+            f"fold {per_fold.idxmin()} of {name} tests a single subject, which says nothing about "
+            "others; use fewer folds."
+        )
+    twice = subjects.duplicated("subject")
+    if train == test and split == "subject" and twice.any():
+        raise UserError(
+            f"subject {subjects.loc[twice, 'subject'].iloc[0]} is tested in two folds of {name}, "
+            "so one of its networks was trained on that subject; cut the folds by subject."
+        )
 
 
 def _listed(values: Iterable) -> str:
@@ -182,12 +161,10 @@ def by_fold(model_rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def read_predictions(runs: list[Path], table: str = "predictions") -> pd.DataFrame:
-    """The predictions of finished runs, one under the other.
+    """The predictions of finished runs (folders), one under the other.
 
-    Args:
-        runs: run folders.
-        table: "predictions", of the test parts; or "validation", of the inner validation parts,
-            which overlap from fold to fold: what is fitted or chosen on them is so within a fold.
+    `table`: "predictions", of the test parts; or "validation", of the inner validation parts, which
+    overlap from fold to fold: what is fitted or chosen on them is so within a fold.
     """
     tables = [pd.read_parquet(run / f"{table}.parquet") for run in runs]
     return pd.concat(tables, ignore_index=True)

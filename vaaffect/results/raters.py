@@ -23,7 +23,7 @@ def rater_predictions(
     """Each rater's values, beside the mean of the others, at the frames of a corpus.
 
     Args:
-        corpus: SEMAINE, as of `semaine.load_semaine`.
+        corpus: SEMAINE, as of `semaine.load_semaine`; UserError for one without several raters.
         splits: the folds in which models were tested, if raters are to be compared with them.
         tested: the rows that `splits` number, columns clip and frame.
 
@@ -33,9 +33,6 @@ def rater_predictions(
         subjects or more in each of them, as intervals need (perhaps none). Frames that the rater or
         all others did not rate in one of the dimensions are left out. Every rater has another mean
         to agree with, so evaluate them one by one.
-
-    Raises:
-        UserError: a corpus without several raters.
     """
     if "valence_raters" not in corpus.frames:
         raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")
@@ -54,14 +51,9 @@ def rater_predictions(
                 table[f"{dimension}_true"] = mean
                 table[f"{dimension}_pred"] = by_rater[rater]
             tables.append(table.dropna())
-    table = pd.concat(tables, ignore_index=True).assign(
-        model=RATER,
-        recipe="one against the mean of the others",
-        train_corpus=corpus.label,
-        test_corpus=corpus.label,
-        split="subject",
-        fold=0,
-    )
+    names = {"model": RATER, "recipe": "one against the mean of the others", "split": "subject"}
+    names |= {"train_corpus": corpus.label, "test_corpus": corpus.label}
+    table = pd.concat(tables, ignore_index=True).assign(**names, fold=0)
     if splits:
         parts = [
             tested.iloc[split.test][["clip", "frame"]].assign(fold=split.fold) for split in splits

@@ -1,15 +1,12 @@
 """Subgroup analysis: is the error larger in some groups? Errors by skin tone, age and pose.
 
-Skin and age are known for simulated people only (`simulator/truth.py`); corpora of real people do
-not say, and guessing them from pictures would be one more doubtful judgement about faces. Pose can
-be measured from landmarks in any corpus.
-
+Skin and age are known for simulated people only (`simulator/truth.py`): guessing them from pictures
+would be one more doubtful judgement about faces. Pose can be measured from landmarks in any corpus.
 Groups have fixed borders, so that a group means the same in every study. Each number is pooled over
-the folds, because a fold has only a handful of subjects of a group; intervals are from a bootstrap
-over subjects (`bootstrap.py`).
+the folds, because a fold has only a handful of subjects of a group.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,26 +22,14 @@ from .predictions import GROUP, by_model
 
 @dataclass(frozen=True)
 class Trait:
-    """Something by which frames are put into groups.
+    """Something by which frames are put into groups."""
 
-    Attributes:
-        name: in tables.
-        unit: of its values.
-        borders: between the groups, ascending; a value on a border belongs to the group above.
-        groups: their names, from the lowest values to the highest.
-        reference: the group at one end with which the one at the other end is compared.
-    """
-
-    name: str
-    unit: str
-    borders: tuple[float, ...]
-    groups: tuple[str, ...]
+    name: str  # in tables
+    unit: str  # of its values
+    borders: tuple[float, ...]  # ascending; a value on a border belongs to the group above
+    groups: tuple[str, ...]  # their names, from the lowest values to the highest
+    compared: str  # the group at one end, and the one at the other end that it is compared with
     reference: str
-
-    @property
-    def compared(self) -> str:
-        """The group at the other end."""
-        return self.groups[-1] if self.groups[0] == self.reference else self.groups[0]
 
     def spans(self) -> dict[str, str]:
         """Each group's values in words, such as "10 to 41 degrees"."""
@@ -55,19 +40,22 @@ class Trait:
 
 
 # Skin: the borders of del Bino et al. (2006) between light, intermediate and tan, brown and dark.
-SKIN = Trait("skin tone", "degrees of typology angle", (10, 41), ("dark", "medium", "light"),
-             "light")  # fmt: skip
-AGE = Trait("age", "of the scale of drawn lines", (0.33, 0.67),
-            ("few lines", "some lines", "many lines"), "few lines")  # fmt: skip
-POSE = Trait("pose", "degrees from the camera", (7, 14),
-             ("frontal", "turned", "far turned"), "frontal")  # fmt: skip
-# As POSE, where only landmarks are known.
-TURN = Trait("pose", "of half a face's width, nose off the middle", (0.15, 0.3),
-             ("frontal", "turned", "far turned"), "frontal")  # fmt: skip
-TRAITS: Mapping[str, Trait] = {"skin": SKIN, "age": AGE, "turned": POSE, "turn": TURN}
+_TURNED = ("frontal", "turned", "far turned")
+TRAITS = {
+    "skin": Trait("skin tone", "degrees of typology angle", (10, 41), ("dark", "medium", "light"),
+                  compared="dark", reference="light"),
+    "age": Trait("age", "of the scale of drawn lines", (0.33, 0.67),
+                 ("few lines", "some lines", "many lines"),
+                 compared="many lines", reference="few lines"),
+    "turned": Trait("pose", "degrees from the camera", (7, 14), _TURNED,
+                    compared="far turned", reference="frontal"),
+    # The same where only landmarks are known.
+    "turn": Trait("pose", "of half a face's width, nose off the middle", (0.15, 0.3), _TURNED,
+                  compared="far turned", reference="frontal"),
+}  # fmt: skip
 
 FEWEST = 5  # subjects; of fewer, an interval says nothing
-METRICS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "RMSE": FROM_MOMENTS["RMSE"],
     "CCC": FROM_MOMENTS["CCC"],
     "bias": lambda sums: -from_moments(sums).gap,
@@ -89,14 +77,12 @@ def frame_groups(
 ) -> pd.DataFrame:
     """To which groups each frame belongs.
 
-    Args:
-        frames: columns clip and frame, as of `Crops.frames`.
-        landmarks: (N, 68, 2) of the same frames.
-        world: what the corpus was simulated from; None where its people are real.
+    `frames` has the columns clip and frame; `landmarks` (N, 68, 2) are theirs; `world` is what they
+    were simulated from, None where people are real.
 
     Returns:
-        clip, frame, and a column with the name of a group for each of SKIN, AGE and POSE, or for
-        TURN alone where the people are real; the columns are named as the keys of TRAITS.
+        clip, frame, and columns with names of groups: skin, age and turned, or turn alone where
+        people are real; see TRAITS.
     """
     values = frames[["clip", "frame"]].reset_index(drop=True)
     if world is None:
@@ -123,21 +109,13 @@ class _Group:
 def by_group(
     predictions: pd.DataFrame, groups: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:
-    """The error of each model in each group.
-
-    Args:
-        predictions: a row per frame, of any number of models.
-        groups: as of `frame_groups`.
-        bootstrap: how intervals are made.
+    """The error of each model in each group, as of `frame_groups`.
 
     Returns:
         GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC, bias:
         predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
         frames are left out; with fewer than FEWEST subjects, low and high are nan. CCC is nan for a
         model that predicts the same for every frame of a fold, although its folds may differ.
-
-    Raises:
-        UserError: a frame has no group.
     """
     rows = []
     for head, trait, measured in _measured(predictions, groups, bootstrap):
@@ -151,7 +129,7 @@ def by_group(
                 sizes = {"subjects": group.subjects, "frames": group.frames}
                 rows.append(head | cut | values | sizes)
     columns = [*GROUP, "trait", "group", "span", "dimension", "metric", "value", "low", "high"]
-    return pd.DataFrame(rows)[[*columns, "subjects", "frames"]]
+    return pd.DataFrame(rows, columns=[*columns, "subjects", "frames"])
 
 
 def between_groups(
@@ -162,9 +140,6 @@ def between_groups(
     Subjects are drawn once for both groups: one who is in both, as with poses, counts in both of a
     sample or in none. The constant baseline sees no face; what differs for it is owed to the
     groups' labels.
-
-    Args:
-        predictions, groups, bootstrap: as of `by_group`.
 
     Returns:
         GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
@@ -223,11 +198,8 @@ def _group(
     members = rows.groupby("subject").indices
     for subject, at in members.items():
         sums[np.searchsorted(subjects, subject)] = moments(true[at], pred[at], shift)
-    resampled = weights @ sums
-    estimates = {
-        name: Estimate(float(metric(sums.sum(axis=0))), metric(resampled))
-        for name, metric in METRICS.items()
-    }
+    whole, resampled = sums.sum(axis=0), weights @ sums
+    estimates = {name: Estimate(float(f(whole)), f(resampled)) for name, f in METRICS.items()}
     if constant:
         estimates["CCC"] = Estimate(float("nan"), estimates["CCC"].samples)
     return _Group(estimates, len(members), len(rows))
