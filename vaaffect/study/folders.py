@@ -15,11 +15,7 @@ PAGES = ("report.html", "report.pdf")
 
 
 def checked_report_folder(out: Path | None, profile: str, notebooks: Path) -> Path:
-    """Where the report goes; `reports/<profile>` where `out` is None.
-
-    Raises:
-        UserError: it is a file, or holds something that no study has made.
-    """
+    """Where the report goes; `reports/<profile>` where `out` is None."""
     folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {shown(folder)} is a file; name a folder for the report.")
@@ -51,11 +47,7 @@ def set_aside(runs: Path) -> Path | None:
 
 @contextmanager
 def locked(runs: Path, folder: Path) -> Iterator[None]:
-    """Hold the report folder; the system lets go of it however the process ends.
-
-    Raises:
-        UserError: another study holds it.
-    """
+    """Hold the report folder; the system lets go of it however the process ends."""
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / f".{paths.name_of(folder)}.lock").open("w") as file:
         try:

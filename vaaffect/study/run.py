@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,17 +27,12 @@ from .request import Request, Setting
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
 
-UNKNOWN_SECONDS = 60.0  # expected of a step about which nothing is known
-
 
 def run_study(request: Request, how: "How | None" = None, setting: Setting | None = None) -> Path:
     """Run a study and return its report folder.
 
-    Args:
-        request: what to run.
-        how: where trainings run; by default what the environment says. It is no parameter: what
-            comes out is the same, and so are the names of the runs.
-        setting: of the real study by default.
+    `how` says where trainings run; by default what the environment says. It is no parameter: what
+    comes out is the same, and so are the names of the runs.
 
     Raises:
         UserError: a profile, a folder or a notebook is not as it must be.
@@ -108,11 +103,8 @@ class _Study:
 
     def __init__(self, request: Request, how: "How | None", setting: Setting):
         """Refuse what cannot work, before anything is touched."""
-        request.check()
         self.request, self.setting, self.again = request, setting, request.command(how)
-        self.profile = load_profile(
-            request.profile, setting.notebooks / "profiles", setting.notebooks, request.changes
-        )
+        self.profile = load_profile(request.profile, setting.notebooks, request.changes)
         sources = notebook_sources(setting.notebooks)
         if not sources:
             raise UserError(f"There are no notebooks NN_name.ipynb in {shown(setting.notebooks)}.")
@@ -123,10 +115,8 @@ class _Study:
         self.steps = [self._step(source) for source in sources]
         self.chosen = _chosen(self.steps, request.only)
         self.union: dict[str, Any] = {}  # all parameters of all notebooks
-        for step in self.steps:
-            self.union |= step.parameters
-        for step in self.steps:
-            self.union |= step.given
+        for values in (*(s.parameters for s in self.steps), *(s.given for s in self.steps)):
+            self.union |= values
         _check_plan(self.union)
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
@@ -137,12 +127,12 @@ class _Study:
         self.folder.mkdir(parents=True, exist_ok=True)
         previous = provenance.read_study_manifest(self.folder / "manifest.json")
         expected = self._expected_seconds(previous)
-        self.display = Display(["data", *(s.name for s in self.chosen)], expected, sys.stdout)
+        self.display = Display(["data", *(s.name for s in self.chosen)], expected)
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
         self.manifest = {
-            "status": "running",
+            "status": "",
             "profile": self.profile.name,
             "title": self.profile.title,
             "simulated": self.union.get("DATA") == "simulated",
@@ -157,7 +147,7 @@ class _Study:
             "tables": {},
         }
         self._remove_former_notebooks()
-        self._save("running")
+        self._save()
         if self.request.fresh:  # now that the manifest knows of nothing that is finished
             if aside := folders.set_aside(self.runs):
                 self.display.say(f"The earlier trainings are kept in {shown(aside)}.")
@@ -191,11 +181,11 @@ class _Study:
         """Per step: what the last study with these parameters took, else what the profile says."""
         same = previous.get("parameters_hash") == self.parameters_hash
         known = self.profile.expected_seconds | (previous.get("seconds", {}) if same else {})
-        fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
+        fallback = sum(known.values()) / len(known) if known else 60.0
         names = {"data": "data"} | {step.number: step.name for step in self.steps}
         return {name: known.get(number, fallback) for number, name in names.items()}
 
-    def _save(self, status: str) -> None:
+    def _save(self, status: str = "running") -> None:
         self.manifest["status"] = status
         self.manifest["machines"] = entries.machines(self.runs)
         provenance.write_study_manifest(self.folder / "manifest.json", self.manifest)
@@ -217,7 +207,7 @@ class _Study:
             self.display.follow([{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
-        self.manifest["data"] = dict(self.setting.prepare(self.union, progress))
+        self.manifest["data"] = self.setting.prepare(self.union, progress)
         # Data that was there already says nothing about how long making it takes.
         before = self.manifest["seconds"].get("data", 0.0)
         self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
@@ -225,36 +215,32 @@ class _Study:
     def _execute(self, step: _Step) -> None:
         """Run a notebook; what it wrote in an earlier study is removed first."""
         key, lineage = self._keys(step)
+        clean = execution.cleaner(self._replacements())
         entry: dict[str, Any] = {
             "file": step.source.name,
             "status": "running",
-            "parameters": execution.cleaner(self._replacements())(step.parameters),
+            "parameters": clean(step.parameters),
             "key": key,
             "lineage": lineage,
             "commit": self.manifest["commit"],
             "dirty": self.manifest["dirty"],
         }
-        self.manifest["notebooks"] |= {step.number: entry}
-        self.manifest["notebooks"] = dict(sorted(self.manifest["notebooks"].items()))
-        self._save("running")
+        notebooks = self.manifest["notebooks"] | {step.number: entry}
+        self.manifest["notebooks"] = dict(sorted(notebooks.items()))
+        self._save()
         for name in entries.outputs(self.folder, step.number):
             (self.folder / name).unlink()
+        copy = self._copy(step.source.name)
         events = self.work / f"progress-{step.number}.jsonl"
+        variables = {VARIABLE: str(events), **self.variables}
         self.display.start(step.name)
         try:
             with Tail(events, self.display.follow):
-                execution.execute(
-                    step.source,
-                    self._copy(step.source.name),
-                    step.given,
-                    {VARIABLE: str(events), **self.variables},
-                    self.work,
-                    self._replacements(),
-                )
+                execution.execute(step.source, copy, step.given, variables, self.work, clean)
         except execution.NotebookError as failure:
             self.display.end(failed=True)
             entry["status"] = "failed"
-            failed_copy = self._copy(step.source.name).with_suffix(".failed.ipynb")
+            failed_copy = copy.with_suffix(".failed.ipynb")
             raise UserError(
                 f"{step.source.name} stopped at {failure}\n"
                 f"What ran until then: {shown(failed_copy)}\n"
@@ -266,7 +252,7 @@ class _Study:
         self.manifest["seconds"][step.number] = seconds
         written = entries.outputs(self.folder, step.number)
         entry |= {"status": "complete", "seconds": seconds, "outputs": written}
-        self._save("running")
+        self._save()
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
@@ -303,9 +289,8 @@ class _Study:
             entry = self.manifest["notebooks"].get(self.steps[index - 1].number, {})
             before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
         given = {name: value for name, value in step.given.items() if name != "OUT"}
-        return entries.notebook_keys(
-            step.source, given, self.library, self.manifest["data"], before
-        )
+        data = self.manifest["data"]
+        return entries.notebook_keys(step.source, given, self.library, data, before)
 
     def _is_current(self, step: _Step) -> bool:
         """Whether the executed copy and what it wrote are whole and made from what there is now."""
@@ -315,11 +300,10 @@ class _Study:
         written = entry.get("outputs", {})
         if not written.items() <= entries.outputs(self.folder, step.number).items():
             return False
-        try:
+        with suppress(OSError, ValueError):
             copy = nbformat.read(self._copy(step.source.name), as_version=4)
-        except (OSError, ValueError):
-            return False
-        return execution.is_complete(copy)
+            return execution.is_complete(copy)
+        return False
 
     def _copy(self, name: str) -> Path:
         """Where a notebook's executed copy is."""
@@ -327,10 +311,10 @@ class _Study:
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
-        given = [value for value in self.union.values() if isinstance(value, str)]
+        texts = [value for value in self.union.values() if isinstance(value, str)]
         folder = shown(self.folder)
         pairs = {
-            **{value: f"…/{Path(value).name}" for value in given if Path(value).is_absolute()},
+            **{value: f"…/{Path(value).name}" for value in texts if Path(value).is_absolute()},
             str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
             str(self.runs): f"runs/{self.runs.name}",
             str(self.work): "work",
