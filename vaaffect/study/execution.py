@@ -51,11 +51,9 @@ def execute(
                 progress_bar=False, log_output=False, store_widget_state=False,
             )  # fmt: skip
         except PapermillExecutionError as error:
-            kind = "" if error.ename == "UserError" else f"{error.ename}: "
-            message = error.evalue[:2000] if kind else error.evalue
-            failure = (
-                f"cell In [{error.exec_count}] ({_first_line(error.source)}):\n{kind}{message}"
-            )
+            ours = error.ename == "UserError"
+            said = error.evalue if ours else f"{error.ename}: {error.evalue[:2000]}"
+            failure = f"cell In [{error.exec_count}] ({_first_line(error.source)}):\n{said}"
         except DeadKernelError:
             failure = (
                 f"{_last_cell(nbformat.read(running, as_version=4))}:\nThe kernel died. Most often "
