@@ -24,17 +24,15 @@ from vaaffect.study.profiles import read_parameters
 CHILD = """
 import sys
 from pathlib import Path
-from vaaffect import study
 from vaaffect.__main__ import main
-from vaaffect.base import provenance
-from vaaffect.study.request import Setting
+from vaaffect.base import paths, provenance
+from vaaffect.corpora import data
+from vaaffect.report import cards
 folder = Path(sys.argv[1])
-run = study.run_study
+paths.NOTEBOOKS, paths.RUNS = folder / "notebooks", folder / "runs"
 provenance.device = lambda: {"cpu": "imports torch, which takes seconds"}
-study.run_study = lambda request, how: run(request, how, Setting(
-    folder / "notebooks", folder / "runs", prepare=lambda parameters, progress: {"toy": "abc"},
-    write_cards=lambda folder: None,
-))
+data.prepare_data = lambda parameters, progress: {"toy": "abc"}
+cards.write_cards = lambda record: None
 sys.exit(main(["study", "--profile", "small", "--out", str(folder / "out"), *sys.argv[2:]]))
 """
 
@@ -301,11 +299,9 @@ def test_another_study_than_the_profile_needs_another_folder(toy, capsys):
     assert "--set SEED=8 'MODELS=[c, d]'\n" in out, err
 
 
-def test_two_studies_on_one_folder(toy):
-    with (
-        locked(toy.runs, toy.out),
-        pytest.raises(UserError, match="Another study is writing"),
-    ):
+def test_two_studies_on_one_folder(toy, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", toy.runs)
+    with locked(toy.out), pytest.raises(UserError, match="Another study is writing"):
         toy.run()
     assert toy.runs_of("00") == 0
 

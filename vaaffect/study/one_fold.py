@@ -45,4 +45,4 @@ def notebook_parameters(profile: str, number: str) -> dict[str, Any]:
     settings = load_profile(profile)
     (source,) = [path for path in notebook_sources() if notebook_number(path) == number]
     defaults = {name: declared.default for name, declared in read_parameters(source).items()}
-    return {"PROFILE": profile} | defaults | settings.parameters_for(source)
+    return defaults | settings.parameters_for(source) | {"PROFILE": profile}

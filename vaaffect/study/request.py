@@ -1,10 +1,10 @@
-"""What is to be run, and where a study is."""
+"""What is to be run."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import UserError, paths, shown
 
@@ -64,29 +64,3 @@ class Request:
         minutes = f" --minutes {self.minutes:g}" if self.minutes is not None else ""
         resume = " --resume" if self.only else ""
         return f"python -m vaaffect study {shlex.join(words)}{trainings}{minutes}{resume}"
-
-
-StepProgress = Callable[[str, int, int], None]  # gets what is done, done, total
-
-
-def _prepare_data(parameters: dict[str, Any], progress: StepProgress) -> dict[str, str]:
-    from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
-
-    return data.prepare_data(parameters, progress)
-
-
-def _write_cards(folder: Path) -> None:
-    from ..report import cards, read_record
-
-    cards.write_cards(read_record(str(folder)))
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where a study is, and what it does beside its notebooks; for tests, which have their own."""
-
-    notebooks: Path = paths.NOTEBOOKS  # the profiles are in `profiles` beside them
-    runs: Path = paths.RUNS  # trainings go to a folder in here
-    # Makes the data from all parameters, and returns their hashes.
-    prepare: Callable[[dict[str, Any], StepProgress], dict[str, str]] = _prepare_data
-    write_cards: Callable[[Path], None] = _write_cards  # into a report folder, from its tables

@@ -22,13 +22,13 @@ from ..base import VARIABLE, Tail, TimeOver, UserError, digest, paths, provenanc
 from . import entries, execution, folders
 from .display import Display, clock
 from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
-from .request import Request, Setting
+from .request import Request
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
 
 
-def run_study(request: Request, how: "How | None" = None, setting: Setting | None = None) -> Path:
+def run_study(request: Request, how: "How | None" = None) -> Path:
     """Run a study and return its report folder.
 
     `how` says where trainings run; by default what the environment says. It is no parameter: what
@@ -38,9 +38,9 @@ def run_study(request: Request, how: "How | None" = None, setting: Setting | Non
         UserError: a profile, a folder or a notebook is not as it must be.
         KeyboardInterrupt: interrupted; what is finished is kept. TimeOver: by `minutes`.
     """
-    study = _Study(request, how, setting or Setting())
+    study = _Study(request, how)
     with (
-        folders.locked(study.setting.runs, study.folder),
+        folders.locked(study.folder),
         tempfile.TemporaryDirectory(prefix="vaaffect-") as work,
         _within(request.minutes),
     ):
@@ -101,16 +101,15 @@ class _Study:
     display: Display
     manifest: dict[str, Any]
 
-    def __init__(self, request: Request, how: "How | None", setting: Setting):
+    def __init__(self, request: Request, how: "How | None"):
         """Refuse what cannot work, before anything is touched."""
-        self.request, self.setting, self.again = request, setting, request.command(how)
-        self.profile = load_profile(request.profile, setting.notebooks, request.changes)
-        sources = notebook_sources(setting.notebooks)
+        self.request, self.again = request, request.command(how)
+        self.profile = load_profile(request.profile, paths.NOTEBOOKS, request.changes)
+        sources = notebook_sources(paths.NOTEBOOKS)
         if not sources:
-            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(setting.notebooks)}.")
-        name = self.profile.name
-        self.folder = folders.checked_report_folder(request.out, name, setting.notebooks)
-        self.runs = paths.study_runs_folder(name, self.folder, setting.runs)
+            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(paths.NOTEBOOKS)}.")
+        self.folder = folders.checked_report_folder(request.out, self.profile.name)
+        self.runs = paths.study_runs_folder(self.profile.name, self.folder)
         self.variables = {paths.RUNS_VARIABLE: str(self.runs), **(how.variables() if how else {})}
         self.steps = [self._step(source) for source in sources]
         self.chosen = _chosen(self.steps, request.only)
@@ -203,11 +202,13 @@ class _Study:
                 self.manifest["seconds"].pop(number, None)
 
     def _prepare(self) -> None:
+        from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
+
         def progress(what: str, done: int, total: int) -> None:
             self.display.follow([{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
-        self.manifest["data"] = self.setting.prepare(self.union, progress)
+        self.manifest["data"] = data.prepare_data(self.union, progress)
         # Data that was there already says nothing about how long making it takes.
         before = self.manifest["seconds"].get("data", 0.0)
         self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
@@ -247,7 +248,9 @@ class _Study:
                 f"Put that right, then continue with: {self.again}"
             ) from failure
         if step.number == entries.REPORT:
-            self.setting.write_cards(self.folder)
+            from ..report import cards, read_record  # as in `_finish`
+
+            cards.write_cards(read_record(str(self.folder)))
         seconds = round(self.display.end(), 1)
         self.manifest["seconds"][step.number] = seconds
         written = entries.outputs(self.folder, step.number)
