@@ -254,8 +254,7 @@ def _checked(name: str, file: str, content: Any, declared: Declared) -> Profile:
 
     seconds = _mapping(content.get("expected_seconds"), f"{file}: expected_seconds")
     for step, value in seconds.items():
-        if step != "data":
-            _check_number(f"{file}: expected_seconds", step, [*declared, "data"])
+        _check_number(f"{file}: expected_seconds", step, [*declared, "data"])
         if not matches(value, "float") or not value > 0:
             raise UserError(
                 f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"

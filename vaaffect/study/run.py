@@ -131,20 +131,13 @@ class _Study:
         if self.request.fresh:
             previous = {}
         self.manifest = {
-            "status": "",
-            "profile": self.profile.name,
-            "title": self.profile.title,
+            "status": "", "profile": self.profile.name, "title": self.profile.title,
             "simulated": self.union.get("DATA") == "simulated",
-            "started": provenance.utc_now(),
-            "finished": None,
-            **provenance.environment(),
-            "parameters_hash": self.parameters_hash,
-            "data": {},
-            "notebooks": dict(previous.get("notebooks", {})),
-            "seconds": dict(previous.get("seconds", {})),
-            "machines": [],
-            "tables": {},
-        }
+            "started": provenance.utc_now(), "finished": None, **provenance.environment(),
+            "parameters_hash": self.parameters_hash, "data": {},
+            "notebooks": previous.get("notebooks", {}), "seconds": previous.get("seconds", {}),
+            "machines": [], "tables": {},
+        }  # fmt: skip
         self._remove_former_notebooks()
         self._save()
         if self.request.fresh:  # now that the manifest knows of nothing that is finished
@@ -218,14 +211,10 @@ class _Study:
         key, lineage = self._keys(step)
         clean = execution.cleaner(self._replacements())
         entry: dict[str, Any] = {
-            "file": step.source.name,
-            "status": "running",
-            "parameters": clean(step.parameters),
-            "key": key,
-            "lineage": lineage,
-            "commit": self.manifest["commit"],
-            "dirty": self.manifest["dirty"],
-        }
+            "file": step.source.name, "status": "running", "parameters": clean(step.parameters),
+            "key": key, "lineage": lineage,
+            "commit": self.manifest["commit"], "dirty": self.manifest["dirty"],
+        }  # fmt: skip
         notebooks = self.manifest["notebooks"] | {step.number: entry}
         self.manifest["notebooks"] = dict(sorted(notebooks.items()))
         self._save()
@@ -241,18 +230,16 @@ class _Study:
         except execution.NotebookError as failure:
             self.display.end(failed=True)
             entry["status"] = "failed"
-            failed_copy = copy.with_suffix(".failed.ipynb")
             raise UserError(
                 f"{step.source.name} stopped at {failure}\n"
-                f"What ran until then: {shown(failed_copy)}\n"
+                f"What ran until then: {shown(copy.with_suffix('.failed.ipynb'))}\n"
                 f"Put that right, then continue with: {self.again}"
             ) from failure
         if step.number == entries.REPORT:
             from ..report import cards, read_record  # as in `_finish`
 
             cards.write_cards(read_record(str(self.folder)))
-        seconds = round(self.display.end(), 1)
-        self.manifest["seconds"][step.number] = seconds
+        seconds = self.manifest["seconds"][step.number] = round(self.display.end(), 1)
         written = entries.outputs(self.folder, step.number)
         entry |= {"status": "complete", "seconds": seconds, "outputs": written}
         self._save()
