@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from vaaffect.base import paths
 from vaaffect.study.profiles import notebook_number
 
 FIRST = """\
@@ -103,16 +105,20 @@ class Toy:
         progress("draw", 2, 2)
         return {"toy": "abc"}
 
-    def write_cards(self, folder: Path) -> None:
-        """Stands for the cards of the real report."""
-        (folder / "model_card.md").write_text("# Model card\n")
-
     def run(self, how: Any = None, **options: Any) -> Path:
         """Run the study in this process; the options are those of a `Request`."""
-        from vaaffect.study.request import Request, Setting
-        from vaaffect.study.run import run_study
+        from vaaffect.corpora import data
+        from vaaffect.report import cards
+        from vaaffect.study import Request, run_study
 
-        request = Request(**{"profile": "small", "out": self.out, **options})
-        return run_study(
-            request, how, Setting(self.notebooks, self.runs, self.prepare, self.write_cards)
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(paths, "NOTEBOOKS", self.notebooks)
+            patch.setattr(paths, "RUNS", self.runs)
+            patch.setattr(data, "prepare_data", self.prepare)
+            patch.setattr(cards, "write_cards", write_card)
+            return run_study(Request(**{"profile": "small", "out": self.out, **options}), how)
+
+
+def write_card(record: Any) -> None:
+    """Stands for the cards of the real report."""
+    (record.folder / "model_card.md").write_text("# Model card\n")

@@ -1,8 +1,8 @@
 """The command line: `python -m vaaffect COMMAND`.
 
 A command is a function under `@command(...)`, which lists its arguments; the first line of its
-docstring is its line in the help, the rest its description. What a command needs is imported inside
-it, so that help and mistakes in arguments are answered at once.
+docstring is its line in the help, the rest, if any, its description. What a command needs is
+imported inside it, so that help and mistakes in arguments are answered at once.
 
 It is argparse, because click and typer know no option with several values (`--only 03 p1`).
 """
@@ -54,7 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all commands."""
     parser = argparse.ArgumentParser(
         prog="vaaffect", description="A reproducible study of facial valence and arousal."
     )
@@ -63,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for function, arguments in COMMANDS.items():
         summary, _, description = inspect.getdoc(function).partition("\n\n")
+        description = description or f"{summary[0].upper()}{summary[1:]}."
         sub = commands.add_parser(function.__name__, help=summary, description=description)
         sub.set_defaults(command=function)
         group = None
@@ -90,10 +90,9 @@ def command(*arguments: tuple) -> Callable[[Callable], Callable]:
 
 def positive(text: str) -> int:
     """A whole number above 0, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not above 0")
-    return value
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return int(text)
 
 
 @contextmanager
@@ -117,8 +116,7 @@ def bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     arg("--fresh", action="store_true",
         help="begin from nothing: clear the report folder, set the trainings aside"),
     arg("--resume", action="store_true",
-        help="go on with what is there, which is the default; with --only, keep what is up to "
-        "date"),
+        help="go on with what is there (the default); with --only, keep what is up to date"),
     arg("--out", type=Path, help="report folder (reports/PROFILE)"),
     arg("--minutes", type=float, metavar="N",
         help="stop after N minutes with exit code 75; the same command goes on"),
@@ -162,11 +160,7 @@ def study(arguments: argparse.Namespace) -> None:
 
 @command(arg("folder", metavar="FOLDER", help="a report folder, or a profile (demo)"))
 def pdf(arguments: argparse.Namespace) -> None:
-    """print a study's report.html as report.pdf
-
-    Print report.html of a report folder as report.pdf beside it. A study does so by itself where
-    Chromium is installed.
-    """
+    """print a study's report.html as report.pdf, as a study does where Chromium is installed"""
     from .base import REPORTS, shown
     from .report.pdf import print_report
 
@@ -205,10 +199,7 @@ def train(arguments: argparse.Namespace) -> None:
     arg("--workers", type=positive, help="processes that draw"),
 )
 def simulate(arguments: argparse.Namespace) -> None:
-    """write a corpus of drawn faces
-
-    Write a corpus of drawn faces in the folder layout of a real corpus.
-    """
+    """write a corpus of drawn faces in the folder layout of a real corpus"""
     from .simulator.laboratory import LabWorld
     from .simulator.recordings import write_semaine
     from .simulator.worlds import WildWorld
@@ -269,23 +260,17 @@ def predict(arguments: argparse.Namespace) -> int:
     from .live.predictor import Predictor, find_run
     from .live.sources import open_source
 
-    for path in (arguments.out, arguments.clip):
-        if path is not None and path.resolve() == Path(arguments.source).resolve():
-            raise UserError(
-                f"{path}: is the source, and would be overwritten; choose another name."
-            )
+    for path in filter(None, (arguments.out, arguments.clip)):
+        if path.resolve() == Path(arguments.source).resolve():
+            raise UserError(f"{path}: is the source and would be overwritten; choose another name.")
     with closing(open_source(arguments.source, arguments.real_time)) as source:
         run = find_run(arguments.run)
         predictor = Predictor.from_run(run, arguments.backend)
         print(f"Predicting with {run.name} ({arguments.backend}).", file=sys.stderr)
         if arguments.out is not None:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            (
-                arguments.out.open("w", newline="") if arguments.out else nullcontext(sys.stdout)
-            ) as rows,
-            bar("predicting", "picture") as progress,
-        ):
+        file = arguments.out.open("w", newline="") if arguments.out else nullcontext(sys.stdout)
+        with file as rows, bar("predicting", "picture") as progress:
             summary = watch(
                 source, predictor, rows, arguments.clip,
                 smooth=arguments.smooth, progress=progress,
@@ -301,11 +286,7 @@ def predict(arguments: argparse.Namespace) -> int:
     arg("out", type=Path, metavar="OUT", help="a name ending in .onnx or .xml"),
 )
 def export(arguments: argparse.Namespace) -> None:
-    """write a trained network as ONNX or OpenVINO IR
-
-    Write the network of a run as ONNX or as OpenVINO IR, and check that it predicts as PyTorch
-    does.
-    """
+    """write a trained network as ONNX or OpenVINO IR, and check that it predicts as PyTorch does"""
     from .live.export import export_run
     from .live.predictor import find_run
 
@@ -321,10 +302,7 @@ def export(arguments: argparse.Namespace) -> None:
     arg("--out", type=Path, help="train, study: folder of the report"),
 )  # fmt: skip
 def bench(arguments: argparse.Namespace) -> None:
-    """measure side by side
-
-    Measure in one run, beside a named peer where there is one.
-    """
+    """measure in one run, beside a named peer where there is one"""
     from .base import REPORTS, ROOT
 
     # The benchmarks are beside the tests, not in the library.

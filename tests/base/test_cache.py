@@ -102,4 +102,4 @@ def test_a_room_is_its_files(tmp_path):
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text(f"x = {name!r}")
     whole = code_digest(tmp_path)
-    assert whole != code_digest(tmp_path, but=["b.py"]) == code_digest(tmp_path / "a.py")
+    assert whole != code_digest(tmp_path, but=("b.py",)) == code_digest(tmp_path / "a.py")

@@ -10,9 +10,9 @@ from vaaffect.base import paths
 def test_trainings_of_another_report_folder_are_kept_apart(tmp_path, monkeypatch):
     usual = paths.study_runs_folder("demo", (paths.REPORTS / "demo").resolve())
     assert usual == paths.RUNS / "demo" == paths.runs_folder("demo")
-    other = paths.study_runs_folder("demo", tmp_path / "out", tmp_path)
-    assert other.parent == tmp_path and other.name.startswith("demo-")
-    assert other != paths.study_runs_folder("demo", tmp_path / "out2", tmp_path)
+    other = paths.study_runs_folder("demo", tmp_path / "out")
+    assert other.parent == paths.RUNS and other.name.startswith("demo-")
+    assert other != paths.study_runs_folder("demo", tmp_path / "out2")
     monkeypatch.setenv(paths.RUNS_VARIABLE, str(other))
     assert paths.runs_folder("demo") == other
 

@@ -1,6 +1,9 @@
 """What the manifest notes of notebooks and trainings."""
 
 import json
+import shutil
+
+import pytest
 
 from vaaffect.base import paths
 from vaaffect.study.entries import library_digest, machines
@@ -24,6 +27,19 @@ def test_a_comment_in_the_library_does_not_renew_a_study(tmp_path, monkeypatch):
     assert digest_of("value = 1") == first
     nothing = digest_of("", "pages.py")
     assert digest_of("pages = 3", "pages.py") == nothing != first  # no notebook makes pages
+
+
+@pytest.mark.parametrize("changed", ["published.csv", "template/model_card.md.j2"])
+def test_a_quoted_figure_and_a_text_template_renew_a_study(tmp_path, monkeypatch, changed):
+    report = tmp_path / "report"
+    shutil.copytree(paths.LIBRARY / "report", report, ignore=shutil.ignore_patterns("*.py", "__*"))
+    (report / "__init__.py").touch()
+    monkeypatch.setattr(paths, "LIBRARY", tmp_path)
+    first = library_digest()
+    assert library_digest() == first
+    with (report / changed).open("a") as file:
+        file.write("1")
+    assert library_digest() != first
 
 
 def test_machines_are_counted_also_where_a_run_does_not_name_its_own(tmp_path):

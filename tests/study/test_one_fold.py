@@ -10,6 +10,7 @@ def test_one_training_by_hand_is_the_one_of_the_study():
     """The parameters come from the profile, over the notebook's own."""
     values = one_fold.notebook_parameters("smoke", "04")
     assert (values["FOLDS"], values["SIZE"], values["RECIPE"]["name"]) == (3, 32, "smoke")
+    assert values["PROFILE"] == "smoke"  # by which its runs folder is named
     assert one_fold.notebook_parameters("demo", "05")["RECIPE"]["name"] == "demo"
     with pytest.raises(UserError, match="no network 'resnet152'; it has vgg_tiny_bn, resnet10"):
         one_fold.train_fold("smoke", "resnet152", 0, "wild")

@@ -27,7 +27,7 @@ def notebooks(tmp_path):
 def load(notebooks):
     def load(text):
         (notebooks / "profiles" / "p.yaml").write_text(text)
-        return load_profile("p", notebooks / "profiles", notebooks)
+        return load_profile("p", notebooks)
 
     return load
 
@@ -158,15 +158,15 @@ def test_an_unknown_profile_lists_the_others(notebooks):
     for name in ("demo", "gpu"):
         (notebooks / "profiles" / f"{name}.yaml").write_text("title: x\n")
     with pytest.raises(UserError, match=r"no profile 'dmeo'; available: demo, gpu"):
-        load_profile("dmeo", notebooks / "profiles", notebooks)
+        load_profile("dmeo", notebooks)
     with pytest.raises(UserError, match="no profile"):
-        load_profile("../profiles/demo", notebooks / "profiles", notebooks)
+        load_profile("../profiles/demo", notebooks)
 
 
 def test_changed_values(notebooks, load):
     load('title: t\nall: {SEED: 7, RATE: 0.2}\nnotebooks:\n  "03": {EPOCHS: 4, SEED: 1}\n')
     changes = ["SEED=8", "MODELS=[c]"]
-    profile = load_profile("p", notebooks / "profiles", notebooks, changes)
+    profile = load_profile("p", notebooks, changes)
     assert profile.name == "p" and profile.title == "t; changed: SEED=8, MODELS=[c]"
     assert profile.all == {"SEED": 8, "RATE": 0.2, "MODELS": ["c"]}
     assert profile.notebooks == {"03": {"EPOCHS": 4}}
@@ -197,4 +197,4 @@ def test_one_entry_of_a_dict_is_changed_over_the_profile_or_the_default():
 def test_a_change_that_cannot_be_made(notebooks, load, change, said):
     load("title: t")
     with pytest.raises(UserError, match=said):
-        load_profile("p", notebooks / "profiles", notebooks, [change])
+        load_profile("p", notebooks, [change])

@@ -16,7 +16,7 @@ from toy_study import Toy
 from vaaffect.base import paths
 from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
-from vaaffect.study.display import Display, clock, describe, eta
+from vaaffect.study.display import Display, clock, describe
 from vaaffect.study.execution import cleaner, is_complete
 from vaaffect.study.folders import locked
 from vaaffect.study.profiles import read_parameters
@@ -24,17 +24,15 @@ from vaaffect.study.profiles import read_parameters
 CHILD = """
 import sys
 from pathlib import Path
-from vaaffect import study
 from vaaffect.__main__ import main
-from vaaffect.base import provenance
-from vaaffect.study.request import Setting
+from vaaffect.base import paths, provenance
+from vaaffect.corpora import data
+from vaaffect.report import cards
 folder = Path(sys.argv[1])
-run = study.run_study
+paths.NOTEBOOKS, paths.RUNS = folder / "notebooks", folder / "runs"
 provenance.device = lambda: {"cpu": "imports torch, which takes seconds"}
-study.run_study = lambda request, how: run(request, how, Setting(
-    folder / "notebooks", folder / "runs", prepare=lambda parameters, progress: {"toy": "abc"},
-    write_cards=lambda folder: None,
-))
+data.prepare_data = lambda parameters, progress: {"toy": "abc"}
+cards.write_cards = lambda record: None
 sys.exit(main(["study", "--profile", "small", "--out", str(folder / "out"), *sys.argv[2:]]))
 """
 
@@ -301,11 +299,9 @@ def test_another_study_than_the_profile_needs_another_folder(toy, capsys):
     assert "--set SEED=8 'MODELS=[c, d]'\n" in out, err
 
 
-def test_two_studies_on_one_folder(toy):
-    with (
-        locked(toy.runs, toy.out),
-        pytest.raises(UserError, match="Another study is writing"),
-    ):
+def test_two_studies_on_one_folder(toy, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", toy.runs)
+    with locked(toy.out), pytest.raises(UserError, match="Another study is writing"):
         toy.run()
     assert toy.runs_of("00") == 0
 
@@ -477,18 +473,28 @@ def test_cleaner_replaces_whole_paths_only():
 # Progress
 
 
+def remaining(expected: dict, done: dict, elapsed: float) -> float:
+    """Of a study in the first of its steps that is not done."""
+    display = Display(list(expected), expected, live=False)
+    display.done = done
+    display.now = next(step for step in expected if step not in done)
+    display.now_started = time.monotonic() - elapsed
+    return display.remaining()
+
+
 def test_eta_without_news_is_what_was_expected():
-    assert eta([], [], 10, 0, [20, 30]) == 60
-    assert eta([], [], 10, 4, [20]) == 26
+    assert remaining({"a": 10, "b": 20, "c": 30}, {}, 0) == pytest.approx(60, abs=0.1)
+    assert remaining({"a": 10, "b": 20}, {}, 4) == pytest.approx(26, abs=0.1)
 
 
 def test_eta_scales_with_the_machine():
-    assert eta([10], [20], 10, 5, [30]) == pytest.approx(15 + 60)
+    expected = {"a": 10, "b": 10, "c": 30}
+    assert remaining(expected, {"a": 20}, 5) == pytest.approx(15 + 60, abs=0.1)
 
 
 def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():
-    assert eta([], [], 10, 40, [10]) > 40
-    assert eta([], [], 10, 40, []) > 0
+    assert remaining({"a": 10, "b": 10}, {}, 40) > 40
+    assert 0 < remaining({"a": 10}, {}, 40) < 10
 
 
 def test_clock_and_describe():
@@ -505,7 +511,7 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("VAAFFECT_PROGRESS", raising=False)
     report_event({"what": "nobody listens"})
     monkeypatch.setenv("VAAFFECT_PROGRESS", str(path))
-    display = Display(["a"], {"a": 1.0}, sys.stdout, live=False)
+    display = Display(["a"], {"a": 1.0}, live=False)
     tail = Tail(path, display.follow)
     assert tail.read() == []
     report_epoch("net", 1, 2, None, 0.5, 0.5)
@@ -521,7 +527,7 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
 
 
 def test_data_that_was_there_does_not_spoil_the_eta():
-    display = Display(["data", "a"], {"data": 60.0, "a": 100.0}, sys.stdout, live=False)
+    display = Display(["data", "a"], {"data": 60.0, "a": 100.0}, live=False)
     display.done["data"] = 0.2
     assert display.remaining() == 100
     display.done["data"] = 30.0
@@ -530,7 +536,7 @@ def test_data_that_was_there_does_not_spoil_the_eta():
 
 def test_display_draws_one_line_on_a_terminal_and_few_elsewhere(capsys):
     for live in (True, False):
-        display = Display(["a", "b"], {"a": 10.0, "b": 30.0}, sys.stdout, live=live)
+        display = Display(["a", "b"], {"a": 10.0, "b": 30.0}, live=live)
         display.start("a")
         for epoch in range(5):
             display.follow([{"what": "net", "epoch": epoch, "epochs": 5}])

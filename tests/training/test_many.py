@@ -344,7 +344,7 @@ def test_a_fan_out_foretells_its_end(capsys):
     fan.note({"ended": 1})
     assert fan.describe() == "2/4 trainings, 2 at once, ETA 00:08"
 
-    display = Display(["04"], {"04": 1.0}, sys.stdout, live=True)
+    display = Display(["04"], {"04": 1.0}, live=True)
     display.start("04")
     display.follow([{"fanout": plan}])
     display.follow([{"ended": 1}])

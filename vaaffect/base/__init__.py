@@ -6,7 +6,7 @@ Nothing of the field is in here: no face, no label, no network.
 from . import cache, paths
 from .cache import code_digest, digest, kept
 from .errors import Terminated, TimeOver, UserError
-from .files import find_files, held, read_manifest, sha256_of, sync, write_atomically
+from .files import find_files, held, sha256_of, sync, write_atomically
 from .paths import (
     CROPS,
     FEATURES,
@@ -20,46 +20,14 @@ from .paths import (
     report_folder,
     runs_folder,
     shown,
-)
+)  # fmt: skip
 from .processes import Failure, attempt, cores, in_processes, in_workers
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, tagged
 
 __all__ = [
-    "CROPS",
-    "FEATURES",
-    "LANDMARKS",
-    "NOTEBOOKS",
-    "PROFILES",
-    "REPORTS",
-    "ROOT",
-    "RUNS",
-    "SIMULATED",
-    "VARIABLE",
-    "Failure",
-    "Tail",
-    "Terminated",
-    "TimeOver",
-    "UserError",
-    "attempt",
-    "cache",
-    "code_digest",
-    "cores",
-    "digest",
-    "find_files",
-    "held",
-    "in_processes",
-    "in_workers",
-    "kept",
-    "paths",
-    "read_manifest",
-    "report_epoch",
-    "report_event",
-    "report_folder",
-    "report_step",
-    "runs_folder",
-    "sha256_of",
-    "shown",
-    "sync",
-    "tagged",
-    "write_atomically",
-]
+    "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "PROFILES", "REPORTS", "ROOT", "RUNS",
+    "SIMULATED", "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "attempt",
+    "cache", "code_digest", "cores", "digest", "find_files", "held", "in_processes", "in_workers",
+    "kept", "paths", "report_epoch", "report_event", "report_folder", "report_step", "runs_folder",
+    "sha256_of", "shown", "sync", "tagged", "write_atomically",
+]  # fmt: skip

@@ -8,7 +8,7 @@ which is written last. Nothing is thrown away here; what is no longer wanted can
 import ast
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -38,37 +38,32 @@ def kept(
             pattern; "" for none.
 
     Returns:
-        The facts, and `files`: {name: [SHA-256, bytes, time of change in ns]}.
+        The facts, and `files`: {name: stamp}.
 
     Raises:
         UserError: a file is missing or is not the one that was written; or the folder cannot be
             written.
     """
     try:
-        manifest = opened(folder)
-        if manifest is None:
-            with held(folder):
-                manifest = opened(folder)  # another process may have been faster
-                if manifest is None:
-                    facts = dict(build(folder) or {})
-                    made = [p for p in sorted(folder.rglob(watch)) if p.is_file()] if watch else []
-                    files = {path.relative_to(folder).as_posix(): stamp(path) for path in made}
-                    manifest = facts | {"files": files}
-                    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1))
+        if (manifest := opened(folder)) is not None:
+            return manifest
+        with held(folder):
+            if (manifest := opened(folder)) is None:  # no other process has been faster
+                facts = dict(build(folder) or {})
+                made = [p for p in sorted(folder.rglob(watch)) if p.is_file()] if watch else []
+                files = {path.relative_to(folder).as_posix(): stamp(path) for path in made}
+                manifest = facts | {"files": files}
+                write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1))
+        return manifest
     except OSError as error:
         raise UserError(
             f"{error.filename or folder}: cannot be written ({error.strerror or error}); free some "
             "space or make the folder writable, then run again."
         ) from error
-    return manifest
 
 
 def opened(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished folder whose files are sound; None where there is none.
-
-    Raises:
-        UserError: as of `kept`.
-    """
+    """The manifest of a finished folder, None where there is none; UserError as of `kept`."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -86,8 +81,7 @@ def opened(folder: Path) -> dict[str, Any] | None:
 def check_files(folder: Path, files: Mapping[str, list]) -> dict[str, list]:
     """Compare files with their stamps; returns new stamps of sound files with another time.
 
-    Raises:
-        UserError: a file is missing or damaged.
+    UserError where a file is missing or damaged.
     """
     changed = {}
     for name, (sha256, size, time) in files.items():
@@ -121,20 +115,13 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def code_digest(*places: Path, but: Iterable[str] = ()) -> str:
+@cache
+def code_digest(*places: Path, but: tuple[str, ...] = ()) -> str:
     """SHA-256 of what some source files do: other comments, docstrings or line breaks are the same.
 
-    It stands where a version number would have to be raised by hand.
-
-    Args:
-        places: Python files, or folders of them (rooms; `Path(__file__)` for a module itself).
-        but: names of files in those folders that do not count.
+    It stands where a version number would have to be raised by hand. `places` are Python files, or
+    rooms, in which the files named in `but` do not count.
     """
-    return _code_digest(places, frozenset(but))
-
-
-@cache
-def _code_digest(places: tuple[Path, ...], but: frozenset[str]) -> str:
     files = [p for place in places for p in (sorted(place.glob("*.py")) or [place])]
     return digest([_meaning(path) for path in files if path.name not in but])
 

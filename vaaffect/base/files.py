@@ -3,13 +3,10 @@
 import errno
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from .errors import UserError
 
 
 def sha256_of(path: Path) -> str:
@@ -62,47 +59,17 @@ def held(folder: Path) -> Iterator[None]:
 def find_files(
     root: Path, wanted: Callable[[Path], bool], problems: list[tuple[str, str]]
 ) -> list[Path]:
-    """Files below a folder, at any depth, in the order of their paths.
+    """The wanted files below a folder, at any depth, in the order of their paths.
 
-    Args:
-        root: where to begin.
-        wanted: which files.
-        problems: gets (path relative to root, reason) of each folder that cannot be opened, which
-            pathlib's own search would pass over in silence.
+    `problems` gets (path relative to root, reason) of each folder that cannot be opened, which
+    pathlib's own search would pass over in silence.
     """
 
-    def cannot(error: OSError) -> None:
-        here = Path(error.filename).relative_to(root).as_posix()
-        problems.append((here, f"folder cannot be opened ({error.strerror})"))
+    def note(error: OSError) -> None:
+        folder = Path(error.filename).relative_to(root).as_posix()
+        problems.append((folder, f"folder cannot be opened ({error.strerror})"))
 
-    found = []
-    for folder, _, names in os.walk(root, onerror=cannot, followlinks=True):
-        found += [path for name in names if wanted(path := Path(folder) / name)]
-    return sorted(found)
-
-
-def read_manifest(folder: Path) -> dict | None:
-    """The manifest of a finished cache folder, or None where there is none.
-
-    Raises:
-        UserError: a file is not the one that was written.
-    """
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        hashes = manifest["sha256"]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder / "manifest.json", "it cannot be read") from error
-    for name, expected in hashes.items():
-        path = folder / name
-        if not path.exists() or sha256_of(path) != expected:
-            raise _damaged(path, "its hash is not the one it was written with")
-    return manifest
-
-
-def _damaged(path: Path, why: str) -> UserError:
-    return UserError(
-        f"{path}: is damaged ({why}); delete the folder {path.parent} and run again, it will be "
-        "rebuilt."
-    )
+    files = []
+    for folder, _, names in os.walk(root, onerror=note, followlinks=True):
+        files += [path for name in names if wanted(path := Path(folder) / name)]
+    return sorted(files)

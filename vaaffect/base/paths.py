@@ -32,11 +32,10 @@ def runs_folder(profile: str) -> Path:
     return Path(os.environ.get(RUNS_VARIABLE) or RUNS / profile)
 
 
-def study_runs_folder(profile: str, report: Path, runs: Path = RUNS) -> Path:
-    """Where a study's trainings go: a folder in `runs` per profile and report folder."""
-    if report == (REPORTS / profile).resolve():
-        return runs / profile
-    return runs / f"{profile}-{name_of(report)}"
+def study_runs_folder(profile: str, report: Path) -> Path:
+    """Where a study's trainings go: a folder per profile and report folder."""
+    usual = report == (REPORTS / profile).resolve()
+    return RUNS / (profile if usual else f"{profile}-{name_of(report)}")
 
 
 def name_of(folder: Path) -> str:

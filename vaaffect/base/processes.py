@@ -41,18 +41,11 @@ def cores() -> int:
 def in_processes(
     function: Callable, tasks: Sequence[tuple], workers: int | None = None
 ) -> Iterator[tuple[int, object]]:
-    """Call `function(*task)` for every task, in as many processes as there are `cores`.
+    """Call a module's `function(*task)` for every task; yields (number of the task, result), in the
+    order in which they are done.
 
-    Args:
-        function: a module's function, so that another process can import it.
-        tasks: its arguments, each a tuple of things that can be pickled.
-        workers: processes; None is one per core, 1 stays in this process.
-
-    Yields:
-        (number of the task, result), in the order in which they are done.
-
-    Raises:
-        UserError: a process was killed, for lack of memory for example.
+    `workers` are processes: None is one per core, 1 stays in this process. UserError where one was
+    killed, for lack of memory for example.
     """
     workers = min(workers or cores(), len(tasks))
     if workers <= 1:
@@ -83,15 +76,10 @@ def _one_thread() -> None:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task has no result.
+    """Why a task has no result."""
 
-    Attributes:
-        reason: what to tell the user.
-        trace: the traceback of an error that nobody expected, else "".
-    """
-
-    reason: str
-    trace: str = ""
+    reason: str  # what to tell the user
+    trace: str = ""  # the traceback of an error that nobody expected
 
 
 def attempt(function: Callable, *arguments: object) -> object:
@@ -109,15 +97,14 @@ def in_workers(
 ) -> Iterator[tuple[int, object]]:
     """Call `function(*task)` for every task; one that fails, or is killed, leaves the others alone.
 
+    Yields (number of the task, result or Failure), in the order in which they end. Whoever stops
+    asking must close the generator: that ends the processes.
+
     Args:
         function: a module's function, so that another process can import it.
         tasks: its arguments, each a tuple of things that can be pickled.
         workers: processes at a time.
         start: called first in each process, with its place (0 to workers - 1).
-
-    Yields:
-        (number of the task, result or Failure), in the order in which they end. Whoever stops
-        asking must close the generator: that ends the processes.
     """
     # Not pebble's ProcessPool: a worker that dies before it has acknowledged its task (while it
     # unpickles, or starts) breaks that whole pool or loses the task, and its workers have no place,
@@ -199,14 +186,13 @@ def _work(
     """What a worker does: task after task, until the line is closed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     start(place)
+
+    def call(task: bytes) -> object:  # unpickling can fail too: crops are looked at on arrival
+        return function(*pickle.loads(task))
+
     with suppress(EOFError):
         while True:
-            connection.send(attempt(_call, function, connection.recv_bytes()))
-
-
-def _call(function: Callable, task: bytes) -> object:
-    """Unpickling can fail too: crops are looked at when they arrive."""
-    return function(*pickle.loads(task))
+            connection.send(attempt(call, connection.recv_bytes()))
 
 
 def _end_with_parent() -> None:

@@ -45,13 +45,9 @@ def report_event(event: dict) -> None:
 
 
 def report_epoch(
-    what: str,
-    epoch: int,
-    epochs: int,
-    loss: float | None,
-    seconds: float,
+    what: str, epoch: int, epochs: int, loss: float | None, seconds: float,
     left: float | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Report that epoch `epoch` of `epochs` ended after `seconds`, with its training loss.
 
     `left` are the seconds that the training needs until it ends, at most, where known.
@@ -66,21 +62,12 @@ def report_step(what: str, done: int, total: int) -> None:
 
 
 class Tail:
-    """Follows a progress file: `read` it, or let a thread (as a context manager) hand events on.
-
-    Args:
-        path: the file, which need not exist yet.
-        follow: gets the events since the last look, perhaps none.
-        every: seconds between two looks.
+    """Follows a progress file, which need not exist yet: `read` it, or let a thread (as a context
+    manager) give `follow`, twice a second, the events since the last look, perhaps none.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        follow: Callable[[list[dict]], None] = lambda events: None,
-        every: float = 0.5,
-    ):
-        self.path, self.follow, self.every = Path(path), follow, every
+    def __init__(self, path: Path, follow: Callable[[list[dict]], None] = lambda events: None):
+        self.path, self.follow = path, follow
         self._position = 0  # of the first line that has not been read
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -109,5 +96,5 @@ class Tail:
         return [event for event in events if isinstance(event, dict)]
 
     def _follow(self) -> None:
-        while not self._stop.wait(self.every):
+        while not self._stop.wait(0.5):
             self.follow(self.read())

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .files import sha256_of, write_atomically
 
 def environment() -> dict[str, Any]:
     """Where the study runs: commit, Python, package versions, platform, device."""
-    commit, dirty = source_state()
+    commit, dirty = _source_state()
     return {
         "commit": commit,
         "dirty": dirty,
@@ -36,21 +37,16 @@ def colophon(profile: str) -> str:
     chosen = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
     versions = ", ".join(f"{name} {now['packages'].get(name)}" for name in chosen)
     cpu, threads = now["device"]["cpu"], now["device"]["threads"]
-    return "\n".join(
-        (
-            f"profile {profile}",
-            f"commit  {commit}{changes}",
-            f"python  {now['python']}, {versions}",
-            f"device  {now['device'].get('gpu') or f'{cpu}, {threads} threads'}",
-        )
+    return (
+        f"profile {profile}\n"
+        f"commit  {commit}{changes}\n"
+        f"python  {now['python']}, {versions}\n"
+        f"device  {now['device'].get('gpu') or f'{cpu}, {threads} threads'}"
     )
 
 
-def source_state() -> tuple[str | None, bool | None]:
-    """The commit of the sources and whether they differ from it; None where git cannot say.
-
-    The reports do not count: a study rewrites them itself.
-    """
+def _source_state() -> tuple[str | None, bool | None]:
+    """The commit of the sources and whether they differ from it; None where git cannot say."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -61,6 +57,7 @@ def source_state() -> tuple[str | None, bool | None]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    # The reports do not count: a study rewrites them itself.
     changes = git("status", "--porcelain", "--", ".", ":(exclude)reports")
     return git("rev-parse", "HEAD"), None if changes is None else bool(changes)
 
@@ -90,12 +87,11 @@ def device() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def file_hashes(folder: Path, pattern: str = "*") -> dict[str, str]:
@@ -111,11 +107,10 @@ def utc_now() -> str:
 
 def read_study_manifest(path: Path) -> dict[str, Any]:
     """A manifest, or an empty one where there is none that can be read."""
-    try:
+    with suppress(OSError, ValueError):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def write_study_manifest(path: Path, content: Mapping[str, Any]) -> None:

@@ -8,10 +8,6 @@ from .request import Request
 from .run import run_study
 
 __all__ = [
-    "Request",
-    "load_profile",
-    "notebook_number",
-    "notebook_sources",
-    "read_parameters",
+    "Request", "load_profile", "notebook_number", "notebook_sources", "read_parameters",
     "run_study",
-]
+]  # fmt: skip

@@ -5,10 +5,10 @@ own ETA, has to stay in sight however long the rest is.
 """
 
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TextIO
 
 from tqdm import tqdm
 
@@ -17,43 +17,21 @@ LINE_EVERY = 15.0  # seconds between two lines where there is no terminal to red
 
 def describe(event: dict) -> str:
     """An event in words: `vgg11_bn fold 0  epoch 2/4  loss 0.081  00:12 left`."""
-    parts = [str(event.get("what", ""))]
+    parts = [event["what"]] if "what" in event else []
     if "epoch" in event:
-        parts.append(f"epoch {event['epoch']}/{event.get('epochs', '?')}")
+        parts.append(f"epoch {event['epoch']}/{event['epochs']}")
     if "done" in event:
-        parts.append(f"{event['done']}/{event.get('total', '?')}")
-    if isinstance(event.get("loss"), int | float):
+        parts.append(f"{event['done']}/{event['total']}")
+    if event.get("loss") is not None:
         parts.append(f"loss {event['loss']:.3f}")
-    if isinstance(event.get("left"), int | float):
+    if "left" in event:
         parts.append(f"{clock(event['left'])} left")
-    return "  ".join(part for part in parts if part)
+    return "  ".join(parts)
 
 
 def clock(seconds: float) -> str:
     """Seconds as mm:ss, or h:mm:ss from an hour on."""
     return tqdm.format_interval(max(0, round(seconds)))
-
-
-def eta(
-    expected_done: Sequence[float],
-    seconds_done: Sequence[float],
-    expected_now: float,
-    elapsed_now: float,
-    expected_later: Sequence[float],
-    known_now: float = 0.0,
-) -> float:
-    """Seconds that remain, from what was expected of the steps and what they took so far.
-
-    Expectations come from another machine or an earlier run, so they are scaled by the ratio of
-    measured to expected time. `known_now` is what the running step says it needs at least.
-    """
-    ratio = sum(seconds_done) / sum(expected_done) if sum(expected_done) > 0 else 1.0
-    total_now = expected_now * ratio
-    if elapsed_now > total_now:
-        # Late: the steps to come will be late as well, and this one is not about to end at once.
-        total_now = 1.1 * elapsed_now
-        ratio = (sum(seconds_done) + elapsed_now) / max(sum(expected_done) + expected_now, 1e-9)
-    return max(total_now - elapsed_now, known_now) + ratio * sum(expected_later)
 
 
 class FanOut:
@@ -70,7 +48,6 @@ class FanOut:
         self.seconds: dict[str, list[float]] = {}  # of the epochs so far, by kind
 
     def note(self, event: dict) -> None:
-        """Take note of an event."""
         if "ended" in event:
             self.ended.add(event["ended"])
         number = event.get("training", -1)
@@ -94,27 +71,20 @@ class FanOut:
     def describe(self) -> str:
         """`3/10 trainings, 2 at once, ETA 01:20`."""
         at_once = f", {self.at_once} at once" if self.at_once > 1 else ""
-        left = self.remaining()
-        end = "" if left is None else f", ETA {clock(left)}"
+        end = "" if (left := self.remaining()) is None else f", ETA {clock(left)}"
         return f"{len(self.ended)}/{len(self.epochs)} trainings{at_once}{end}"
 
 
 class Display:
     """A live line on a terminal, a line now and then elsewhere.
 
-    `expected` are seconds per step name; `live` says whether one line is redrawn (by default, where
-    the stream is a terminal).
+    `expected` are seconds per step name; `live` says whether one line is redrawn (by default, on a
+    terminal).
     """
 
-    def __init__(
-        self,
-        steps: Sequence[str],
-        expected: dict[str, float],
-        stream: TextIO,
-        live: bool | None = None,
-    ):
-        self.steps, self.expected, self.stream = list(steps), expected, stream
-        self.live = stream.isatty() if live is None else live
+    def __init__(self, steps: Sequence[str], expected: dict[str, float], live: bool | None = None):
+        self.steps, self.expected = list(steps), expected
+        self.live = sys.stdout.isatty() if live is None else live
         self.started = time.monotonic()
         self.done: dict[str, float] = {}  # seconds of the steps run so far, kept ones left out
         self.kept: set[str] = set()
@@ -131,7 +101,6 @@ class Display:
         self.say(f"{self._label(step)}  kept")
 
     def start(self, step: str) -> None:
-        """Begin a step."""
         with self._lock:
             self.now, self.now_started = step, time.monotonic()
             self.event, self.fanout, self._last_line = {}, None, time.monotonic()
@@ -151,7 +120,7 @@ class Display:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         clear = "\r\x1b[2K" if self.live else ""
-        print(f"{clear}{text}", file=self.stream, flush=True)
+        print(f"{clear}{text}", flush=True)
 
     def follow(self, events: list[dict]) -> None:
         """Take note of some events, and draw."""
@@ -162,28 +131,36 @@ class Display:
                 self.fanout.note(event)
             if "what" in event:
                 self.event = event
-        self.draw()
+        self._draw()
 
     def elapsed(self) -> float:
         """Seconds since the study began."""
         return time.monotonic() - self.started
 
     def remaining(self) -> float:
-        """Seconds until the study ends."""
-        later = [s for s in self.steps if s not in self.done and s not in self.kept]
-        # Data that was there already says nothing about the speed of this machine.
-        was_there = self.done.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0)
-        done = {k: v for k, v in self.done.items() if not (was_there and k == "data")}
-        return eta(
-            [self.expected[step] for step in done],
-            list(done.values()),
-            self.expected.get(self.now, 0.0),
-            time.monotonic() - self.now_started if self.now else 0.0,
-            [self.expected[step] for step in later if step != self.now],
-            (self.fanout.remaining() or 0.0) if self.fanout else 0.0,
-        )
+        """Seconds until the study ends, from what was expected of the steps and what they took.
 
-    def draw(self) -> None:
+        Expectations come from another machine or an earlier run, so they are scaled by the ratio of
+        measured to expected time.
+        """
+        measured = dict(self.done)
+        # Data that was there already says nothing about the speed of this machine.
+        if measured.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0):
+            measured.pop("data", None)
+        took, planned = sum(measured.values()), sum(self.expected[step] for step in measured)
+        ratio = took / planned if planned > 0 else 1.0
+        planned_now = self.expected.get(self.now, 0.0)
+        elapsed = time.monotonic() - self.now_started if self.now else 0.0
+        total = planned_now * ratio
+        if elapsed > total:
+            # Late: the steps to come will be late as well, and this one does not end at once.
+            total = 1.1 * elapsed
+            ratio = (took + elapsed) / max(planned + planned_now, 1e-9)
+        trainings = (self.fanout.remaining() or 0.0) if self.fanout else 0.0  # at least so long
+        later = [s for s in self.steps if s not in (*self.done, *self.kept, self.now)]
+        return max(total - elapsed, trainings) + ratio * sum(self.expected[s] for s in later)
+
+    def _draw(self) -> None:
         """Redraw the live line, or print one if the last is old enough."""
         with self._lock:
             now = time.monotonic()
@@ -196,10 +173,9 @@ class Display:
             if self.live:
                 width = shutil.get_terminal_size().columns - 1
                 said = said[: max(0, width - len(tail) - 2)]  # the study's own ETA stays in sight
-                self.stream.write(f"\r\x1b[2K{f'{said}  {tail}'[:width]}")
-                self.stream.flush()
+                print(f"\r\x1b[2K{f'{said}  {tail}'[:width]}", end="", flush=True)
             else:
-                print(f"{said}  {tail}", file=self.stream, flush=True)
+                print(f"{said}  {tail}", flush=True)
 
     def _label(self, step: str) -> str:
         return f"[{self.steps.index(step) + 1}/{len(self.steps)}] {step}"

@@ -26,12 +26,9 @@ def library_digest() -> str:
 
 
 def notebook_keys(
-    notebook: Path,
-    parameters: Mapping[str, Any],
-    library: str,
-    data: Mapping[str, str],
+    notebook: Path, parameters: Mapping[str, Any], library: str, data: Mapping[str, str],
     before: str,
-) -> tuple[str, str]:
+) -> tuple[str, str]:  # fmt: skip
     """What an executed notebook depends on, as two hashes (key, lineage).
 
     Notebooks hand files to the later ones, so the lineage covers the code cells, the parameters,
@@ -41,7 +38,7 @@ def notebook_keys(
     cells = nbformat.read(notebook, as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     prose = [(index, cell.source) for index, cell in enumerate(cells) if cell.cell_type != "code"]
-    lineage = digest(code, dict(parameters), library, dict(data), before)
+    lineage = digest(code, parameters, library, data, before)
     return digest(lineage, prose), lineage
 
 
@@ -50,21 +47,14 @@ def outputs(folder: Path, number: str) -> dict[str, str]:
 
     Names of tables and figures begin with the notebook's number.
     """
-    hashes = {}
-    for kind in ("tables", "figures"):
-        written = provenance.file_hashes(folder / kind, f"{number}_*")
-        hashes |= {f"{kind}/{name}": value for name, value in written.items()}
-    cards = [folder / card for card in CARDS if number == REPORT and (folder / card).is_file()]
-    return hashes | {card.name: sha256_of(card) for card in cards}
+    files = [p for kind in ("tables", "figures") for p in folder.glob(f"{kind}/**/{number}_*")]
+    files = [*sorted(files), *(folder / card for card in CARDS if number == REPORT)]
+    return {p.relative_to(folder).as_posix(): sha256_of(p) for p in files if p.is_file()}
 
 
 def machines(runs: Path) -> list[dict[str, Any]]:
-    """The machines of the finished trainings in a runs folder, those with most trainings first.
-
-    Returns:
-        `runs` (how many trainings), `device`, `precision`, `torch` ("unknown" where a run does not
-        say so) and `seconds` (in training, of all of them) per machine.
-    """
+    """The machines of the finished trainings in a runs folder, those with most trainings first:
+    {runs, device, precision, torch, seconds (in training, of all of them)} each."""
     groups: dict[tuple, dict[str, Any]] = {}
     for path in sorted(runs.glob("*/done.json")):
         done = json.loads(path.read_text(encoding="utf-8"))

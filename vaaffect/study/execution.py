@@ -28,52 +28,42 @@ class NotebookError(Exception):
 
 
 def execute(
-    source: Path,
-    target: Path,
-    parameters: Mapping[str, Any],
-    environment: Mapping[str, str],
-    work: Path,
-    replacements: Mapping[str, str],
-) -> None:
+    source: Path, target: Path, parameters: Mapping[str, Any], environment: Mapping[str, str],
+    work: Path, clean: Callable[[Any], Any],
+) -> None:  # fmt: skip
     """Run a notebook with parameters and store its executed copy as `target`.
 
     The copy appears under its name only when it is whole, so a killed run leaves none. A failing
-    notebook leaves `<name>.failed.ipynb` instead. `environment` is for the kernel, `work` a folder
-    for temporary files; `replacements` are texts, local paths above all, and what the copy says in
-    their place.
-
-    Raises:
-        NotebookError: a cell raised, the kernel died, or cells were left out.
+    notebook leaves `<name>.failed.ipynb` instead; NotebookError says why. `environment` is for the
+    kernel, `work` a folder for temporary files; the copy goes through `clean` (see `cleaner`).
     """
     failed_copy = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     failed_copy.unlink(missing_ok=True)
     running = work / target.name
-    running.unlink(missing_ok=True)
     failure = ""
     with _own_kernel(work, environment), _quiet_papermill():
         try:
             papermill.execute_notebook(
-                source,
-                running,
-                parameters=dict(parameters),
-                kernel_name="python3",
-                language="python",
-                cwd=source.parent,
-                progress_bar=False,
-                log_output=False,
-                store_widget_state=False,
-                start_timeout=180,
-            )
+                source, running, parameters=dict(parameters), cwd=source.parent,
+                kernel_name="python3", language="python", start_timeout=180,
+                progress_bar=False, log_output=False, store_widget_state=False,
+            )  # fmt: skip
         except PapermillExecutionError as error:
-            failure = _describe(error)
+            ours = error.ename == "UserError"
+            said = error.evalue if ours else f"{error.ename}: {error.evalue[:2000]}"
+            failure = f"cell In [{error.exec_count}] ({_first_line(error.source)}):\n{said}"
         except DeadKernelError:
-            failure = _describe_dead_kernel(nbformat.read(running, as_version=4))
+            failure = (
+                f"{_last_cell(nbformat.read(running, as_version=4))}:\nThe kernel died. Most often "
+                "memory ran out: close other programs, or lower the batch size or the number of "
+                "clips in the profile."
+            )
     notebook = nbformat.read(running, as_version=4)
     if not failure and not is_complete(notebook):
         failure = "it ended before its last cell (a SystemExit?)"
-    slim(notebook, replacements)
+    slim(notebook, clean)
     write_atomically(failed_copy if failure else target, nbformat.writes(notebook) + "\n")
     running.unlink()
     if failure:
@@ -83,31 +73,30 @@ def execute(
 def is_complete(notebook: NotebookNode) -> bool:
     """Whether every code cell was executed and none failed."""
     for cell in notebook.cells:
-        if ERROR_TAG in cell.metadata.get("tags", []):
+        tags = cell.metadata.get("tags", [])
+        if ERROR_TAG in tags:
             return False
         if cell.cell_type == "code" and cell.source.strip():
-            allowed = "raises-exception" in cell.metadata.get("tags", [])
-            errors = [output for output in cell.outputs if output.output_type == "error"]
-            if cell.execution_count is None or (errors and not allowed):
+            failed = any(output.output_type == "error" for output in cell.outputs)
+            if cell.execution_count is None or (failed and "raises-exception" not in tags):
                 return False
     return True
 
 
-def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
+def slim(notebook: NotebookNode, clean: Callable[[Any], Any]) -> None:
     """Take out, in place, what makes two runs differ or tells about this machine.
 
     Timings per cell and papermill's paths go, tags stay; pieces of one stream become one; widgets
     become their static pictures; local paths are replaced in the injected cell and in every text
     that a cell printed.
     """
-    clean = cleaner(replacements)
     CoalesceStreamsPreprocessor().preprocess(notebook, {})
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
+        elif "injected-parameters" in cell.metadata.tags:
             cell.id = "injected-parameters"  # papermill draws a new one each time
             cell.source = clean(cell.source)
         for output in cell.get("outputs", []):
@@ -128,7 +117,7 @@ def slim(notebook: NotebookNode, replacements: Mapping[str, str]) -> None:
 
 
 def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
-    """A function that makes the replacements in every text of a nested value, longest first."""
+    """A function that replaces texts, local paths above all, in a nested value, longest first."""
     # Warnings name the file that a cell was compiled from: another number in every run.
     # The look behind keeps a search through an embedded picture, one long word, linear.
     rules = [(re.compile(r"(?<!\S)\S*ipykernel_\d+/\d+\.py"), "cell")]
@@ -191,24 +180,12 @@ def _quiet_papermill() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _describe(error: PapermillExecutionError) -> str:
-    where = f"cell In [{error.exec_count}] ({_first_line(error.source)})"
-    if error.ename == "UserError":
-        return f"{where}:\n{error.evalue}"
-    return f"{where}:\n{error.ename}: {error.evalue[:2000]}"
-
-
-def _describe_dead_kernel(notebook: NotebookNode) -> str:
-    started = [
-        cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
-    ]
-    where = f"cell ({_first_line(started[-1])})" if started else "its start"
-    return (
-        f"{where}:\nThe kernel died. Most often memory ran out: close other programs, or lower the"
-        " batch size or the number of clips in the profile."
-    )
+def _last_cell(notebook: NotebookNode) -> str:
+    """Where a kernel died."""
+    for cell in reversed(notebook.cells):
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time"):
+            return f"cell ({_first_line(cell.source)})"
+    return "its start"
 
 
 def _first_line(source: str) -> str:

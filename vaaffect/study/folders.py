@@ -14,18 +14,14 @@ CARDS = ("model_card.md", "data_card.md")  # and beside these
 PAGES = ("report.html", "report.pdf")
 
 
-def checked_report_folder(out: Path | None, profile: str, notebooks: Path) -> Path:
-    """Where the report goes; `reports/<profile>` where `out` is None.
-
-    Raises:
-        UserError: it is a file, or holds something that no study has made.
-    """
+def checked_report_folder(out: Path | None, profile: str) -> Path:
+    """Where the report goes; `reports/<profile>` where `out` is None."""
     folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {shown(folder)} is a file; name a folder for the report.")
     of_a_study = provenance.read_study_manifest(folder / "manifest.json").get("profile")
     foreign = not of_a_study and any((folder / name).exists() for name in MADE)
-    if foreign or notebooks.resolve().is_relative_to(folder):
+    if foreign or paths.NOTEBOOKS.resolve().is_relative_to(folder):
         raise UserError(
             f"--out {shown(folder)} holds folders that no study has made (there is no"
             " manifest.json of one), and a study would write into them; name a new folder."
@@ -50,14 +46,10 @@ def set_aside(runs: Path) -> Path | None:
 
 
 @contextmanager
-def locked(runs: Path, folder: Path) -> Iterator[None]:
-    """Hold the report folder; the system lets go of it however the process ends.
-
-    Raises:
-        UserError: another study holds it.
-    """
-    runs.mkdir(parents=True, exist_ok=True)
-    with (runs / f".{paths.name_of(folder)}.lock").open("w") as file:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the report folder; the system lets go of it however the process ends."""
+    paths.RUNS.mkdir(parents=True, exist_ok=True)
+    with (paths.RUNS / f".{paths.name_of(folder)}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

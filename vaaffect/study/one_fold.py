@@ -40,9 +40,9 @@ def train_fold(
         return train(training, runs)
 
 
-def notebook_parameters(profile: str, notebook: str) -> dict[str, Any]:
+def notebook_parameters(profile: str, number: str) -> dict[str, Any]:
     """What a study with this profile gives to a notebook, over the notebook's defaults."""
     settings = load_profile(profile)
-    (source,) = [path for path in notebook_sources() if notebook_number(path) == notebook]
+    (source,) = [path for path in notebook_sources() if notebook_number(path) == number]
     defaults = {name: declared.default for name, declared in read_parameters(source).items()}
-    return {"PROFILE": profile} | defaults | settings.parameters_for(source)
+    return defaults | settings.parameters_for(source) | {"PROFILE": profile}

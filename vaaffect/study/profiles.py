@@ -21,7 +21,7 @@ import difflib
 import io
 import re
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,14 @@ from typing import Any
 import nbformat
 import yaml
 
-from ..base import NOTEBOOKS, PROFILES, UserError
+from ..base import NOTEBOOKS, UserError
 
 GIVEN_BY_RUNNER = ("PROFILE", "OUT")  # set by the study itself, never by a profile
 TOP_LEVEL = ("title", "expected_seconds", "all", "notebooks")
 TYPES = {  # what a value in YAML may be; bool is no int here
-    "int": (int,),
-    "float": (float, int),
-    "str": (str,),
-    "bool": (bool,),
-    "list": (list,),
-    "dict": (dict,),
-    "None": (type(None),),
-}
+    "int": (int,), "float": (float, int), "str": (str,), "bool": (bool,), "list": (list,),
+    "dict": (dict,), "None": (type(None),),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,9 @@ class Parameter:
     type: str  # the annotation as written, or the type of the default where there is none
     default: Any
     help: str  # the trailing comment
+
+
+Declared = dict[str, dict[str, Parameter]]  # by number of the notebook and name
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Profile:
         """The values this profile gives to a notebook; its other parameters keep their default."""
         declared = read_parameters(notebook)
         shared = {name: value for name, value in self.all.items() if name in declared}
-        return {**shared, **self.notebooks.get(notebook_number(notebook), {})}
+        return shared | self.notebooks.get(notebook_number(notebook), {})
 
 
 def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -76,13 +74,12 @@ def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
 
     The primer comes last: nothing is built on it.
     """
-    study = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
-    return study + sorted(Path(folder).glob("primer/p[0-9]_*.ipynb"))
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb")) + sorted(folder.glob("primer/p[0-9]_*.ipynb"))
 
 
 def notebook_number(notebook: Path) -> str:
     """What a notebook's file name starts with: two digits, or p and a digit for the primer."""
-    return Path(notebook).name[:2]
+    return notebook.name[:2]
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
@@ -91,21 +88,16 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
     Raises:
         UserError: the cell holds anything but assignments of literals.
     """
-    notebook = Path(notebook)
-    tagged = [
-        cell
-        for cell in nbformat.read(notebook, as_version=4).cells
-        if "parameters" in cell.metadata.get("tags", [])
-    ]
-    if not tagged:
-        return {}
-    try:
-        return _parse_parameters(tagged[0].source)
-    except (SyntaxError, ValueError) as error:
-        raise UserError(
-            f"{notebook.name}: the cell tagged `parameters` must hold only annotated literals such"
-            f" as `EPOCHS: int = 2  # passes over the data`; {error}."
-        ) from error
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            try:
+                return _parse_parameters(cell.source)
+            except (SyntaxError, ValueError) as error:
+                raise UserError(
+                    f"{notebook.name}: the cell tagged `parameters` must hold only annotated "
+                    f"literals such as `EPOCHS: int = 2  # passes over the data`; {error}."
+                ) from error
+    return {}
 
 
 def _parse_parameters(source: str) -> dict[str, Parameter]:
@@ -136,26 +128,23 @@ def _parse_parameters(source: str) -> dict[str, Parameter]:
     return parameters
 
 
-def matches(value: Any, annotation: str) -> bool:
+def matches(value: Any, annotation: str | ast.expr) -> bool:
     """Whether a value has the annotated type; an int is a float too, a bool is not an int.
 
-    Raises:
-        ValueError: the annotation is not made of int, float, str, bool, list, dict, None and `|`.
+    ValueError where it is not made of int, float, str, bool, list, dict, None and `|`.
     """
-    return _matches(value, ast.parse(annotation, mode="eval").body)
-
-
-def _matches(value: Any, node: ast.expr) -> bool:
-    match node:
+    if isinstance(annotation, str):
+        annotation = ast.parse(annotation, mode="eval").body
+    match annotation:
         case ast.BinOp(op=ast.BitOr()):
-            return _matches(value, node.left) or _matches(value, node.right)
+            return matches(value, annotation.left) or matches(value, annotation.right)
         case ast.Subscript(value=ast.Name("list"), slice=item):
-            return isinstance(value, list) and all(_matches(each, item) for each in value)
+            return isinstance(value, list) and all(matches(each, item) for each in value)
         case ast.Subscript(value=ast.Name("dict"), slice=ast.Tuple(elts=[key, item])):
             return isinstance(value, dict) and all(
-                _matches(k, key) and _matches(v, item) for k, v in value.items()
+                matches(k, key) and matches(v, item) for k, v in value.items()
             )
-    name = ast.unparse(node)
+    name = ast.unparse(annotation)
     if name not in TYPES:
         raise ValueError(f"`{name}` is not a type that a profile can give")
     return type(value) in TYPES[name]
@@ -174,47 +163,44 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_profile(
-    name: str,
-    profiles_dir: Path = PROFILES,
-    notebooks_dir: Path = NOTEBOOKS,
-    changes: Iterable[str] = (),
-) -> Profile:
-    """Read `<profiles_dir>/<name>.yaml`, make the `changes` and check it against the notebooks.
+def load_profile(name: str, notebooks: Path = NOTEBOOKS, changes: Iterable[str] = ()) -> Profile:
+    """Read a profile, make the changes and check it against the notebooks.
+
+    Args:
+        name: of a file in `profiles/` beside the notebooks.
+        notebooks: the folder of the notebooks.
+        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
+            ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that
+            declares the name; what the profile gives to a single notebook is replaced too. The
+            title tells them.
 
     Raises:
-        UserError: no such profile, invalid YAML, or a key or value that no notebook can take.
+        UserError: no such profile, invalid YAML, a change that cannot be read, or a key or value
+            that no notebook can take.
     """
-    path = Path(profiles_dir) / f"{name}.yaml"
-    if not path.is_file() or path.parent != Path(profiles_dir):
-        available = sorted(file.stem for file in Path(profiles_dir).glob("*.yaml"))
+    folder = notebooks / "profiles"
+    path = folder / f"{name}.yaml"
+    if not path.is_file() or path.parent != folder:
+        available = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise UserError(
-            f"There is no profile {name!r}; available: {', '.join(available) or 'none'}"
-            f" (files <name>.yaml in {Path(profiles_dir).name}/ beside the notebooks)."
+            f"There is no profile {name!r}; available: {available or 'none'}"
+            " (files <name>.yaml in profiles/ beside the notebooks)."
         )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
+        line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{path.name}{where}: not valid YAML: {problem}.") from error
-    profile = _checked(name, path.name, content, notebook_sources(notebooks_dir))
-    return changed(profile, list(changes), notebooks_dir) if changes else profile
+        raise UserError(f"{path.name}{line}: not valid YAML: {problem}.") from error
+    declared = {notebook_number(p): read_parameters(p) for p in notebook_sources(notebooks)}
+    profile = _checked(name, path.name, content, declared)
+    return _changed(profile, list(changes), declared) if changes else profile
 
 
-def changed(profile: Profile, changes: list[str], notebooks_dir: Path) -> Profile:
-    """A profile with other values, which its title tells: the same study, smaller or otherwise.
-
-    A change is "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
-    ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that declares the
-    name; what the profile gives to a single notebook is replaced too.
-
-    Raises:
-        UserError: a change that cannot be read, or that no notebook can take.
-    """
-    notebooks = notebook_sources(notebooks_dir)
-    defaults = {p.name: p.default for path in notebooks for p in read_parameters(path).values()}
+def _changed(profile: Profile, changes: list[str], declared: Declared) -> Profile:
+    """A profile with other values: the same study, smaller or otherwise."""
+    defaults = {name: p.default for cell in declared.values() for name, p in cell.items()}
     shared = dict(profile.all)
     per_notebook = {nn: dict(values) for nn, values in profile.notebooks.items()}
     for change in changes:
@@ -237,13 +223,16 @@ def changed(profile: Profile, changes: list[str], notebooks_dir: Path) -> Profil
         shared[name] = value
         for values in per_notebook.values():
             values.pop(name, None)
-    title = f"{profile.title}; changed: {', '.join(changes)}"
-    content = {"title": title, "all": shared, "notebooks": per_notebook}
-    content["expected_seconds"] = profile.expected_seconds
-    return _checked(profile.name, f"{profile.name}.yaml with --set", content, notebooks)
+    content = {
+        "title": f"{profile.title}; changed: {', '.join(changes)}",
+        "expected_seconds": profile.expected_seconds,
+        "all": shared,
+        "notebooks": per_notebook,
+    }
+    return _checked(profile.name, f"{profile.name}.yaml with --set", content, declared)
 
 
-def _checked(name: str, file: str, content: Any, notebooks: list[Path]) -> Profile:
+def _checked(name: str, file: str, content: Any, declared: Declared) -> Profile:
     content = _mapping(content, file)
     for key in content:
         if key not in TOP_LEVEL:
@@ -251,29 +240,21 @@ def _checked(name: str, file: str, content: Any, notebooks: list[Path]) -> Profi
     title = content.get("title", name)
     if not isinstance(title, str):
         raise UserError(f"{file}: title must be one line of text, not {_show(title)}.")
-    declared = {notebook_number(notebook): read_parameters(notebook) for notebook in notebooks}
 
     shared = _mapping(content.get("all"), f"{file}: all")
-    anywhere = list(dict.fromkeys(name for cell in declared.values() for name in cell))
-    for parameter, value in shared.items():
-        _check_known(f"{file}: all", parameter, anywhere, "no notebook declares it")
-        for nn, parameters in declared.items():
-            if parameter in parameters:
-                _check_type(f"{file}: all", parameters[parameter], value, nn)
+    _check_values(f"{file}: all", shared, declared, "no notebook declares it")
 
     per_notebook = {}
     for nn, values in _mapping(content.get("notebooks"), f"{file}: notebooks").items():
         _check_number(f"{file}: notebooks", nn, declared)
         where = f'{file}: notebooks: "{nn}"'
         per_notebook[nn] = _mapping(values, where)
-        for parameter, value in per_notebook[nn].items():
-            _check_known(where, parameter, declared[nn], f"notebook {nn} does not declare it")
-            _check_type(where, declared[nn][parameter], value, nn)
+        why = f"notebook {nn} does not declare it"
+        _check_values(where, per_notebook[nn], {nn: declared[nn]}, why)
 
     seconds = _mapping(content.get("expected_seconds"), f"{file}: expected_seconds")
     for step, value in seconds.items():
-        if step != "data":
-            _check_number(f"{file}: expected_seconds", step, [*declared, "data"])
+        _check_number(f"{file}: expected_seconds", step, [*declared, "data"])
         if not matches(value, "float") or not value > 0:
             raise UserError(
                 f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"
@@ -290,33 +271,36 @@ def _mapping(value: Any, where: str) -> dict:
     return value
 
 
-def _check_number(where: str, given: Any, known: Iterable[str]) -> None:
-    if given in known:
-        return
-    hint = f"valid: {', '.join(known)}"
-    if isinstance(given, int):
-        hint = f'write it as two digits in quotes, "{given:02d}"; {hint}'
-    raise UserError(f"{where}: unknown notebook number {given!r}; {hint}.")
+def _check_number(where: str, number: Any, known: Iterable[str]) -> None:
+    if number not in known:
+        hint = f"valid: {', '.join(known)}"
+        if isinstance(number, int):
+            hint = f'write it as two digits in quotes, "{number:02d}"; {hint}'
+        raise UserError(f"{where}: unknown notebook number {number!r}; {hint}.")
 
 
-def _check_known(where: str, name: Any, known: Iterable[str], why: str) -> None:
-    if name in GIVEN_BY_RUNNER:
-        raise UserError(f"{where}: {name} is given by the study itself; remove it.")
-    if name not in known:
-        choices = [key for key in known if key not in GIVEN_BY_RUNNER]
-        raise UserError(f"{where}: unknown parameter {name!r}: {why}; {_choices(name, choices)}.")
-
-
-def _check_type(where: str, parameter: Parameter, value: Any, nn: str) -> None:
-    try:
-        fits = matches(value, parameter.type)
-    except ValueError as error:
-        raise UserError(f"Notebook {nn}: parameter {parameter.name}: {error}.") from error
-    if not fits:
-        raise UserError(
-            f"{where}: {parameter.name}: expected {parameter.type} (notebook {nn}),"
-            f" got {_show(value)}{_cure(value, parameter.type)}."
-        )
+def _check_values(where: str, values: Mapping[str, Any], declared: Declared, why: str) -> None:
+    """Refuse a name that none of the notebooks declares, and a value of another type."""
+    known = dict.fromkeys(name for cell in declared.values() for name in cell)
+    for name, value in values.items():
+        if name in GIVEN_BY_RUNNER:
+            raise UserError(f"{where}: {name} is given by the study itself; remove it.")
+        if name not in known:
+            hint = _choices(name, [key for key in known if key not in GIVEN_BY_RUNNER])
+            raise UserError(f"{where}: unknown parameter {name!r}: {why}; {hint}.")
+        for nn in declared:
+            if name not in declared[nn]:
+                continue
+            expected = declared[nn][name].type
+            try:
+                fits = matches(value, expected)
+            except ValueError as error:
+                raise UserError(f"Notebook {nn}: parameter {name}: {error}.") from error
+            if not fits:
+                raise UserError(
+                    f"{where}: {name}: expected {expected} (notebook {nn}),"
+                    f" got {_show(value)}{_cure(value, expected)}."
+                )
 
 
 def _cure(value: Any, expected: str) -> str:
@@ -327,9 +311,7 @@ def _cure(value: Any, expected: str) -> str:
         decimals = decimals if decimals and decimals != "." else ".0"
         written = f"{whole}{decimals}e{sign or '+'}{exponent}"
         return f"; YAML reads {value} as text, write {written}"
-    if expected == "str":
-        return "; put it in quotes"
-    return ""
+    return "; put it in quotes" if expected == "str" else ""
 
 
 def _show(value: Any) -> str:
@@ -339,11 +321,9 @@ def _show(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {text}"
 
 
-def _choices(given: Any, known: Iterable[str]) -> str:
+def _choices(name: Any, known: Iterable[str]) -> str:
     """The nearest valid name, or all of them."""
-    known = list(known)
-    folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(str(given).casefold(), folded, n=1, cutoff=0.5)
-    if near:
+    folded = {valid.casefold(): valid for valid in known}
+    if near := difflib.get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.5):
         return f"did you mean {folded[near[0]]!r}?"
-    return f"valid: {', '.join(known) or 'none'}"
+    return f"valid: {', '.join(folded.values()) or 'none'}"

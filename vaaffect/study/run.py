@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,30 +22,25 @@ from ..base import VARIABLE, Tail, TimeOver, UserError, digest, paths, provenanc
 from . import entries, execution, folders
 from .display import Display, clock
 from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
-from .request import Request, Setting
+from .request import Request
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
 
-UNKNOWN_SECONDS = 60.0  # expected of a step about which nothing is known
 
-
-def run_study(request: Request, how: "How | None" = None, setting: Setting | None = None) -> Path:
+def run_study(request: Request, how: "How | None" = None) -> Path:
     """Run a study and return its report folder.
 
-    Args:
-        request: what to run.
-        how: where trainings run; by default what the environment says. It is no parameter: what
-            comes out is the same, and so are the names of the runs.
-        setting: of the real study by default.
+    `how` says where trainings run; by default what the environment says. It is no parameter: what
+    comes out is the same, and so are the names of the runs.
 
     Raises:
         UserError: a profile, a folder or a notebook is not as it must be.
         KeyboardInterrupt: interrupted; what is finished is kept. TimeOver: by `minutes`.
     """
-    study = _Study(request, how, setting or Setting())
+    study = _Study(request, how)
     with (
-        folders.locked(study.setting.runs, study.folder),
+        folders.locked(study.folder),
         tempfile.TemporaryDirectory(prefix="vaaffect-") as work,
         _within(request.minutes),
     ):
@@ -106,27 +101,21 @@ class _Study:
     display: Display
     manifest: dict[str, Any]
 
-    def __init__(self, request: Request, how: "How | None", setting: Setting):
+    def __init__(self, request: Request, how: "How | None"):
         """Refuse what cannot work, before anything is touched."""
-        request.check()
-        self.request, self.setting, self.again = request, setting, request.command(how)
-        self.profile = load_profile(
-            request.profile, setting.notebooks / "profiles", setting.notebooks, request.changes
-        )
-        sources = notebook_sources(setting.notebooks)
+        self.request, self.again = request, request.command(how)
+        self.profile = load_profile(request.profile, paths.NOTEBOOKS, request.changes)
+        sources = notebook_sources(paths.NOTEBOOKS)
         if not sources:
-            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(setting.notebooks)}.")
-        name = self.profile.name
-        self.folder = folders.checked_report_folder(request.out, name, setting.notebooks)
-        self.runs = paths.study_runs_folder(name, self.folder, setting.runs)
+            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(paths.NOTEBOOKS)}.")
+        self.folder = folders.checked_report_folder(request.out, self.profile.name)
+        self.runs = paths.study_runs_folder(self.profile.name, self.folder)
         self.variables = {paths.RUNS_VARIABLE: str(self.runs), **(how.variables() if how else {})}
         self.steps = [self._step(source) for source in sources]
         self.chosen = _chosen(self.steps, request.only)
         self.union: dict[str, Any] = {}  # all parameters of all notebooks
-        for step in self.steps:
-            self.union |= step.parameters
-        for step in self.steps:
-            self.union |= step.given
+        for values in (*(s.parameters for s in self.steps), *(s.given for s in self.steps)):
+            self.union |= values
         _check_plan(self.union)
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
@@ -137,27 +126,20 @@ class _Study:
         self.folder.mkdir(parents=True, exist_ok=True)
         previous = provenance.read_study_manifest(self.folder / "manifest.json")
         expected = self._expected_seconds(previous)
-        self.display = Display(["data", *(s.name for s in self.chosen)], expected, sys.stdout)
+        self.display = Display(["data", *(s.name for s in self.chosen)], expected)
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
         self.manifest = {
-            "status": "running",
-            "profile": self.profile.name,
-            "title": self.profile.title,
+            "status": "", "profile": self.profile.name, "title": self.profile.title,
             "simulated": self.union.get("DATA") == "simulated",
-            "started": provenance.utc_now(),
-            "finished": None,
-            **provenance.environment(),
-            "parameters_hash": self.parameters_hash,
-            "data": {},
-            "notebooks": dict(previous.get("notebooks", {})),
-            "seconds": dict(previous.get("seconds", {})),
-            "machines": [],
-            "tables": {},
-        }
+            "started": provenance.utc_now(), "finished": None, **provenance.environment(),
+            "parameters_hash": self.parameters_hash, "data": {},
+            "notebooks": previous.get("notebooks", {}), "seconds": previous.get("seconds", {}),
+            "machines": [], "tables": {},
+        }  # fmt: skip
         self._remove_former_notebooks()
-        self._save("running")
+        self._save()
         if self.request.fresh:  # now that the manifest knows of nothing that is finished
             if aside := folders.set_aside(self.runs):
                 self.display.say(f"The earlier trainings are kept in {shown(aside)}.")
@@ -191,11 +173,11 @@ class _Study:
         """Per step: what the last study with these parameters took, else what the profile says."""
         same = previous.get("parameters_hash") == self.parameters_hash
         known = self.profile.expected_seconds | (previous.get("seconds", {}) if same else {})
-        fallback = sum(known.values()) / len(known) if known else UNKNOWN_SECONDS
+        fallback = sum(known.values()) / len(known) if known else 60.0
         names = {"data": "data"} | {step.number: step.name for step in self.steps}
         return {name: known.get(number, fallback) for number, name in names.items()}
 
-    def _save(self, status: str) -> None:
+    def _save(self, status: str = "running") -> None:
         self.manifest["status"] = status
         self.manifest["machines"] = entries.machines(self.runs)
         provenance.write_study_manifest(self.folder / "manifest.json", self.manifest)
@@ -213,11 +195,13 @@ class _Study:
                 self.manifest["seconds"].pop(number, None)
 
     def _prepare(self) -> None:
+        from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
+
         def progress(what: str, done: int, total: int) -> None:
             self.display.follow([{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
-        self.manifest["data"] = dict(self.setting.prepare(self.union, progress))
+        self.manifest["data"] = data.prepare_data(self.union, progress)
         # Data that was there already says nothing about how long making it takes.
         before = self.manifest["seconds"].get("data", 0.0)
         self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
@@ -225,48 +209,40 @@ class _Study:
     def _execute(self, step: _Step) -> None:
         """Run a notebook; what it wrote in an earlier study is removed first."""
         key, lineage = self._keys(step)
+        clean = execution.cleaner(self._replacements())
         entry: dict[str, Any] = {
-            "file": step.source.name,
-            "status": "running",
-            "parameters": execution.cleaner(self._replacements())(step.parameters),
-            "key": key,
-            "lineage": lineage,
-            "commit": self.manifest["commit"],
-            "dirty": self.manifest["dirty"],
-        }
-        self.manifest["notebooks"] |= {step.number: entry}
-        self.manifest["notebooks"] = dict(sorted(self.manifest["notebooks"].items()))
-        self._save("running")
+            "file": step.source.name, "status": "running", "parameters": clean(step.parameters),
+            "key": key, "lineage": lineage,
+            "commit": self.manifest["commit"], "dirty": self.manifest["dirty"],
+        }  # fmt: skip
+        notebooks = self.manifest["notebooks"] | {step.number: entry}
+        self.manifest["notebooks"] = dict(sorted(notebooks.items()))
+        self._save()
         for name in entries.outputs(self.folder, step.number):
             (self.folder / name).unlink()
+        copy = self._copy(step.source.name)
         events = self.work / f"progress-{step.number}.jsonl"
+        variables = {VARIABLE: str(events), **self.variables}
         self.display.start(step.name)
         try:
             with Tail(events, self.display.follow):
-                execution.execute(
-                    step.source,
-                    self._copy(step.source.name),
-                    step.given,
-                    {VARIABLE: str(events), **self.variables},
-                    self.work,
-                    self._replacements(),
-                )
+                execution.execute(step.source, copy, step.given, variables, self.work, clean)
         except execution.NotebookError as failure:
             self.display.end(failed=True)
             entry["status"] = "failed"
-            failed_copy = self._copy(step.source.name).with_suffix(".failed.ipynb")
             raise UserError(
                 f"{step.source.name} stopped at {failure}\n"
-                f"What ran until then: {shown(failed_copy)}\n"
+                f"What ran until then: {shown(copy.with_suffix('.failed.ipynb'))}\n"
                 f"Put that right, then continue with: {self.again}"
             ) from failure
         if step.number == entries.REPORT:
-            self.setting.write_cards(self.folder)
-        seconds = round(self.display.end(), 1)
-        self.manifest["seconds"][step.number] = seconds
+            from ..report import cards, read_record  # as in `_finish`
+
+            cards.write_cards(read_record(str(self.folder)))
+        seconds = self.manifest["seconds"][step.number] = round(self.display.end(), 1)
         written = entries.outputs(self.folder, step.number)
         entry |= {"status": "complete", "seconds": seconds, "outputs": written}
-        self._save("running")
+        self._save()
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
@@ -303,9 +279,8 @@ class _Study:
             entry = self.manifest["notebooks"].get(self.steps[index - 1].number, {})
             before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
         given = {name: value for name, value in step.given.items() if name != "OUT"}
-        return entries.notebook_keys(
-            step.source, given, self.library, self.manifest["data"], before
-        )
+        data = self.manifest["data"]
+        return entries.notebook_keys(step.source, given, self.library, data, before)
 
     def _is_current(self, step: _Step) -> bool:
         """Whether the executed copy and what it wrote are whole and made from what there is now."""
@@ -315,11 +290,10 @@ class _Study:
         written = entry.get("outputs", {})
         if not written.items() <= entries.outputs(self.folder, step.number).items():
             return False
-        try:
+        with suppress(OSError, ValueError):
             copy = nbformat.read(self._copy(step.source.name), as_version=4)
-        except (OSError, ValueError):
-            return False
-        return execution.is_complete(copy)
+            return execution.is_complete(copy)
+        return False
 
     def _copy(self, name: str) -> Path:
         """Where a notebook's executed copy is."""
@@ -327,10 +301,10 @@ class _Study:
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
-        given = [value for value in self.union.values() if isinstance(value, str)]
+        texts = [value for value in self.union.values() if isinstance(value, str)]
         folder = shown(self.folder)
         pairs = {
-            **{value: f"…/{Path(value).name}" for value in given if Path(value).is_absolute()},
+            **{value: f"…/{Path(value).name}" for value in texts if Path(value).is_absolute()},
             str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
             str(self.runs): f"runs/{self.runs.name}",
             str(self.work): "work",
