@@ -11,7 +11,7 @@ from vaaffect.training import pretext
 from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model, head_name, start_from
 from vaaffect.training.pretext import PretextStart
-from vaaffect.training.recipe import Recipe, recipes_for
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.spec import Training
 
 QUICK = Recipe("quick", epochs=4, batch_size=8, lr=0.003, optimizer="adamw", weights="pretext")
@@ -138,22 +138,13 @@ def test_subjects_of_the_study_cannot_be_in_the_pretext(tiny_crops, start, tmp_p
 
 def test_training_starts_from_the_pretext_and_says_so(tiny_crops, start, tmp_path):
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
-    twins = recipes_for(
-        ["resnet10"], dataclasses.asdict(dataclasses.replace(QUICK, epochs=1)), {}, ["resnet10"]
-    )
-    transferred, scratch = (Training("resnet10", r, tiny_crops, split) for _, r in twins)
-    assert scratch.recipe.weights == "none" and scratch.recipe.name == "quick from scratch"
+    recipe = dataclasses.replace(QUICK, epochs=1)
+    transferred = Training("resnet10", recipe, tiny_crops, split)
+    twin = dataclasses.replace(recipe, name="quick from scratch", weights="none")
+    scratch = dataclasses.replace(transferred, recipe=twin)
     learned = train(dataclasses.replace(transferred, start=start), tmp_path)
     assert learned != train(scratch, tmp_path)
     with pytest.raises(UserError, match="give `start`"):
         train(transferred, tmp_path)
     with pytest.raises(UserError, match="give `start`"):
         train(dataclasses.replace(scratch, start=start), tmp_path)
-
-
-def test_from_scratch_needs_a_twin():
-    base = {"name": "x", "weights": "pretext"}
-    with pytest.raises(UserError, match="add it to MODELS"):
-        recipes_for(["resnet10"], base, {}, ["vgg_tiny_bn"])
-    with pytest.raises(UserError, match="starts from random weights anyway"):
-        recipes_for(["resnet10"], {"name": "x"}, {}, ["resnet10"])

@@ -6,16 +6,15 @@ processes, SLURM jobs or torchrun.
 """
 
 from . import distributed, losses, pretext
-from .ablation import Component, chosen, farther_ends, mean_ccc, read_components, together, verdicts
+from .ablation import Component, chosen, farther_ends, mean_ccc, together, verdicts
 from .batches import resident, to_input
-from .epoch import build_optimizer, epoch_losses, predict, train_epoch
+from .epoch import build_optimizer, epoch_losses, predict
 from .loop import train
-from .many import How, train_all
-from .memory import keep_freed_memory
+from .many import How
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
 from .plan import Ablation, Plan, check_parameters, fold_training
-from .pretext import PretextStart, targets
-from .recipe import Recipe, recipe_for, recipes_for
+from .pretext import targets
+from .recipe import Recipe
 from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
 from .spec import Training
 from .step import autocast_dtype, default_device
@@ -26,7 +25,6 @@ __all__ = [
     "Component",
     "How",
     "Plan",
-    "PretextStart",
     "Recipe",
     "Training",
     "autocast_dtype",
@@ -42,25 +40,19 @@ __all__ = [
     "farther_ends",
     "fold_training",
     "is_finished",
-    "keep_freed_memory",
     "load_model",
     "losses",
     "mean_ccc",
     "predict",
     "pretext",
-    "read_components",
     "read_config",
     "read_done",
     "read_history",
-    "recipe_for",
-    "recipes_for",
     "refuse_clips",
     "resident",
     "targets",
     "to_input",
     "together",
     "train",
-    "train_all",
-    "train_epoch",
     "verdicts",
 ]

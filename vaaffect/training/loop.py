@@ -27,7 +27,7 @@ from .adapt import adapt
 from .averaging import Average
 from .batches import Batch, on_device
 from .clip_network import Windows, rows_of, units
-from .epoch import build_optimizer, predict, train_epoch
+from .epoch import build_optimizer, epoch_losses, predict
 from .frozen_features import cached_features
 from .memory import (
     divide_batches,
@@ -245,10 +245,11 @@ def _fit(
             )
             if state.average is not None:
                 step = partial(_averaged_step, step, state.average)
-        loss = train_epoch(
+        losses = epoch_losses(
             model, state.optimizer, recipe, inputs.images, inputs.va, inputs.train,
             progress.epoch, seed, step,
         )  # fmt: skip
+        loss = float(losses.double().mean())  # the epoch's only read-back from the device
         if not np.isfinite(loss):
             raise UserError(
                 f"{run}: the training diverged in epoch {progress.epoch + 1} (its loss is {loss}); "

@@ -35,7 +35,7 @@ def loss_between(
 
 
 def mse_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The mean squared error over frames and dimensions, arguments as of `loss_between`."""
+    """The mean squared error over frames and dimensions; arguments as of `loss_between`."""
     if weights is None:
         return nn.functional.mse_loss(pred, va)
     return (weights.unsqueeze(-1) * (pred - va).square()).mean()
@@ -60,24 +60,20 @@ def ccc_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
     return (1 - 2 * cov / (var_p + var_t + (mean_p - mean_t).square() + _TINY)).mean()
 
 
-def density_weights(va: Tensor, power: float = 1.0, cells: int = CELLS) -> Tensor:
-    """How much each training frame counts, so that rare labels count for more.
+def density_weights(va: Tensor, power: float = 1.0) -> Tensor:
+    """(n,) float32: how much each training frame counts, so that rare labels count for more.
 
-    The plane is cut into cells x cells; a frame's weight is the number of frames in its cell to the
+    The plane is cut into CELLS x CELLS; a frame's weight is the number of frames in its cell to the
     power -`power`, scaled to 1 on average. With 1 each cell that holds any frame counts as much as
     any other, wherever in the plane it lies; 0 changes nothing; 0.5 is halfway.
 
     Args:
         va: (n, 2) labels of the training rows, in [-1, 1].
         power: from 0 to 1.
-        cells: along each axis.
-
-    Returns:
-        (n,) float32 weights.
     """
-    column, row = ((va + 1) / 2 * cells).floor().long().clamp(0, cells - 1).unbind(1)
-    cell = cells * column + row
+    column, row = ((va + 1) / 2 * CELLS).floor().long().clamp(0, CELLS - 1).unbind(1)
+    cell = CELLS * column + row
     ones = torch.ones_like(cell, dtype=torch.float32)
-    held = torch.zeros(cells**2, device=va.device).index_add_(0, cell, ones)
+    held = torch.zeros(CELLS**2, device=va.device).index_add_(0, cell, ones)
     weights = held[cell] ** -power
     return weights / weights.mean()

@@ -95,7 +95,12 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
     """Refuse pictures that a family cannot take."""
     if name in OURS:
         return
-    patch = _multiple(name)
+    # The side of a picture must be a multiple of this, for a network built for one size.
+    patch = 0
+    if name.startswith("vit_"):
+        patch = int(name.rsplit("_", 1)[1])
+    elif name == "maxvit_t":
+        patch = 224  # windows of 7 x 7, also on a map of 1/32 of the side
     if patch and weights and size != 224:
         raise UserError(
             f"{name} has its ImageNet weights for pictures of 224 pixels, these have {size}; use "
@@ -114,13 +119,6 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
             f"{name} needs pictures of at least {smallest} pixels, these have {size}; use SIZE "
             f"{smallest}, or resnet18 or vgg11_bn, which take smaller ones."
         )
-
-
-def _multiple(name: str) -> int:
-    """Of what the side of a picture must be a multiple, for a network built for one size; or 0."""
-    if name.startswith("vit_"):
-        return int(name.rsplit("_", 1)[1])  # its patch
-    return 224 if name == "maxvit_t" else 0  # windows of 7 x 7, also on a map of 1/32 of the side
 
 
 def _untrained(name: str, image_size: int) -> nn.Module:
@@ -217,11 +215,7 @@ def _head_part(model: nn.Module) -> str:
 
 
 def start_from(network: nn.Module, path: Path) -> None:
-    """Give a new network the weights in a file, all but the last layer's, which stays random.
-
-    Raises:
-        UserError: the weights are those of another network.
-    """
+    """Give a new network the weights in a file, all but the last layer's, which stays random."""
     weights = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
         network, head = network.backbone, set()

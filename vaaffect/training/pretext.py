@@ -22,7 +22,7 @@ from ..simulator import WildWorld
 from . import distributed
 from .adapt import adapt
 from .batches import on_device
-from .epoch import build_optimizer, train_epoch
+from .epoch import build_optimizer, epoch_losses
 from .memory import keep_freed_memory
 from .networks import backbone_of, build_model, head_name, head_of, put_head
 from .recipe import Recipe
@@ -213,7 +213,8 @@ def _pretrain(start: PretextStart, faces: Crops, folder: Path) -> dict:
     history = []
     for epoch in range(recipe.epochs):
         started = time.monotonic()
-        loss = train_epoch(network, optimizer, recipe, images, y, train, epoch, start.seed, step)
+        losses = epoch_losses(network, optimizer, recipe, images, y, train, epoch, start.seed, step)
+        loss = float(losses.double().mean())
         if not np.isfinite(loss):
             raise UserError(
                 f"the pretext training of {model} diverged in epoch {epoch + 1}; use a smaller lr "

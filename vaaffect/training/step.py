@@ -1,4 +1,4 @@
-"""One step, and what makes it fast, each part under its own name; `loop.py` says when it is used.
+"""One step, and what makes it fast; `loop.py` says when it is used.
 
 The parts for CUDA (`FixedStep` with a graph, torch.compile) have not yet been run on a GPU. What
 of them does not need one is tested on a CPU.
@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from . import distributed
 from .batches import Batch, augment, augment_points, to_input
@@ -23,6 +24,8 @@ GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs
 # ResNet152, 98 to 129 s (pytorch issues 111182, 96191); rounded down. CPU: measured with ResNet152
 # and VGG11-bn at 224 pixels on two cores, slower than without.
 COMPILING = {"cuda": (1.3, 100.0), "cpu": (0.8, 100.0)}
+
+Step = Callable[[Batch], Tensor]  # learns from a batch, and returns its mean squared error
 
 
 def default_device() -> torch.device:
@@ -43,11 +46,9 @@ def autocast_dtype(device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """The context in which a network computes, see `autocast_dtype`.
-
-    Its cache of converted weights is off: a weight is used once per pass, so it would never be
-    read, and a CUDA graph must not refer to it.
-    """
+    """The context in which a network computes, see `autocast_dtype`."""
+    # Its cache of converted weights is off: a weight is used once per pass, so it would never be
+    # read, and a CUDA graph must not refer to it.
     dtype = autocast_dtype(device)
     return torch.autocast(
         device.type, dtype=dtype, enabled=dtype != torch.float32, cache_enabled=False
@@ -81,15 +82,8 @@ def raw_predictions(
 ) -> Tensor:
     """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
 
-    Args:
-        model: maps pictures (B, 3, S, S), or features, to (B, D); for windows, see
-            `clip_network.ClipNetwork`.
-        images: (N, S, S, 3) uint8 or (N, F) float32, on any device.
-        rows: (n,) row numbers, or windows of n rows in all.
-        device: where the model is.
-        batch_size: images at a time; halved where memory runs out.
-        even: whether the last batch reaches back, to be as large as the others; by default on a
-            GPU, where cuDNN tries all its algorithms for each new size.
+    Arguments as of `epoch.predict`. With `even` the last batch reaches back, to be as large as the
+    others; by default on a GPU, where cuDNN tries all its algorithms for each new size.
     """
     model.eval()
     even = device.type == "cuda" if even is None else even
@@ -122,22 +116,14 @@ def as_input(images: Tensor) -> Tensor:
 
 
 def take_step(
-    model: Callable[..., Tensor],
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    batch: Batch,
-    parts: int = 1,
+    model: nn.Module, optimizer: Optimizer, recipe: Recipe, batch: Batch, parts: int = 1
 ) -> Tensor:
     """Predict, compare, take a gradient step; the learning rate is set already.
 
     Returns the batch's mean squared error, whatever the loss, so that recipes can be compared while
-    they train; still on the device.
-
-    The batch goes through in `parts`, one after the other, where less has to be in memory.
-    Gradients add up, each part's loss weighted by its share of the batch: the sum is the gradient
-    of the whole batch's mean squared error. Batch normalisation is an exception: it normalises by
-    what it sees, which is a part; so is concordance, which is that of each part; and dropout draws
-    anew.
+    they train; still on the device. Where memory is short the batch goes through in `parts`, whose
+    gradients, each weighted by its share of the batch, add up to the whole batch's. Batch
+    normalisation, concordance and dropout are those of each part.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batch.va.device)
@@ -164,12 +150,12 @@ def take_step(
 
 def fastest_step(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     recipe: Recipe,
     *,
     parts: int = 1,
     compiled: bool = False,
-) -> Callable[[Batch], Tensor]:
+) -> Step:
     """`take_step` as it is fastest here: on a CPU as it is; on a GPU recorded, where batches are
     small enough for that to pay; `compiled` by torch.compile into fewer and larger kernels first.
     """
@@ -185,19 +171,12 @@ def fastest_step(
 class FixedStep:
     """A step on tensors that keep their addresses, so that CUDA can record it and replay it.
 
-    A ResNet152 step asks for 1500 kernels, one Python call each; below about 64 images a GPU
-    waits for them. A graph, captured at the first call (not yet run on a GPU), asks once. Without
-    `record` the same step, which changes model and optimizer, runs eagerly on the same tensors:
-    that is how it is tested on a CPU.
+    A ResNet152 step asks for 1500 kernels, one Python call each, for which a GPU waits below about
+    64 images; a graph, captured at the first call, asks once. Without `record` the same step runs
+    eagerly on the same tensors: that is how it is tested on a CPU.
     """
 
-    def __init__(
-        self,
-        step: Callable[[Batch], Tensor],
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        record: bool,
-    ):
+    def __init__(self, step: Step, model: nn.Module, optimizer: Optimizer, record: bool) -> None:
         self.step, self.model, self.optimizer, self.record = step, model, optimizer, record
         self.batch: Batch | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -231,14 +210,8 @@ class FixedStep:
             group["capturable"] = False
 
 
-def warm_up(
-    step: Callable[[Batch], Tensor],
-    batch: Batch,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    times: int = 3,
-) -> None:
-    """Take some steps, then put model and optimizer back as they were, at the same addresses."""
+def warm_up(step: Step, batch: Batch, model: nn.Module, optimizer: Optimizer) -> None:
+    """Take three steps, then put model and optimizer back as they were, at the same addresses."""
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     counters = {
         (parameter, key): value.clone()
@@ -246,7 +219,7 @@ def warm_up(
         for key, value in state.items()
         if value is not None
     }
-    for _ in range(times):
+    for _ in range(3):
         step(batch)
     model.load_state_dict(weights)
     for parameter, state in optimizer.state.items():
