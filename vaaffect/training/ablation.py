@@ -24,21 +24,13 @@ _BESIDE_RECIPE = ("smooth", "correct", "seed")
 
 @dataclass(frozen=True)
 class Component:
-    """One component.
+    """One component."""
 
-    Attributes:
-        name: how tables call it.
-        recipe: fields of `recipe.Recipe`, with their new values.
-        smooth: frames over which predictions are smoothed within a clip; 0 does not.
-        correct: whether gain and offset are corrected, as fitted on inner validation.
-        seed: what is added to the training's seed.
-    """
-
-    name: str
-    recipe: dict = field(default_factory=dict)
-    smooth: float = 0.0
-    correct: bool = False
-    seed: int = 0
+    name: str  # how tables call it
+    recipe: dict = field(default_factory=dict)  # fields of `recipe.Recipe`, with their new values
+    smooth: float = 0.0  # frames over which predictions are smoothed within a clip
+    correct: bool = False  # whether gain and offset are corrected, as fitted on inner validation
+    seed: int = 0  # what is added to the training's seed
 
     def recipe_from(self, base: Recipe) -> Recipe:
         """The recipe with this component; the base itself where only predictions change."""
@@ -56,8 +48,8 @@ class Component:
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Both tables of its runs (one model's) after what it does with predictions, by its name.
 
-        A correction is fitted on the validation predictions of the fold. For the validation part
-        itself, which components are chosen by, it is fitted on the other subjects there.
+        A correction is fitted on the fold's validation predictions; for the validation part itself,
+        which components are chosen by, on the other subjects there.
         """
         if self.smooth:
             predictions, validation = (smoothed(t, self.smooth) for t in (predictions, validation))
@@ -68,26 +60,22 @@ class Component:
 
 
 def read_components(values: Mapping[str, Mapping]) -> list[Component]:
-    """Components as a notebook's parameter gives them: {name: {field: value}}.
-
-    Raises:
-        UserError: a field that no recipe and no component has, or one that a component must not
-            change; a value that the recipe refuses; a component that changes nothing.
-    """
+    """Components as a notebook's parameter gives them, {name: {field: value}}; a UserError names
+    what no component can change, or one that changes nothing."""
     components = []
     for name, changes in values.items():
         beside = {key: changes[key] for key in _BESIDE_RECIPE if key in changes}
         recipe = {key: value for key, value in changes.items() if key not in beside}
         for key in recipe:
+            if key in _NOT_OF_COMPONENTS:
+                raise UserError(
+                    f"component {name!r} changes {key!r}; change it for all components alike."
+                )
             if key not in Recipe.__dataclass_fields__:
                 known = [k for k in Recipe.__dataclass_fields__ if k not in _NOT_OF_COMPONENTS]
                 raise UserError(
                     f"component {name!r} changes {key!r}, which no recipe has; a component may "
                     f"change {', '.join(known)}, smooth, correct or seed."
-                )
-            if key in _NOT_OF_COMPONENTS:
-                raise UserError(
-                    f"component {name!r} changes {key!r}; change it for all components alike."
                 )
         component = Component(name, recipe, **beside)
         if not component.changes():
@@ -98,11 +86,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
 
 
 def together(components: Sequence[Component], name: str = "together") -> Component:
-    """Several components as one.
-
-    Raises:
-        UserError: two of them change the same thing.
-    """
+    """Several components as one; a UserError names two that change the same thing."""
     for one, other in combinations(components, 2):
         if both := set(one.changes()) & set(other.changes()):
             raise UserError(
@@ -125,14 +109,9 @@ def mean_ccc(validation: pd.DataFrame) -> float:
 
 
 def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[Component]:
-    """The components that helped on inner validation and do not get in each other's way.
+    """The components with a gain above 0 (in `mean_ccc` on inner validation), largest first.
 
-    Args:
-        components: to choose from; one that changes the seed alone is never chosen.
-        gains: {name: what it adds to `mean_ccc` of the recipe without it}; nan never helped.
-
-    Returns:
-        Those with a gain above 0, largest first; of those that change the same thing, the best.
+    Of those that change the same thing the best is chosen; one that changes the seed, never.
     """
     helped = [one for one in components if gains[one.name] > 0 and not one.seed]
     taken: list[Component] = []
@@ -146,9 +125,7 @@ def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[
 def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
     """How far a placebo may move a metric: the farther end of its interval, by dimension.
 
-    Args:
-        differences: of placebos, as of `results.differences`; several count as the farthest.
-        metric: "CCC" or "RMSE".
+    `differences` are those of placebos, as of `results.differences`; the farthest counts.
     """
     rows = differences[differences["metric"] == metric]
     far = rows[["low", "high"]].abs().max(axis=1)
@@ -160,8 +137,7 @@ def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None)
 
     Args:
         differences: of one metric to the recipe without the component, as of
-            `results.differences` at a level that was made for so many comparisons; columns
-            recipe, dimension, metric, difference, low, high.
+            `results.differences` at a level that was made for so many comparisons.
         luck: {dimension: how far another seed alone may move the metric}; a difference within that
             is sure for these trainings, but no reason to prefer a recipe.
 

@@ -1,9 +1,8 @@
 """A job array of SLURM: the same function over many tasks, each a job of its own.
 
-submitit (https://github.com/facebookincubator/submitit) writes the batch file and carries function,
-arguments and results through files, so the folder must be on a file system that all nodes share,
-and the nodes must find this Python. Whether a job is still in the queue is asked of `squeue`;
-submitit asks `sacct`, which clusters without accounting do not have.
+submitit (https://github.com/facebookincubator/submitit) carries function, arguments and results
+through files on a file system that all nodes share; the nodes must find this Python. Whether a job
+is still in the queue is asked of `squeue`: submitit's `sacct` needs a cluster with accounting.
 """
 
 # Not submitit's local executor too, for `--jobs`: it starts all jobs at once, however many, each in
@@ -29,26 +28,18 @@ GRACE = 30.0  # seconds that a result may take to be seen here, after its job ha
 
 @dataclass(frozen=True)
 class Options:
-    """What a job asks for.
-
-    Attributes:
-        partition, account, qos: as in sbatch; the cluster's default where empty.
-        minutes: time limit. A training that needs longer is put back into the queue, at most three
-            times, and goes on from its last checkpoint.
-        gpus: per training; by default one where the partition has GPUs, else none.
-        cpus: cores per training.
-        memory: GB per training; 0 is the cluster's default.
-        parallel: trainings at a time.
-    """
+    """What a job asks for; partition, account and qos as in sbatch, the cluster's where empty."""
 
     partition: str = ""
     account: str = ""
     qos: str = ""
+    # A training that needs longer is put back into the queue, at most three times, and goes on from
+    # its last checkpoint.
     minutes: int = 240
-    gpus: int = -1
-    cpus: int = 4
-    memory: int = 0
-    parallel: int = 64
+    gpus: int = -1  # per training; by default one where the partition has GPUs, else none
+    cpus: int = 4  # cores per training
+    memory: int = 0  # GB per training; 0 is the cluster's default
+    parallel: int = 64  # trainings at a time
 
 
 def read_options(texts: Sequence[str]) -> Options:
@@ -107,23 +98,11 @@ def in_jobs(
     gpus: int,
     progress: Callable[[dict], None],
 ) -> Iterator[tuple[int, object]]:
-    """Call `function(*task, events)` for every task, each in a job of one array.
+    """Call a module's `function(*task, events)` for every task, each in a job of one array.
 
-    Args:
-        function: a module's function.
-        tasks: its arguments, each a tuple of things that can be pickled.
-        folder: for batch files, results and logs; shared by all nodes.
-        options: what each job asks for.
-        gpus: per job.
-        progress: gets what the jobs report. Each one writes to its own file `events`: appending to
-            one file from several nodes is not safe.
-
-    Yields:
-        (number of the task, result or Failure), in the order in which they end. Closing the
-        generator cancels what is left.
-
-    Raises:
-        UserError: SLURM refuses the array.
+    Yields (number of the task, result or Failure) as they end; closing it cancels what is left.
+    `folder`, shared by all nodes, gets batch files, results and logs. `progress` gets what the jobs
+    report, each in its own file `events`: appending to one from several nodes is not safe.
     """
     if not tasks:
         return

@@ -1,8 +1,8 @@
 """Many trainings at once: in this process, in several, or as jobs of a cluster.
 
-Runs are independent, so where they are trained changes how long they take and nothing else but the
-last bits (sums are rounded in another order by another number of threads). That is why it is no
-parameter of a study: the command line or environment variables say it (see `How`).
+Runs are independent: where they are trained changes how long they take, and the last bits alone
+(another number of threads rounds sums in another order). So it is no parameter of a study; the
+command line or environment variables say it (see `How`).
 """
 
 import os
@@ -25,20 +25,11 @@ JOBS, CLUSTER, OPTIONS = "VAAFFECT_JOBS", "VAAFFECT_CLUSTER", "VAAFFECT_CLUSTER_
 
 @dataclass(frozen=True)
 class How:
-    """How a list of trainings is worked off.
+    """How a list of trainings is worked off."""
 
-    Attributes:
-        jobs: trainings at a time on this machine; 1 is one after the other in this process.
-        cluster: "slurm" sends them out as a job array; "" stays on this machine.
-        options: of the cluster, `key=value` (see cluster.Options).
-
-    Raises:
-        UserError: a value that cannot be meant, or a cluster that cannot be reached from here.
-    """
-
-    jobs: int = 1
-    cluster: str = ""
-    options: tuple[str, ...] = ()
+    jobs: int = 1  # trainings at a time on this machine; 1 is one after the other in this process
+    cluster: str = ""  # "slurm" sends them out as a job array; "" stays on this machine
+    options: tuple[str, ...] = ()  # of the cluster, `key=value` (see cluster.Options)
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -81,16 +72,8 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     """Do all trainings and return their run folders, in the same order.
 
     Those that are finished already cost nothing, wherever they were trained. When some fail, the
-    others are brought to their end all the same (with `jobs` 1 the first failure is raised at once,
-    as `train` raised it).
-
-    Args:
-        trainings: what to train.
-        runs: folder of run folders.
-        how: where to train; by default what the environment says.
-
-    Raises:
-        UserError: trainings that failed, each with the reason; or as of `PretextStart.weights`.
+    others are brought to their end all the same, then a UserError names each with the reason (with
+    `jobs` 1 the first failure is raised at once). Where to train, the environment says by default.
     """
     how = how or How.from_environment()
     names = [training.name for training in trainings]

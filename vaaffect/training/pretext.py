@@ -38,23 +38,14 @@ _NOT_FACES = ("__init__.py", "check.py", "folds.py", "landmarks.py", "semaine.py
 
 @dataclass(frozen=True)
 class PretextStart:
-    """Weights to start from, known by what they are made from; made when a training needs them.
+    """Weights to start from, known by what they are made from; made when a training needs them."""
 
-    Attributes:
-        model: the network that finds landmarks, one of `networks.NETWORK_NAMES`.
-        recipe: how, as of `pretext_recipe`.
-        world: whose faces, fields of simulator.WildWorld.
-        size: side of their crops in pixels.
-        seed: of the initial weights, batch order and augmentation.
-        folder: in which sets of weights are kept.
-    """
-
-    model: str
-    recipe: Recipe
-    world: dict
-    size: int
-    seed: int
-    folder: Path
+    model: str  # the network that finds landmarks
+    recipe: Recipe  # as of `pretext_recipe`
+    world: dict  # whose faces, fields of simulator.WildWorld
+    size: int  # side of their crops in pixels
+    seed: int  # of the initial weights, batch order and augmentation
+    folder: Path  # in which sets of weights are kept
 
     def __post_init__(self) -> None:
         for key in self.world:
@@ -71,15 +62,8 @@ class PretextStart:
         return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
 
     def weights(self, study: Sequence[Crops] = ()) -> Path:
-        """The file of weights; where it is missing, faces are drawn and a network learns.
-
-        Args:
-            study: crops of the study, whose subjects must not be among the faces.
-
-        Raises:
-            UserError: somebody is in both, too few subjects, the training diverged, damaged
-                weights; or processes of torchrun, which must find the weights ready.
-        """
+        """The file of weights; where it is missing, faces are drawn and a network learns. Subjects
+        of the study's crops must not be among the faces (UserError)."""
         self.manifest(study)
         return self._home / "weights.pt"
 
@@ -87,7 +71,7 @@ class PretextStart:
         """What is known of the weights, made as by `weights`: see `_pretrain`."""
 
         def build(folder: Path) -> dict:
-            if distributed.count() > 1:
+            if distributed.count() > 1:  # torchrun
                 raise UserError(f"{folder}: is missing; train by one process first.")
             faces = pretext_crops(self.world, self.size)
             subjects = sorted(set(faces.frames["subject"]))
@@ -112,22 +96,10 @@ def starts(
     size: int,
     seed: int = 0,
 ) -> dict[tuple[str, str], PretextStart]:
-    """What each training starts from whose recipe's weights are "pretext". Nothing is trained yet.
+    """By (model, recipe's name), what a training starts from whose recipe's weights are "pretext".
 
-    Args:
-        recipes: (model, recipe) pairs. A network that reads clips starts from its backbone's
-            weights; they are those of the backbone itself where it is among the pairs.
-        world: whose faces, fields of simulator.WildWorld.
-        epochs: of the pretext training.
-        folder: in which sets of weights are kept.
-        size: side of the study's crops in pixels; the pretext faces have it too.
-        seed: of the pretext training.
-
-    Returns:
-        By (model, name of the recipe); empty where no recipe asks.
-
-    Raises:
-        UserError: an unknown key in `world`.
+    Nothing is trained yet. A network that reads clips starts from its backbone's weights; they are
+    those of the backbone itself where it is among the (model, recipe) pairs.
     """
     pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
     first_recipes = dict(reversed(pairs))
@@ -154,9 +126,8 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
 def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
     """How well each network finds the landmarks of held-out subjects; trains what is missing.
 
-    Returns:
-        model, epochs, people (held out), error (mean distance of a predicted landmark from the true
-        one, in percent of the crop's side), blind_error (the same for the mean face).
+    Columns: model, epochs, people (held out), error (mean distance of a predicted landmark from the
+    true one, in percent of the crop's side), blind_error (the same for the mean face).
     """
     rows = []
     for (model, _), start in started.items():

@@ -29,6 +29,9 @@ from .networks import backbone_of, build_model
 from .recipe import Recipe
 from .step import autocast_dtype, default_device
 
+# Files that never got their name, see `write_atomically` and `save_checkpoint`.
+UNNAMED = ("*.csv.*", "*.json.*", "*.writing")
+
 
 def machine() -> dict:
     """On what something is trained: device (type and name), precision, torch, python, threads,
@@ -45,10 +48,9 @@ def machine() -> dict:
 
 
 def is_finished(run: Path, with_model: bool = False) -> bool:
-    """Whether a run folder is complete. Files are hashed only where their time has changed.
+    """Whether a run folder is complete; a UserError where a file is not the one that was written.
 
-    Raises:
-        UserError: a file of a finished run is not the one that was written.
+    Files are hashed only where their time has changed.
     """
     if not (run / "done.json").exists():
         return False
@@ -65,23 +67,20 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
 def begin_run(run: Path, config: dict) -> None:
     """Make the folder, write config.json, and remove what a killed process was writing."""
     run.mkdir(parents=True, exist_ok=True)
-    _clear(run)
+    remove(run, *UNNAMED)
     write_atomically(run / "config.json", json.dumps(config, indent=1))
 
 
-def _clear(run: Path) -> None:
-    """Remove files that never got their name, see `write_atomically` and `save_checkpoint`."""
-    for path in [*run.glob("*.csv.*"), *run.glob("*.json.*"), *run.glob("*.writing")]:
-        path.unlink(missing_ok=True)
+def remove(run: Path, *patterns: str) -> None:
+    """Remove the files of a run folder that match a pattern."""
+    for pattern in patterns:
+        for path in run.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def read_done(run: Path) -> dict:
-    """done.json of a finished run.
-
-    best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipe.reason_to_stop`), parts
-    (see `memory.read_memory`), machine (see `machine`; with compiled and the seconds in training),
-    files (results with their stamps, see `base.cache`).
-    """
+    """done.json: best_epoch, best_val_mse, epochs (trained), stopped (`recipe.reason_to_stop`),
+    parts (`memory.read_memory`), machine (with compiled and the seconds in training), files."""
     return json.loads((run / "done.json").read_text())
 
 
@@ -117,11 +116,6 @@ def load_checkpoint(run: Path, device: torch.device) -> dict | None:
     return None
 
 
-def write_history(run: Path, history: list[dict]) -> None:
-    """Replace history.csv by these epochs: a reader sees the old file or the new one, whole."""
-    write_atomically(run / "history.csv", pd.DataFrame(history).to_csv(index=False))
-
-
 def finish_run(
     run: Path, tables: dict[str, pd.DataFrame], outcome: dict, model: nn.Module | None
 ) -> None:
@@ -144,17 +138,12 @@ def finish_run(
 
 def tidy_run(run: Path) -> None:
     """Remove what a finished run needs no more."""
-    _clear(run)
-    for path in run.glob("checkpoint_*.pt"):
-        path.unlink(missing_ok=True)
+    remove(run, *UNNAMED, "checkpoint_*.pt")
 
 
 def load_model(run: Path) -> nn.Module:
-    """The trained network of a finished run folder, on the CPU, in eval mode.
-
-    Raises:
-        UserError: the run is not finished, kept no model, or is damaged.
-    """
+    """The trained network of a finished run folder, on the CPU, in eval mode; a UserError where it
+    is not finished, kept no model, or is damaged."""
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
     config = read_config(run)
