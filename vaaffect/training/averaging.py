@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from . import distributed
+from .batches import Batch
 from .recipe import Recipe
-from .step import as_input, autocast
+from .step import Step, as_input, autocast
 
 SWA_FROM = 0.75  # share of the epochs after which "swa" begins
 STATISTICS_BATCH = 128  # pictures at a time
@@ -28,11 +29,17 @@ class Average:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.count = 0  # weights that went into the mean
 
-    def after_step(self) -> None:
-        """Take the weights into an exponential mean.
+    def step_and_follow(self, step: Step, batch: Batch) -> Tensor:
+        """A step, after which the mean follows; no part of a recorded graph."""
+        error = step(batch)
+        self.after_step()
+        return error
 
-        mean <- d mean + (1 - d) weights, where d is the recipe's decay, or (1 + t) / (10 + t) in
-        the first steps t, when the mean still holds the weights that nothing was learned with.
+    def after_step(self) -> None:
+        """An exponential mean takes in the weights: mean <- d mean + (1 - d) weights.
+
+        d is the recipe's decay, or (1 + t) / (10 + t) in the first steps t, when the mean still
+        holds the weights that nothing was learned with.
         """
         if self.recipe.averaging == "ema":
             decay = min(self.recipe.decay, (1 + self.count) / (10 + self.count))
@@ -55,11 +62,8 @@ class Average:
         return self.model if self.count else self.learner
 
     def renew_statistics(self, images: Tensor, rows: np.ndarray, device: torch.device) -> None:
-        """Give the mean's batch normalisation the statistics of the training pictures.
-
-        The mean over batches of their means and variances, which is what PyTorch keeps a running
-        estimate of; other layers, dropout above all, are in eval mode.
-        """
+        """Give the mean's batch normalisation the statistics of the training pictures: the mean
+        over batches of their means and variances, with all other layers in eval mode."""
         layers = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not layers or not self.count:
             return

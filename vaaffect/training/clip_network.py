@@ -5,9 +5,7 @@ fully connected layer; two recurrent layers read frame after frame and remember;
 (valence, arousal). The thesis quotes 80 frames per sequence, 4 sequences per batch and a learning
 rate of 0.0001. It does not quote the widths of the layers; those below are ours.
 
-Here are the windows that such a network reads and the network itself. Everything else, from folds
-to the table of predictions, is what every network has: to a training, a window is one unit of a
-batch, as a picture is to other networks.
+To a training, a window of frames is one unit of a batch, as a picture is to other networks.
 """
 
 from dataclasses import dataclass
@@ -26,20 +24,13 @@ POINTS = 2 * 68  # numbers
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of consecutive annotated frames, each of one clip.
+    """Windows of consecutive annotated frames, each of one clip."""
 
-    Attributes:
-        rows: (n, L) int64 rows of the crops, in the order of time.
-        counts: (n, L) whether a place counts in the loss and gives its frame's prediction. Every
-            frame counts at exactly one place.
-        frames: (m,) the rows that were cut into windows, in the order in which they came.
-        points: (N, 136) float32 landmarks of all frames on the device, as `points_of`.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # (n, L) int64 rows of the crops, in the order of time
+    # (n, L) whether a place counts in the loss and gives its frame's prediction: one per frame.
     counts: np.ndarray
-    frames: np.ndarray
-    points: Tensor
+    frames: np.ndarray  # (m,) the rows that were cut into windows, in the order in which they came
+    points: Tensor  # (N, 136) float32 landmarks of all frames on the device, as `points_of`
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -117,15 +108,8 @@ class ClipNetwork(nn.Module):
         self.head = nn.Linear(HIDDEN, 2)
 
     def forward(self, x: Tensor, points: Tensor) -> Tensor:
-        """Valence and arousal of every frame, each from the frames up to it.
-
-        Args:
-            x: (B L, 3, S, S) pictures, window after window.
-            points: (B, L, 136) their landmarks, as `points_of`.
-
-        Returns:
-            (B, L, 2), unbounded.
-        """
+        """(B, L, 2) valence and arousal of every frame, each from the frames up to it, unbounded;
+        from (B L, 3, S, S) pictures, window after window, and their (B, L, 136) landmarks."""
         seen = self.backbone(x).flatten(1)
         joined = self.joined(torch.cat([seen, points.flatten(0, 1)], 1)).float()
         with torch.autocast(x.device.type, enabled=False):  # small, and errors add up over time

@@ -25,11 +25,8 @@ PATIENCE = timedelta(hours=6)  # the others wait while the first one tests and w
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Join the processes that torchrun has started, if it has.
-
-    Raises:
-        UserError: there are more processes than GPUs, on a machine with GPUs.
-    """
+    """Join the processes that torchrun has started, if it has; a UserError where they are more
+    than the GPUs."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -96,10 +93,8 @@ def wait_for_first() -> None:
 
 
 def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Replace the gradient of every weight by its sum over the processes.
-
-    Each process's loss is its part of the batch's mean, so this is the gradient of the mean.
-    """
+    """Replace the gradient of every weight by its sum over the processes: that of the batch's
+    mean loss, of which each process has a part."""
     if count() == 1:
         return
     # One message for all: a network has hundreds of tensors, most of them small.
@@ -113,11 +108,9 @@ def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_whole_batch_layers(model: nn.Module) -> nn.Module:
-    """Make batch normalisation and dropout those of the whole batch; weights stay as they are, and
-    state dicts keep their names.
+    """Make batch normalisation and dropout those of the whole batch; state dicts stay the same.
 
-    On GPUs batch normalisation is torch's SyncBatchNorm. It has no version for CPUs, where the test
-    compares several processes with one; there it is `WholeBatchNorm`.
+    On GPUs batch normalisation is torch's SyncBatchNorm, which has no version for CPUs.
     """
     if count() == 1:
         return model

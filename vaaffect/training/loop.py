@@ -20,13 +20,13 @@ from ..base import FEATURES, UserError, held, report_epoch, write_atomically
 from ..corpora import Crops
 from ..results import prediction_table
 from . import distributed, memory, run_folder
-from .adapt import adapt
+from .adapt import new_network
 from .averaging import Average
-from .batches import Batch, on_device
+from .batches import on_device
 from .clip_network import Windows, rows_of, units
 from .epoch import build_optimizer, epoch_losses, predict
 from .frozen_features import cached_features
-from .networks import build_model, head_of, put_head, start_from
+from .networks import head_of, put_head, start_from
 from .recipe import reason_to_stop
 from .spec import Training
 from .step import COMPILING, default_device, fastest_step, waits_for_python, worth_compiling
@@ -150,8 +150,7 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
     """The training as its newest checkpoint left it, or before the first epoch."""
     recipe, size = training.recipe, training.crops.images.shape[1]
     torch.manual_seed(training.weight_seed)
-    kind = "imagenet" if recipe.weights == "imagenet" else None
-    network = adapt(build_model(training.model, kind, size), recipe, training.model)
+    network = new_network(training.model, recipe, size)
     if weights is not None:
         start_from(network, weights)
     network.to(device, memory_format=torch.channels_last)
@@ -207,12 +206,10 @@ def _fit(
         started = time.monotonic()
         parts = memory.parts_in(divided, progress.epoch + 1)
         if step_is_for != (parts, progress.compiled):
-            step_is_for = parts, progress.compiled
-            step = fastest_step(
-                model, state.optimizer, recipe, parts=parts, compiled=progress.compiled
-            )
+            step_is_for = parts, compiled = parts, progress.compiled
+            step = fastest_step(model, state.optimizer, recipe, parts=parts, compiled=compiled)
             if state.average is not None:
-                step = partial(_averaged_step, step, state.average)
+                step = partial(state.average.step_and_follow, step)
         losses = epoch_losses(
             model, state.optimizer, recipe, inputs.images, inputs.va, inputs.train,
             progress.epoch, seed, step,
@@ -245,34 +242,21 @@ def _fit(
         title = f"{training.model} fold {training.split.fold}"
         report_epoch(title, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
         if progress.epoch == 1 and not waits_for_python(recipe):
-            gain, cost = COMPILING[device.type]
             rate = len(inputs.train) / seconds
-            worth = worth_compiling(left * len(inputs.train), rate, gain, cost)
+            worth = worth_compiling(left * len(inputs.train), rate, *COMPILING[device.type])
             progress.compiled = distributed.from_first(worth)
         last = reason_to_stop(recipe, progress.history) is not None
         old = time.monotonic() - written >= checkpoint_seconds
         if distributed.is_first() and old and not last:
-            run_folder.save_checkpoint(run, _checkpoint(state), progress.epoch)
+            saved = {
+                "model": model.state_dict(), "best": state.best,
+                "optimizer": state.optimizer.state_dict(), "progress": asdict(progress),
+                "average": state.average and state.average.state(),
+            }  # fmt: skip
+            run_folder.save_checkpoint(run, saved, progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
-
-
-def _averaged_step(step: Callable[[Batch], Tensor], average: Average, batch: Batch) -> Tensor:
-    """A step, after which the mean of the weights follows; no part of a recorded graph."""
-    error = step(batch)
-    average.after_step()
-    return error
-
-
-def _checkpoint(state: State) -> dict:
-    saved = {
-        "model": state.model.state_dict(),
-        "best": state.best,
-        "optimizer": state.optimizer.state_dict(),
-        "progress": asdict(state.progress),
-    }
-    return saved if state.average is None else saved | {"average": state.average.state()}
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -289,16 +273,9 @@ def _test(training: Training, state: State, inputs: Inputs, run: Path, features:
         images = inputs.images if same else _images(training, state, some, device, features)
         pred = predict(state.model, images, units(some, rows, recipe.sequence, device), device)
         return prediction_table(
-            pred,
-            some,
-            rows,
-            model=training.model,
-            recipe=recipe.name,
-            train_corpus=crops.label,
-            fold=split.fold,
-            seed=training.weight_seed,
-            split=split.by,
-        )
+            pred, some, rows, model=training.model, recipe=recipe.name, train_corpus=crops.label,
+            fold=split.fold, seed=training.weight_seed, split=split.by,
+        )  # fmt: skip
 
     whole = [(other, np.arange(len(other.frames))) for other in training.other_corpora]
     tested = [table_of(some, rows) for some, rows in [(crops, split.test), *whole]]

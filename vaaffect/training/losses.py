@@ -22,13 +22,10 @@ _TINY = 1e-8  # below the fraction: labels and predictions may both be constant 
 def loss_between(
     pred: Tensor, va: Tensor, kind: str = "mse", weights: Tensor | None = None
 ) -> Tensor:
-    """The loss of one batch, a number that gradients flow back from.
+    """The loss of one batch: `kind` is one of LOSSES, "mse+ccc" their plain sum.
 
-    Args:
-        pred: (..., 2) float32 predictions, columns (valence, arousal).
-        va: (..., 2) labels.
-        kind: one of LOSSES; "mse+ccc" is their plain sum.
-        weights: (...) of each frame, 1 on average over the training rows; None is 1 for all.
+    pred and va are (..., 2) float32 predictions and labels, columns (valence, arousal); weights
+    (...) of each frame, 1 on average over the training rows.
     """
     loss = torch.zeros((), device=pred.device) if kind == "ccc" else mse_loss(pred, va, weights)
     return loss if kind == "mse" else loss + ccc_loss(pred, va, weights)

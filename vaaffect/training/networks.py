@@ -57,12 +57,10 @@ def build_model(
     would forbid negative predictions.
 
     Args:
-        name: one of NAMES. Those that begin with CLIP read clips, as `clip_network.ClipNetwork`.
+        name: one of NETWORK_NAMES; "affwildnet_..." reads clips (`clip_network.ClipNetwork`).
         weights: "imagenet" loads torchvision's weights (all but the head); None starts from
             torchvision's random initialisation under the current torch seed.
-        image_size: S. A transformer is built for it. An untrained VGG below 224 is too:
-            torchvision stretches its last map to 7 x 7 by repeating values; here the map keeps its
-            own size, which computes the same functions with fewer copies of each weight.
+        image_size: S, for which transformers and untrained VGGs are built.
         load: without, a network for these weights that does not have them yet.
 
     Raises:
@@ -132,14 +130,14 @@ def _untrained(name: str, image_size: int) -> nn.Module:
         return model
     if name == "resnet10":  # one basic block per stage
         return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
-    options = {}
-    if name.startswith("vit_"):
-        options["image_size"] = image_size
-    if name == "maxvit_t":
-        options["input_size"] = (image_size, image_size)
-    if name in ("googlenet", "inception_v3"):
-        options["init_weights"] = True  # unless told so, torchvision warns
-    model = zoo.get_model(name, weights=None, **options)
+    options = {
+        "vit": {"image_size": image_size}, "maxvit": {"input_size": (image_size, image_size)},
+        # Unless told so, torchvision warns.
+        "googlenet": {"init_weights": True}, "inception": {"init_weights": True},
+    }  # fmt: skip
+    model = zoo.get_model(name, weights=None, **options.get(name.split("_")[0], {}))
+    # Torchvision stretches VGG's last map to 7 x 7 by repeating values; here a smaller one keeps its
+    # size, which computes the same functions with fewer copies of each weight.
     side = image_size // 32  # of the map after VGG's five poolings
     if isinstance(model, zoo.VGG) and 1 <= side < 7:
         model.avgpool = nn.AdaptiveAvgPool2d(side)

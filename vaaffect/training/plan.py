@@ -16,9 +16,9 @@ from ..base import UserError, runs_folder
 from ..corpora import Crops, Split, data, subject_folds
 from ..results import FROM_SCRATCH
 from .ablation import Component, read_components
-from .adapt import adapt
+from .adapt import new_network
 from .many import train_all
-from .networks import NETWORK_NAMES, build_model
+from .networks import NETWORK_NAMES
 from .pretext import PretextStart
 from .pretext import starts as pretext_starts
 from .recipe import Recipe, recipe_for
@@ -230,9 +230,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         ablation = Ablation.from_parameters(parameters)
         pairs += [(ablation.model, c.recipe_from(ablation.base)) for c in ablation.components]
     for model, recipe in pairs:
-        weights = "imagenet" if recipe.weights == "imagenet" else None
         with torch.device("meta"):  # the shapes of a network, without its numbers
-            adapt(build_model(model, weights, plan.size, load=False), recipe, model)
+            new_network(model, recipe, plan.size, load=False)
     known = [*plan.models, *plan.baselines]
     unknown = [name for name in parameters.get("LEAK_MODELS", ()) if name not in known]
     if unknown:

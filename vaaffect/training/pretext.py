@@ -20,11 +20,11 @@ from ..base import UserError, code_digest, digest, kept, report_epoch, write_ato
 from ..corpora import Crops, pretext_crops
 from ..simulator import WildWorld
 from . import distributed
-from .adapt import adapt
+from .adapt import new_network
 from .batches import on_device
 from .epoch import build_optimizer, epoch_losses
 from .memory import keep_freed_memory
-from .networks import backbone_of, build_model, head_name, head_of, put_head
+from .networks import backbone_of, head_name, head_of, put_head
 from .recipe import Recipe
 from .run_folder import machine
 from .spec import learning_code
@@ -175,7 +175,7 @@ def _pretrain(start: PretextStart, faces: Crops, folder: Path) -> dict:
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
     torch.manual_seed(start.seed)
-    network = adapt(build_model(model, None, start.size), recipe, model)
+    network = new_network(model, recipe, start.size)
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))
     network.to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(network, recipe)

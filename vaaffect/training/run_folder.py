@@ -24,8 +24,8 @@ from torch import nn
 from ..base import UserError, provenance, sha256_of, sync, write_atomically
 from ..base.cache import check_files, stamp
 from . import distributed
-from .adapt import adapt
-from .networks import backbone_of, build_model
+from .adapt import new_network
+from .networks import backbone_of
 from .recipe import Recipe
 from .step import autocast_dtype, default_device
 
@@ -147,11 +147,10 @@ def load_model(run: Path) -> nn.Module:
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
     config = read_config(run)
-    weights = "imagenet" if config["recipe"]["weights"] == "imagenet" else None
-    model = build_model(config["model"], weights, config["image_size"], load=False)
+    recipe = Recipe(**config["recipe"])
+    model = new_network(config["model"], recipe, config["image_size"], load=False)
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
-    # It reads pictures as they were normalised in its training.
-    return adapt(model, Recipe(**config["recipe"]), config["model"]).eval()
+    return model.eval()
 
 
 def refuse_clips(run: Path, config: dict) -> None:
