@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..base import Failure, Tail, UserError, attempt
+from ..base import Failure, Tail, UserError, attempt, report_event
 
 LOOK_EVERY = 1.0  # seconds between two looks at the results
 ASK_EVERY = 15.0  # seconds between two questions to the queue, which all users share
@@ -91,18 +91,13 @@ def gpus(options: Options) -> int:
 
 
 def in_jobs(
-    function: Callable,
-    tasks: Sequence[tuple],
-    folder: Path,
-    options: Options,
-    gpus: int,
-    progress: Callable[[dict], None],
+    function: Callable, tasks: Sequence[tuple], folder: Path, options: Options, gpus: int
 ) -> Iterator[tuple[int, object]]:
     """Call a module's `function(*task, events)` for every task, each in a job of one array.
 
     Yields (number of the task, result or Failure) as they end; closing it cancels what is left.
-    `folder`, shared by all nodes, gets batch files, results and logs. `progress` gets what the jobs
-    report, each in its own file `events`: appending to one from several nodes is not safe.
+    `folder`, shared by all nodes, gets batch files, results, logs and what the jobs report, each
+    in its own file `events`, since appending to one from several nodes is not safe.
     """
     if not tasks:
         return
@@ -115,20 +110,14 @@ def in_jobs(
     events = [folder / f"events-{number}.jsonl" for number in range(len(tasks))]
     executor = submitit.AutoExecutor(folder, cluster="slurm")
     resources = {
-        "slurm_partition": options.partition,
-        "slurm_account": options.account,
-        "slurm_qos": options.qos,
-        "gpus_per_node": gpus,
-        "mem_gb": options.memory,
-    }
+        "slurm_partition": options.partition, "slurm_account": options.account,
+        "slurm_qos": options.qos, "gpus_per_node": gpus, "mem_gb": options.memory,
+    }  # fmt: skip
     executor.update_parameters(
-        name="vaaffect",
-        timeout_min=options.minutes,
-        cpus_per_task=options.cpus,
-        slurm_array_parallelism=options.parallel,
-        stderr_to_stdout=True,
+        name="vaaffect", timeout_min=options.minutes, cpus_per_task=options.cpus,
+        slurm_array_parallelism=options.parallel, stderr_to_stdout=True,
         **{key: value for key, value in resources.items() if value},
-    )
+    )  # fmt: skip
     calls = [(*task, path) for task, path in zip(tasks, events, strict=True)]
     try:
         jobs = executor.map_array(_Resumable(function), *zip(*calls, strict=True))
@@ -138,13 +127,11 @@ def in_jobs(
         ) from error
     left = dict(enumerate(jobs))
     try:
-        yield from _collect(left, [Tail(path) for path in events], progress)
+        yield from _collect(left, [Tail(path) for path in events])
     finally:
         if left:  # interrupted
-            subprocess.run(
-                ["scancel", *{job.job_id.split("_")[0] for job in left.values()}],
-                capture_output=True,
-            )
+            jobs = {job.job_id.split("_")[0] for job in left.values()}
+            subprocess.run(["scancel", *jobs], capture_output=True)
 
 
 @dataclass(frozen=True)
@@ -163,9 +150,7 @@ class _Resumable:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
 
-def _collect(
-    left: dict[int, Any], tails: list[Tail], progress: Callable[[dict], None]
-) -> Iterator[tuple[int, object]]:
+def _collect(left: dict[int, Any], tails: list[Tail]) -> Iterator[tuple[int, object]]:
     """Wait for submitit's jobs; takes out of `left` each one that has ended."""
     asked = float("-inf")
     gone: dict[int, float] = {}  # since when a job is missing in the queue
@@ -181,7 +166,7 @@ def _collect(
                     gone.setdefault(number, now)
         for number, job in list(left.items()):
             for event in tails[number].read():
-                progress(event)
+                report_event(event)
             any(job.paths.folder.iterdir())  # makes a network file system look again
             if job.paths.result_pickle.exists():
                 del left[number]

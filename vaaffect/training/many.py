@@ -42,11 +42,6 @@ class How:
             cluster.read_options(self.options)
             cluster.require()
 
-    @property
-    def at_once(self) -> int:
-        """How many trainings go on at a time, at most."""
-        return cluster.read_options(self.options).parallel if self.cluster else self.jobs
-
     @classmethod
     def from_environment(cls) -> "How":
         """What VAAFFECT_JOBS, VAAFFECT_CLUSTER and VAAFFECT_CLUSTER_OPTIONS say."""
@@ -81,21 +76,20 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     for number in sorted(range(len(trainings)), key=lambda n: not trainings[n].keep_model):
         by_name.setdefault(names[number], number)
     todo = [
-        number
-        for number in sorted(by_name.values())
-        if not is_finished(runs / names[number], trainings[number].keep_model)
+        n for name, n in by_name.items() if not is_finished(runs / name, trainings[n].keep_model)
     ]
+    todo.sort()
     todo_names = {names[number] for number in todo}
-    ended = [number for number, name in enumerate(names) if name not in todo_names]
     for number in todo:  # once, before several processes or jobs want the same weights
         trainings[number].starting_weights()
     failures: dict[int, Failure] = {}
+    at_once = cluster.read_options(how.options).parallel if how.cluster else how.jobs
     plan = {  # for the study's display
         "epochs": [training.recipe.epochs for training in trainings],
         # Trainings whose epochs take about as long.
         "kinds": [f"{t.model} {t.recipe.name} {t.crops.label}" for t in trainings],
-        "ended": ended,
-        "at_once": how.at_once if todo else 0,
+        "ended": [number for number, name in enumerate(names) if name not in todo_names],
+        "at_once": at_once if todo else 0,
     }
     report_event({"fanout": plan})
     try:
@@ -126,10 +120,12 @@ def _outcomes(
         options = cluster.read_options(how.options)
         gpus = cluster.gpus(options) if todo else 0
         tasks = [(trainings[number], number, runs, options.cpus, gpus) for number in todo]
-        jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus, report_event)
+        jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus)
     else:
-        cores = len(os.sched_getaffinity(0))
-        start = partial(_set_up, max(1, cores // how.jobs), _visible_gpus())
+        cores, gpu_count = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # how this process's GPUs are called
+        gpu_names = visible.split(",") if visible else [str(gpu) for gpu in range(gpu_count)]
+        start = partial(_set_up, max(1, cores // how.jobs), gpu_names[:gpu_count])
         tasks = [(trainings[number], number, runs) for number in todo]
         jobs = in_workers(_train, tasks, how.jobs, start)
     with closing(jobs):
@@ -148,14 +144,6 @@ def _set_up(threads: int, gpus: Sequence[str], place: int) -> None:
     torch.set_num_threads(threads)
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-
-
-def _visible_gpus() -> list[str]:
-    """The GPUs of this process, as CUDA_VISIBLE_DEVICES names them."""
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(number) for number in range(count)]
-    return names[:count]
 
 
 def _train_in_job(

@@ -29,14 +29,12 @@ _FAMILIES = {
 }  # fmt: skip
 
 
-def _display_name(name: str) -> str:
-    family = next(family for family in _FAMILIES if name.startswith(family))
-    member = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", name)[len(family) :]  # 0_5 is a number
-    return _FAMILIES[family] + member.replace("_", "-")
-
-
 # Display name of each model; the colour of a family is the same in every figure.
-NETWORK_NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
+NETWORK_NAMES = {}
+for _name in (*OURS, *zoo.list_models(zoo)):
+    _family = next(family for family in _FAMILIES if _name.startswith(family))
+    _member = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", _name)[len(_family) :]  # 0_5 is a number
+    NETWORK_NAMES[_name] = _FAMILIES[_family] + _member.replace("_", "-")
 # Networks that read clips, by the name of what looks at each picture: see `clip_network.py`.
 CLIP, CLIP_LSTM = "affwildnet_", "affwildnet_lstm_"
 NETWORK_NAMES |= {
@@ -74,8 +72,12 @@ def build_model(
         raise UserError(f"unknown model {name!r}; {hint}")
     if (backbone := backbone_of(name)) is not None:
         seeing = build_model(backbone, weights, image_size, load)
-        features = _drop_fully_connected(seeing)
-        return ClipNetwork(seeing, features, "lstm" if name.startswith(CLIP_LSTM) else "gru")
+        # Without its fully connected layers, from the first to the last.
+        part_name, layers = _head_layers(seeing)
+        first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+        setattr(seeing, part_name, nn.Sequential(*layers[:first]))
+        cell = "lstm" if name.startswith(CLIP_LSTM) else "gru"
+        return ClipNetwork(seeing, layers[first].in_features, cell)
     if weights not in (None, "imagenet"):
         raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
     if weights and (name in OURS or V1 not in zoo.get_model_weights(name).__members__):
@@ -136,8 +138,8 @@ def _untrained(name: str, image_size: int) -> nn.Module:
         "googlenet": {"init_weights": True}, "inception": {"init_weights": True},
     }  # fmt: skip
     model = zoo.get_model(name, weights=None, **options.get(name.split("_")[0], {}))
-    # Torchvision stretches VGG's last map to 7 x 7 by repeating values; here a smaller one keeps its
-    # size, which computes the same functions with fewer copies of each weight.
+    # Torchvision stretches VGG's last map to 7 x 7 by repeating values; here a smaller one keeps
+    # its size, which computes the same functions with fewer copies of each weight.
     side = image_size // 32  # of the map after VGG's five poolings
     if isinstance(model, zoo.VGG) and 1 <= side < 7:
         model.avgpool = nn.AdaptiveAvgPool2d(side)
@@ -181,16 +183,6 @@ def backbone_of(name: str) -> str | None:
     return None if prefix is None else name.removeprefix(prefix)
 
 
-def _drop_fully_connected(model: nn.Module) -> int:
-    """Take out the fully connected layers, from the first to the last; returns what they read."""
-    name = _head_part(model)
-    part = getattr(model, name)
-    layers = [*part.children()] if isinstance(part, nn.Sequential) else [part]
-    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
-    setattr(model, name, nn.Sequential(*layers[:first]))
-    return layers[first].in_features
-
-
 def head_of(model: nn.Module) -> nn.Module:
     """The last layer: it maps the features of a picture to valence and arousal."""
     return model.get_submodule(head_name(model))
@@ -203,13 +195,16 @@ def put_head(model: nn.Module, head: nn.Module) -> None:
 
 def head_name(model: nn.Module) -> str:
     """Where the last layer is, as its weights are called; families call it differently."""
-    name = _head_part(model)
+    name, _ = _head_layers(model)
     part = getattr(model, name)
     return f"{name}.{[*part._modules][-1]}" if isinstance(part, nn.Sequential) else name
 
 
-def _head_part(model: nn.Module) -> str:
-    return next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+def _head_layers(model: nn.Module) -> tuple[str, list[nn.Module]]:
+    """The name of the part that the last layer belongs to, and the layers in it."""
+    name = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+    part = getattr(model, name)
+    return name, [*part.children()] if isinstance(part, nn.Sequential) else [part]
 
 
 def start_from(network: nn.Module, path: Path) -> None:
@@ -217,7 +212,7 @@ def start_from(network: nn.Module, path: Path) -> None:
     weights = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
         network, head = network.backbone, set()
-        part, kept = f"{_head_part(network)}.", network.state_dict()
+        part, kept = f"{_head_layers(network)[0]}.", network.state_dict()
         weights = {k: v for k, v in weights.items() if k in kept or not k.startswith(part)}
     else:
         head = {f"{head_name(network)}.{name}" for name in ("weight", "bias")}
