@@ -68,9 +68,8 @@ def test_nothing_is_drawn_or_trained_before_a_training_starts(
 ):
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
     recipe = dataclasses.replace(QUICK, epochs=1)
-    pairs, world = [("resnet10", recipe)], {"subjects": 12}
-    made = pretext.starts(pairs, world, 1, tmp_path / "pretext", size=32, seed=4)
-    start = made["resnet10", "quick"]
+    world, made_as = {"subjects": 12}, pretext.pretext_recipe(recipe, 1)
+    start = PretextStart("resnet10", made_as, world, 32, 4, tmp_path / "pretext")
     work = Training("resnet10", recipe, tiny_crops, split, start=start)
     assert work.name and not faces and not (tmp_path / "pretext").exists()
     run = train(work, tmp_path / "runs")

@@ -135,14 +135,11 @@ def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
 def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None) -> dict[str, str]:
     """What each component did, by intervals that hold for all of them together.
 
-    Args:
-        differences: of one metric to the recipe without the component, as of
-            `results.differences` at a level that was made for so many comparisons.
-        luck: {dimension: how far another seed alone may move the metric}; a difference within that
-            is sure for these trainings, but no reason to prefer a recipe.
-
-    Returns:
-        {name: "paid", "harmed", "both" (one dimension each), "less than luck" or "nothing shown"}.
+    `differences` are those of one metric to the recipe without the component, as of
+    `results.differences` at a level made for so many comparisons. `luck` is how far another seed
+    alone may move the metric, by dimension; a difference within that is sure for these trainings,
+    but no reason to prefer a recipe. Gives, by name, "paid", "harmed", "both" (one dimension each),
+    "less than luck" or "nothing shown".
     """
     by_name = {}
     for name, rows in differences.groupby("recipe", sort=False):

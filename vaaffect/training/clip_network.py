@@ -43,6 +43,9 @@ class Windows:
         return predictions[counts][torch.from_numpy(place[self.frames]).to(predictions.device)]
 
 
+Rows = np.ndarray | Windows  # what batches are made of
+
+
 def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Windows:
     """Cut the clips in some rows, (m,) and each once, into windows of `length` L.
 
@@ -68,14 +71,12 @@ def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -
     )
 
 
-def units(
-    crops: Crops, rows: np.ndarray, length: int, device: torch.device
-) -> np.ndarray | Windows:
+def units(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Rows:
     """What batches are made of: rows as they are, or for a `length` above 1 windows of them."""
     return rows if length == 1 else windows(crops, rows, length, device)
 
 
-def rows_of(units: np.ndarray | Windows) -> np.ndarray:
+def rows_of(units: Rows) -> np.ndarray:
     """(m,) the rows of the crops that units are made of, in the order of their predictions."""
     return units.frames if isinstance(units, Windows) else units
 

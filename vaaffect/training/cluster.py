@@ -43,8 +43,7 @@ class Options:
 
 
 def read_options(texts: Sequence[str]) -> Options:
-    """Options from texts `key=value`; a UserError names an unknown key, or a value that is no
-    number where one is needed."""
+    """Options from texts `key=value`; a UserError names an unknown key or a wrong value."""
     known = {field.name: field.type for field in fields(Options)}
     values: dict[str, Any] = {}
     for text in texts:
@@ -53,12 +52,12 @@ def read_options(texts: Sequence[str]) -> Options:
             raise UserError(
                 f"--cluster-options {text}: use key=value with one of the keys {', '.join(known)}."
             )
-        if known[key] is int:
-            if not value.isdecimal() or (int(value) < 1 and key not in ("gpus", "memory")):
-                raise UserError(f"--cluster-options {text}: {key} must be a whole number above 0.")
+        if known[key] is not int:
+            values[key] = value
+        elif value.isdecimal() and (int(value) > 0 or key in ("gpus", "memory")):
             values[key] = int(value)
         else:
-            values[key] = value
+            raise UserError(f"--cluster-options {text}: {key} must be a whole number above 0.")
     return Options(**values)
 
 

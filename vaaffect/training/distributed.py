@@ -78,18 +78,13 @@ def summed_through(value: Tensor) -> Tensor:
 
 
 def from_first(value: Any) -> Any:
-    """The first process's value, in all: what decides must not differ, even in the last bit."""
+    """The first process's value, in all: what decides must not differ, even in the last bit. The
+    others wait here for the first one."""
     if count() > 1:
         values = [value]
         dist.broadcast_object_list(values, 0)
         value = values[0]
     return value
-
-
-def wait_for_first() -> None:
-    """Come together: the others wait here until the first one has written."""
-    if count() > 1:
-        from_first(None)
 
 
 def sum_gradients(optimizer: torch.optim.Optimizer) -> None:

@@ -23,7 +23,7 @@ from . import distributed, memory, run_folder
 from .adapt import new_network
 from .averaging import Average
 from .batches import on_device
-from .clip_network import Windows, rows_of, units
+from .clip_network import Rows, rows_of, units
 from .epoch import build_optimizer, epoch_losses, predict
 from .frozen_features import cached_features
 from .networks import head_of, put_head, start_from
@@ -61,18 +61,14 @@ class Inputs:
 
     images: Tensor
     va: Tensor
-    train: np.ndarray | Windows
-    val: np.ndarray | Windows
+    train: Rows
+    val: Rows
 
 
 def train(
-    training: Training,
-    runs: Path,
-    *,
-    checkpoint_seconds: float = 60.0,
-    after_epoch: Callable[[TrainingProgress], None] | None = None,
-    features: Path = FEATURES,
-) -> Path:
+    training: Training, runs: Path, *, checkpoint_seconds: float = 60.0,
+    after_epoch: Callable[[TrainingProgress], None] | None = None, features: Path = FEATURES,
+) -> Path:  # fmt: skip
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
 
     A finished run with the same identity is returned as it is, wherever it was trained; an
@@ -93,14 +89,10 @@ def train(
         after_epoch: called at the end of each epoch.
         features: folder of cached features, for recipes that train the head alone.
 
-    Returns:
-        The run folder, `runs / training.name`. A process that trains holds it: another one with the
-        same training waits, and then finds it finished.
-
-    Raises:
-        AssertionError, UserError: as of `Training.check`.
-        UserError: fewer training rows than a batch, weights that cannot be had, training diverged,
-            damaged features, or memory that does not suffice for two images at a time.
+    Returns the run folder, `runs / training.name`. A process that trains holds it: another one with
+    the same training waits, and then finds it finished. UserErrors are those of `Training.check`;
+    fewer training rows than a batch, weights that cannot be had, a training that diverged, damaged
+    features, or memory that does not suffice for two images at a time.
     """
     training.check()
     run = runs / training.name
@@ -113,7 +105,7 @@ def train(
         weights = training.starting_weights()
         if first:
             run_folder.begin_run(run, training.identity())
-        distributed.wait_for_first()
+        distributed.from_first(None)  # has written
         memory.keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
         device = default_device()
@@ -142,7 +134,7 @@ def train(
 
         if first:
             _test(training, state, inputs, run, features)
-        distributed.wait_for_first()
+        distributed.from_first(None)  # has written
     return run
 
 
@@ -188,13 +180,9 @@ def _images(
 
 
 def _fit(
-    state: State,
-    training: Training,
-    inputs: Inputs,
-    run: Path,
-    checkpoint_seconds: float,
+    state: State, training: Training, inputs: Inputs, run: Path, checkpoint_seconds: float,
     after_epoch: Callable[[TrainingProgress], None] | None,
-) -> None:
+) -> None:  # fmt: skip
     """Train epoch after epoch until the recipe says stop; `state` follows."""
     recipe, seed = training.recipe, training.weight_seed
     model, progress, device = state.model, state.progress, inputs.va.device
@@ -248,15 +236,18 @@ def _fit(
         last = reason_to_stop(recipe, progress.history) is not None
         old = time.monotonic() - written >= checkpoint_seconds
         if distributed.is_first() and old and not last:
-            saved = {
-                "model": model.state_dict(), "best": state.best,
-                "optimizer": state.optimizer.state_dict(), "progress": asdict(progress),
-                "average": state.average and state.average.state(),
-            }  # fmt: skip
-            run_folder.save_checkpoint(run, saved, progress.epoch)
+            run_folder.save_checkpoint(run, _checkpoint(state), progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
+
+
+def _checkpoint(state: State) -> dict:
+    return {
+        "model": state.model.state_dict(), "best": state.best,
+        "optimizer": state.optimizer.state_dict(), "progress": asdict(state.progress),
+        "average": state.average and state.average.state(),
+    }  # fmt: skip
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -286,11 +277,9 @@ def _test(training: Training, state: State, inputs: Inputs, run: Path, features:
     progress = state.progress
     seconds = sum(row["seconds"] for row in progress.history)
     outcome = {
-        "best_epoch": progress.best_epoch,
-        "best_val_mse": progress.best_val,
-        "epochs": progress.epoch,
-        "stopped": reason_to_stop(recipe, progress.history),
+        "best_epoch": progress.best_epoch, "best_val_mse": progress.best_val,
+        "epochs": progress.epoch, "stopped": reason_to_stop(recipe, progress.history),
         "parts": memory.read_memory(run),
         "machine": run_folder.machine() | {"compiled": progress.compiled, "seconds": seconds},
-    }
+    }  # fmt: skip
     run_folder.finish_run(run, tables, outcome, state.network if training.keep_model else None)

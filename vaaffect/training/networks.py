@@ -28,7 +28,6 @@ _FAMILIES = {
     "wide_resnet": "Wide ResNet",
 }  # fmt: skip
 
-
 # Display name of each model; the colour of a family is the same in every figure.
 NETWORK_NAMES = {}
 for _name in (*OURS, *zoo.list_models(zoo)):

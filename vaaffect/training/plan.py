@@ -18,9 +18,8 @@ from ..results import FROM_SCRATCH
 from .ablation import Component, read_components
 from .adapt import new_network
 from .many import train_all
-from .networks import NETWORK_NAMES
-from .pretext import PretextStart
-from .pretext import starts as pretext_starts
+from .networks import NETWORK_NAMES, backbone_of
+from .pretext import PretextStart, pretext_recipe
 from .recipe import Recipe, recipe_for
 from .spec import Training
 
@@ -130,11 +129,19 @@ class Plan:
     def starts_for(
         self, recipes: Sequence[tuple[str, Recipe]]
     ) -> dict[tuple[str, str], PretextStart]:
-        """The same for some (network, recipe) pairs."""
-        return pretext_starts(
-            recipes, dict(self.pretext), self.pretext_epochs, self.runs,
-            size=self.size, seed=self.weight_seeds[0],
-        )  # fmt: skip
+        """The same for some (network, recipe) pairs. A network that reads clips starts from its
+        backbone's weights, those of the backbone itself where it is among the pairs."""
+        pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
+        first_recipes = dict(reversed(pairs))
+        started = {}
+        for model, recipe in pairs:
+            network = backbone_of(model) or model
+            own_recipe = recipe if network == model else first_recipes.get(network, recipe)
+            started[model, recipe.name] = PretextStart(
+                network, pretext_recipe(own_recipe, self.pretext_epochs), dict(self.pretext),
+                self.size, self.weight_seeds[0], self.runs,
+            )  # fmt: skip
+        return started
 
     def trainings(self, on: str = "wild", scratch: bool = True) -> list[Training]:
         """Every network on every fold of a corpus ("wild" or "lab"), which then predicts the other
@@ -148,17 +155,11 @@ class Plan:
         ]
 
     def training(
-        self,
-        model: str,
-        recipe: Recipe | None = None,
-        split: Split | None = None,
-        on: str = "wild",
-        weight_seed: int | None = None,
-    ) -> Training:
-        """One of the trainings; by default the network's own recipe, the first fold and seed.
-
-        The networks of the first fold of the wild are kept, for the live system.
-        """
+        self, model: str, recipe: Recipe | None = None, split: Split | None = None,
+        on: str = "wild", weight_seed: int | None = None,
+    ) -> Training:  # fmt: skip
+        """One of the trainings; by default the network's own recipe, the first fold and seed. The
+        networks of the first fold of the wild are kept, for the live system."""
         recipe = self.recipe_of(model) if recipe is None else recipe
         crops, other = self.wild_crops, self.lab_crops
         if on == "lab":
@@ -190,16 +191,14 @@ class Ablation:
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "Ablation":
         """As `Plan.from_parameters`; ABLATION_MODEL, ABLATION_EPOCHS, THESIS and COMPONENTS."""
         plan, model = Plan.from_parameters(parameters), parameters["ABLATION_MODEL"]
-        weights = recipe_for(model, dict(plan.recipe), dict(plan.per_model)).weights
-        base = {**parameters["THESIS"], "weights": weights, "epochs": parameters["ABLATION_EPOCHS"]}
-        return cls(
-            plan, model, recipe_for(model, base, {}), read_components(parameters["COMPONENTS"])
-        )
+        values = {"weights": plan.recipe_of(model).weights, "epochs": parameters["ABLATION_EPOCHS"]}
+        base = recipe_for(model, {**parameters["THESIS"], **values}, {})
+        return cls(plan, model, base, read_components(parameters["COMPONENTS"]))
 
     @cached_property
     def starts(self) -> dict[tuple[str, str], PretextStart]:
         """By (network, normalisation): a network is used with the one that it learned with."""
-        first = recipe_for(self.model, dict(self.plan.recipe), dict(self.plan.per_model))
+        first = self.plan.recipe_of(self.model)
         return self.plan.starts_for([
             (self.model, replace(first, name=scale, normalisation=scale))
             for scale in ("unit", "imagenet")

@@ -24,7 +24,7 @@ from .adapt import new_network
 from .batches import on_device
 from .epoch import build_optimizer, epoch_losses
 from .memory import keep_freed_memory
-from .networks import backbone_of, head_name, head_of, put_head
+from .networks import head_name, head_of, put_head
 from .recipe import Recipe
 from .run_folder import machine
 from .spec import learning_code
@@ -87,32 +87,6 @@ class PretextStart:
         return self.folder / f"{self.model}_pretext_{self.key[:8]}"
 
 
-def starts(
-    recipes: Sequence[tuple[str, Recipe]],
-    world: dict,
-    epochs: int,
-    folder: Path,
-    *,
-    size: int,
-    seed: int = 0,
-) -> dict[tuple[str, str], PretextStart]:
-    """By (model, recipe's name), what a training starts from whose recipe's weights are "pretext".
-
-    Nothing is trained yet. A network that reads clips starts from its backbone's weights; they are
-    those of the backbone itself where it is among the (model, recipe) pairs.
-    """
-    pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
-    first_recipes = dict(reversed(pairs))
-    started = {}
-    for model, recipe in pairs:
-        network = backbone_of(model) or model
-        own_recipe = recipe if network == model else first_recipes.get(network, recipe)
-        started[model, recipe.name] = PretextStart(
-            network, pretext_recipe(own_recipe, epochs), world, size, seed, folder
-        )
-    return started
-
-
 def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     """A recipe's optimizer on the pretext task: from random weights, pictures neither mirrored nor
     moved, since the landmarks would have to follow. Of a recipe for clips, as many pictures."""
@@ -138,14 +112,9 @@ def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
 
 
 def targets(landmarks: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the network is to predict: landmarks, each coordinate with mean 0 and spread 1.
+    """(N, 136) float32 targets of a network, (136,) mean and (136,) standard deviation in pixels.
 
-    Args:
-        landmarks: (N, 68, 2) in pixels of the crop.
-        rows: (n,) from which mean and spread are taken.
-
-    Returns:
-        (N, 136) float32 targets, (136,) mean and (136,) standard deviation in pixels.
+    Targets are (N, 68, 2) landmarks in pixels, each coordinate with mean 0 and sd 1 over `rows`.
     """
     flat = landmarks.reshape(len(landmarks), -1).astype(np.float64)
     mean, sd = flat[rows].mean(axis=0), flat[rows].std(axis=0)

@@ -109,11 +109,7 @@ class Recipe:
 
 
 def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
-    """The recipe of one model: `base` with what `per_model[model]` changes.
-
-    Raises:
-        UserError: a key that no recipe has, or a component that does not fit the model.
-    """
+    """The recipe of one model: `base` with what `per_model[model]` changes; checked (UserError)."""
     values = base | per_model.get(model, {})
     unknown = set(values) - set(Recipe.__dataclass_fields__)
     if unknown:
@@ -125,20 +121,17 @@ def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
 
 
 def check_fits(model: str, recipe: Recipe) -> None:
-    """Refuse (UserError) a recipe whose components do not fit a network: sequences for one that
-    reads pictures; for one that reads clips, none, or features computed once, or a mean of weights.
-    """
+    """Refuse (UserError) a recipe whose components do not fit a network."""
     if backbone_of(model) is None:
-        if recipe.sequence == 1:
-            return
-        raise UserError(
-            f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
-            f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
-        )
+        if recipe.sequence > 1:
+            raise UserError(
+                f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
+                f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
+            )
+        return
     if recipe.sequence < 2:
         raise UserError(
-            f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet "
-            "reads 80)."
+            f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet: 80)."
         )
     if recipe.averaging != "none":
         raise UserError(
@@ -165,15 +158,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
     """Why a training ends after the epochs in `history`; it depends on nothing else.
 
-    "converged" follows the thesis (section 3.2.4: training stopped "at a point of observable
-    convergence" rather than going on for "infinitesimal reductions of the error"; section 5.1: the
-    mean squared error on the training set showed it). The thesis judged by eye; here the mean
-    training loss of the last `window` epochs must be smaller than that of the `window` before them
-    by the share `min_gain`, or training ends. A loss that rises ends it too.
-
-    "early" ends it when the smallest validation error is `patience` epochs old (Prechelt 1998).
-
-    Gives "epochs" (all are done), "converged", "early", or None to go on.
+    "epochs": all are done. "early": the smallest validation error is `patience` epochs old
+    (Prechelt 1998). "converged" is the thesis's rule (section 3.2.4: "at a point of observable
+    convergence" rather than going on for "infinitesimal reductions of the error"), which judged by
+    eye; here it ends where the mean training loss of the last `window` epochs is not smaller than
+    that of the `window` before them by the proportion `min_gain`.
     """
     if len(history) >= recipe.epochs:
         return "epochs"

@@ -40,11 +40,9 @@ def machine() -> dict:
     return {
         "device": f"{device.type}, {names.get('gpu') or names['cpu']}",
         "precision": str(autocast_dtype(device)).removeprefix("torch."),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-        "processes": distributed.count(),
-    }
+        "torch": torch.__version__, "python": platform.python_version(),
+        "threads": torch.get_num_threads(), "processes": distributed.count(),
+    }  # fmt: skip
 
 
 def is_finished(run: Path, with_model: bool = False) -> bool:

@@ -54,19 +54,14 @@ class Training:
     def identity(self) -> dict:
         """Everything that determines what is learned, and how its tables are labelled."""
         return {
-            "model": self.model,
-            "recipe": asdict(self.recipe),
-            "data": self.crops.label,
-            "crops": self.crops.key,
+            "model": self.model, "recipe": asdict(self.recipe),
+            "data": self.crops.label, "crops": self.crops.key,
             "image_size": int(self.crops.images.shape[1]),
-            "fold": self.split.fold,
-            "by": self.split.by,
-            "split": self.split.fingerprint(),
+            "fold": self.split.fold, "by": self.split.by, "split": self.split.fingerprint(),
             "other_corpora": [crops.key for crops in self.other_corpora],
             "start": self.start and self.start.key,
-            "seed": self.weight_seed,
-            "code": learning_code(),
-        }
+            "seed": self.weight_seed, "code": learning_code(),
+        }  # fmt: skip
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from . import distributed
 from .batches import Batch, augment, augment_points, to_input
-from .clip_network import Windows
+from .clip_network import Rows, Windows
 from .losses import loss_between, mse_loss
 from .memory import is_out_of_memory
 from .recipe import Recipe
@@ -63,23 +63,15 @@ def waits_for_python(recipe: Recipe) -> bool:
 
 def worth_compiling(images: int, per_second: float, gain: float, seconds: float) -> bool:
     """Whether torch.compile, which takes so many seconds, saves more: with so many images left to
-    train, so many per second without it, and a gain in throughput.
-
-    >>> worth_compiling(1_000_000, 2500, 1.3, 100.0), worth_compiling(1_200_000, 2500, 1.3, 100.0)
-    (False, True)
-    """
+    train, so many per second without it, and a gain in throughput."""
     return images / per_second * (1 - 1 / gain) > seconds
 
 
 @torch.inference_mode()
 def raw_predictions(
-    model: nn.Module,
-    images: Tensor,
-    rows: np.ndarray | Windows,
-    device: torch.device,
-    batch_size: int = 128,
+    model: nn.Module, images: Tensor, rows: Rows, device: torch.device, batch_size: int = 128,
     even: bool | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
 
     Arguments as of `epoch.predict`. With `even` the last batch reaches back, to be as large as the
@@ -149,12 +141,7 @@ def take_step(
 
 
 def fastest_step(
-    model: nn.Module,
-    optimizer: Optimizer,
-    recipe: Recipe,
-    *,
-    parts: int = 1,
-    compiled: bool = False,
+    model: nn.Module, optimizer: Optimizer, recipe: Recipe, parts: int = 1, compiled: bool = False
 ) -> Step:
     """`take_step` as it is fastest here: on a CPU as it is; on a GPU recorded, where batches are
     small enough for that to pay; `compiled` by torch.compile into fewer and larger kernels first.
