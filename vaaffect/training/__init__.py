@@ -1,8 +1,7 @@
 """Crops and a recipe -> run folders with predictions.
 
 Comes in: `Crops`, a `Split`, a `Recipe`, weights to start from. Goes out: a folder per training
-with its configuration, history and predictions; many at a time in
-processes, SLURM jobs or torchrun.
+with its configuration, history and predictions; many at a time in processes or SLURM jobs.
 """
 
 from . import distributed, losses, pretext

@@ -2,9 +2,8 @@
 
     {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "gain and offset": {"correct": True}}
 
-A component changes fields of the recipe (see `recipe.Recipe`), or what is done with the predictions
-afterwards (`smooth`, `correct`; see `results.postprocessing`), or only the `seed`, to show
-between-seed variation.
+A component changes fields of the recipe, or what is done with the predictions afterwards (`smooth`,
+`correct`; see `results.postprocessing`), or only the `seed`, to show between-seed variation.
 """
 
 from collections.abc import Mapping, Sequence

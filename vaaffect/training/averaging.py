@@ -1,9 +1,8 @@
 """The mean of a network's weights along its training, which is often better than the last ones.
 
-"ema": an exponential mean, brought up to date after every step (Polyak & Juditsky 1992; Tarvainen &
-Valpola 2017). "swa": the plain mean of the weights at the ends of the last epochs (Izmailov et al.
-2018). A mean of weights has no batch statistics of its own: those of batch normalisation are found
-anew, on the training pictures, before anything is predicted.
+"ema": exponential, after every step (Polyak & Juditsky 1992; Tarvainen & Valpola 2017). "swa": the
+plain mean at the ends of the last epochs (Izmailov et al. 2018). It has no batch statistics of its
+own: those are found anew, on the training pictures, before anything is predicted.
 """
 
 import copy

@@ -3,9 +3,7 @@
 A convolutional network says what is in each picture; the frame's 68 landmarks join it before a
 fully connected layer; two recurrent layers read frame after frame and remember; each frame gets its
 (valence, arousal). The thesis quotes 80 frames per sequence, 4 sequences per batch and a learning
-rate of 0.0001. It does not quote the widths of the layers; those below are ours.
-
-To a training, a window of frames is one unit of a batch, as a picture is to other networks.
+rate of 0.0001, not the widths of the layers; those below are ours.
 """
 
 from dataclasses import dataclass
@@ -49,11 +47,10 @@ Rows = np.ndarray | Windows  # what batches are made of
 def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Windows:
     """Cut the clips in some rows, (m,) and each once, into windows of `length` L.
 
-    A window holds frames of one clip, and so of one subject. What is left of a clip that L does not
-    divide is read by a window that reaches back into the one before it; a frame that is in both
-    counts in the first, where more of its past was read. A clip shorter than L is read whole, and
-    its last frame is held until the window is full. The held places count for nothing, and since
-    the network reads forwards they change nothing before them.
+    A window holds frames of one clip. What is left of a clip that L does not divide is read by a
+    window that reaches back; a frame in both counts in the first, where more of its past was read.
+    A clip shorter than L is read whole, and its last frame is held until the window is full: those
+    places count for nothing, and the network reads forwards.
     """
     frames = crops.frames.iloc[rows][["clip", "frame"]].assign(row=np.asarray(rows, np.int64))
     made, counts = [], []

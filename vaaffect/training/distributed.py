@@ -1,11 +1,8 @@
 """One training on several GPUs, or several processes: `torchrun --nproc-per-node N ...`.
 
-Every process draws the random numbers of the whole batch and computes with its own share of it;
-losses and gradients are summed over the processes, batch normalisation and dropout are those of the
-whole batch. So the training is that of one process, up to rounding. The first process alone writes.
-Validation is done by every one, for the sake of simplicity.
-
-Outside torchrun there is one process, and nothing here costs anything.
+Every process draws the random numbers of the whole batch and computes with its share of it; losses
+and gradients are summed, batch normalisation and dropout are those of the whole batch. So the
+training is that of one process, up to rounding. Each one validates; the first alone writes.
 """
 
 import os

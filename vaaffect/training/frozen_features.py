@@ -1,7 +1,5 @@
-"""Feature extraction: what a network without its last layer says, computed once and kept on disk.
-
-As long as those weights do not change and pictures are not augmented, every epoch would compute the
-same features again.
+"""Feature extraction: what a network without its last layer says, computed once and kept on disk,
+since without augmentation every epoch would compute the same again.
 """
 
 import hashlib

@@ -73,11 +73,10 @@ def train(
 
     A finished run with the same identity is returned as it is, wherever it was trained; an
     unfinished one goes on from its last sound checkpoint. On a CPU it ends with the same
-    predictions, bit for bit, as an undisturbed one, given the same machine, the same versions of
-    the libraries and the same number of threads: the kernels used here are deterministic then. On a
-    GPU cuDNN may choose other kernels from one process to the next, so the two agree only up to
-    rounding and what grows of it; so do a GPU and a CPU, and a network that torch.compile has made
-    faster, which is decided by the time that the first epoch took. done.json records all of that.
+    predictions, bit for bit, as an undisturbed one, given the same machine, versions of libraries
+    and number of threads. On a GPU, where cuDNN may choose other kernels each time, the two agree
+    up to rounding and what grows of it; so do a GPU and a CPU, and a network that torch.compile has
+    made faster, which the time of the first epoch decides. done.json records all of that.
 
     Where memory runs out, each batch goes through in twice as many parts (see `step.take_step`),
     from the epoch on in which it ran out. history.csv, memory.json and done.json say so.

@@ -2,11 +2,8 @@
 
 The thesis trains with the mean squared error and reports concordance. A network that is unsure does
 well by the first to predict near the mean, which the second punishes; so the second was made a loss
-itself (Trigeorgis et al. 2016; Kollias & Zafeiriou 2019).
-
-Concordance is no mean over frames: that of a batch is a noisy, and on average smaller, stand-in for
-that of the corpus. Where a batch goes through in parts (`step.take_step`) it is that of each part;
-where several processes share it, that of the whole.
+itself (Trigeorgis et al. 2016; Kollias & Zafeiriou 2019). That of a batch is a noisy, and on
+average smaller, stand-in for that of the corpus.
 """
 
 import torch
@@ -62,11 +59,7 @@ def density_weights(va: Tensor, power: float = 1.0) -> Tensor:
 
     The plane is cut into CELLS x CELLS; a frame's weight is the number of frames in its cell to the
     power -`power`, scaled to 1 on average. With 1 each cell that holds any frame counts as much as
-    any other, wherever in the plane it lies; 0 changes nothing; 0.5 is halfway.
-
-    Args:
-        va: (n, 2) labels of the training rows, in [-1, 1].
-        power: from 0 to 1.
+    any other, 0 changes nothing. `va` are the (n, 2) labels of the training rows, in [-1, 1].
     """
     column, row = ((va + 1) / 2 * CELLS).floor().long().clamp(0, CELLS - 1).unbind(1)
     cell = CELLS * column + row

@@ -1,6 +1,6 @@
 """Memory: kept between steps, given back, and what is done where it runs out.
 
-Where it runs out, the batches of an epoch and of those after it go through in twice as many parts
+Where it runs out, the batches of that epoch and of those after it go through in twice as many parts
 (see `step.take_step`); memory.json in the run folder says since which epoch.
 """
 

@@ -1,9 +1,8 @@
 """Networks with a head of two outputs: (valence, arousal).
 
-The study compares two families, VGG (Simonyan & Zisserman 2015, with batch normalisation) and
-ResNet (He et al. 2016). Beside them stands AlexNet (Krizhevsky 2014), which the authors of AFEW-VA
-finetuned (Kossaifi et al. 2017), and every other network that torchvision classifies pictures with,
-by the name it has there. All are torchvision's own, so that its ImageNet weights fit.
+The study compares VGG (Simonyan & Zisserman 2015, with batch normalisation) and ResNet (He et al.
+2016). Beside them stand AlexNet (Krizhevsky 2014), which the authors of AFEW-VA finetuned (Kossaifi
+et al. 2017), and all of torchvision's classifiers, by their names there, with its ImageNet weights.
 """
 
 import difflib

@@ -1,9 +1,8 @@
 """Weights to start from where ImageNet's cannot be had: networks that learned to find landmarks.
 
-A pretext task asks a network for something that needs no rater. Here it is where the 68 landmarks
-of a face lie in its crop, for drawn people who are in no fold of the study. What the network has
-learned of faces is kept; its last layer, and with it the prediction of landmarks, is thrown away.
-The same idea carries ImageNet's classes over to faces (Yosinski et al. 2014).
+The pretext task needs no rater: where the 68 landmarks of a face lie in its crop, for drawn people
+who are in no fold of the study. What the network has learned of faces is kept, its last layer is
+thrown away, as ImageNet's classes are carried over to faces (Yosinski et al. 2014).
 """
 
 import time

@@ -1,15 +1,13 @@
-"""The folder of one training: what determines it, its checkpoints, its results.
+"""The folder of one training; a kill at any moment leaves each file as it was, or whole.
 
-config.json        everything that determines what is learned, see `spec.Training.identity`
-history.csv        a row per epoch, replaced as a whole after each, so that it can be read any time
-memory.json        where memory ran out: since which epoch batches go through in how many parts
-checkpoint_*.pt    while it runs; the name carries the file's own hash
+config.json          everything that determines what is learned, see `spec.Training.identity`
+history.csv          a row per epoch
+memory.json          where memory ran out: since which epoch batches go through in how many parts
+checkpoint_*.pt      while it runs; the name carries the file's own hash
 predictions.parquet  a row per test frame
 validation.parquet   a row per frame of the inner validation part, by the same weights
-model.pt           the chosen epoch's weights, where asked for
-done.json          written last: how it ended, on what machine, and the hashes of the results
-
-A kill at any moment leaves each of them as it was, or whole.
+model.pt             the chosen epoch's weights, where asked for
+done.json            written last: how it ended, on what machine, and the hashes of the results
 """
 
 import json
