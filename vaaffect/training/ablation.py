@@ -46,10 +46,7 @@ class Component:
         self, predictions: pd.DataFrame, validation: pd.DataFrame
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Both tables of its runs (one model's) after what it does with predictions, by its name.
-
-        A correction is fitted on the fold's validation predictions; for the validation part itself,
-        which components are chosen by, on the other subjects there.
-        """
+        For the validation part a correction is fitted on the other subjects there."""
         if self.smooth:
             predictions, validation = (smoothed(t, self.smooth) for t in (predictions, validation))
         if self.correct:
@@ -62,6 +59,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
     """Components as a notebook's parameter gives them, {name: {field: value}}; a UserError names
     what no component can change, or one that changes nothing."""
     components = []
+    known = [key for key in Recipe.__dataclass_fields__ if key not in _NOT_OF_COMPONENTS]
     for name, changes in values.items():
         beside = {key: changes[key] for key in _BESIDE_RECIPE if key in changes}
         recipe = {key: value for key, value in changes.items() if key not in beside}
@@ -70,8 +68,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
                 raise UserError(
                     f"component {name!r} changes {key!r}; change it for all components alike."
                 )
-            if key not in Recipe.__dataclass_fields__:
-                known = [k for k in Recipe.__dataclass_fields__ if k not in _NOT_OF_COMPONENTS]
+            if key not in known:
                 raise UserError(
                     f"component {name!r} changes {key!r}, which no recipe has; a component may "
                     f"change {', '.join(known)}, smooth, correct or seed."
