@@ -105,10 +105,8 @@ def mean_ccc(validation: pd.DataFrame) -> float:
 
 
 def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[Component]:
-    """The components with a gain above 0 (in `mean_ccc` on inner validation), largest first.
-
-    Of those that change the same thing the best is chosen; one that changes the seed, never.
-    """
+    """The components with a gain above 0 (in `mean_ccc` on inner validation), largest first. Of
+    those that change the same thing the best is chosen; one that changes the seed, never."""
     helped = [one for one in components if gains[one.name] > 0 and not one.seed]
     taken: list[Component] = []
     for component in sorted(helped, key=lambda one: -gains[one.name]):
@@ -119,10 +117,8 @@ def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[
 
 
 def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
-    """How far a placebo may move a metric: the farther end of its interval, by dimension.
-
-    `differences` are those of placebos, as of `results.differences`; the farthest counts.
-    """
+    """How far placebos may move a metric, by dimension: the farthest end of their intervals, which
+    are rows of `results.differences`."""
     rows = differences[differences["metric"] == metric]
     far = rows[["low", "high"]].abs().max(axis=1)
     return far.groupby(rows["dimension"]).max().to_dict()

@@ -35,11 +35,9 @@ class Average:
         return error
 
     def after_step(self) -> None:
-        """An exponential mean takes in the weights: mean <- d mean + (1 - d) weights.
-
-        d is the recipe's decay, or (1 + t) / (10 + t) in the first steps t, when the mean still
-        holds the weights that nothing was learned with.
-        """
+        """An exponential mean takes in the weights: mean <- d mean + (1 - d) weights; d is the
+        recipe's decay, or (1 + t) / (10 + t) in the first steps t, when the mean still holds the
+        weights that nothing was learned with."""
         if self.recipe.averaging == "ema":
             decay = min(self.recipe.decay, (1 + self.count) / (10 + self.count))
             self._take_in(1 - decay)

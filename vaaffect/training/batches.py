@@ -50,9 +50,8 @@ def to_input(images: Tensor) -> Tensor:
     """uint8 crops (B, S, S, 3) -> float network input (B, 3, S, S) in [-1, 1], channels-last.
 
     The thesis normalises each channel with mean 0.5 and standard deviation 0.5 (section 4.3.2).
-    Windows (B, L, S, S, 3) become (B L, 3, S, S).
     """
-    images = images.flatten(0, -4)
+    images = images.flatten(0, -4)  # windows (B, L, S, S, 3) become (B L, 3, S, S)
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 

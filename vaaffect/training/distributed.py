@@ -100,13 +100,10 @@ def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_whole_batch_layers(model: nn.Module) -> nn.Module:
-    """Make batch normalisation and dropout those of the whole batch; state dicts stay the same.
-
-    On GPUs batch normalisation is torch's SyncBatchNorm, which has no version for CPUs.
-    """
+    """Make batch normalisation and dropout those of the whole batch; state dicts stay the same."""
     if count() == 1:
         return model
-    if torch.cuda.is_available():
+    if torch.cuda.is_available():  # it has no version for CPUs
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in model.modules():
         # The class is all that changes: parameters, buffers and hooks stay where they are.

@@ -28,10 +28,8 @@ SCRATCH = {"none": slice(0), "first": slice(1), "last": slice(-1, None), "all": 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study trains, and on what. Each field is the parameter of the same name in capitals.
-
-    Crops are made, or opened, when they are first asked for.
-    """
+    """What a study trains, and on what. Each field is the parameter of the same name in capitals;
+    crops are made, or opened, when they are first asked for."""
 
     profile: str  # names the folder of the runs
     data: str = "simulated"  # or "real"

@@ -44,10 +44,8 @@ def machine() -> dict:
 
 
 def is_finished(run: Path, with_model: bool = False) -> bool:
-    """Whether a run folder is complete; a UserError where a file is not the one that was written.
-
-    Files are hashed only where their time has changed.
-    """
+    """Whether a run folder is complete; a UserError where a file is not the one that was written,
+    which is hashed only where its time has changed."""
     if not (run / "done.json").exists():
         return False
     done = read_done(run)

@@ -34,13 +34,10 @@ def default_device() -> torch.device:
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware computes with it, float32 elsewhere.
-
-    A CPU without AVX512-BF16 or AMX emulates bfloat16, slower than float32. Never float16, which
-    CPUs compute at a hundredth of that speed.
-    """
+    """bfloat16 where the hardware computes with it, float32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16
+    # Other CPUs emulate bfloat16, slower than float32, and compute float16 at a hundredth of that.
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
 
