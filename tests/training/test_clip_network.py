@@ -19,7 +19,8 @@ from vaaffect.training.clip_network import ClipNetwork, windows
 from vaaffect.training.loop import train
 from vaaffect.training.many import How, train_all
 from vaaffect.training.networks import build_model, start_from
-from vaaffect.training.pretext import pretext_recipe, starts
+from vaaffect.training.plan import Plan
+from vaaffect.training.pretext import pretext_recipe
 from vaaffect.training.recipe import Recipe, recipe_for
 from vaaffect.training.run_folder import load_model
 from vaaffect.training.spec import Training
@@ -249,9 +250,10 @@ def test_a_network_of_clips_starts_from_what_its_backbone_has_learned(tiny_crops
     own = Recipe("own", batch_size=8, weights="pretext", optimizer="adamw")
     clips = dataclasses.replace(RECIPE, weights="pretext")
     world = {"clips": 10, "subjects": 10, "frames": [2, 2], "seed": 7}
-    made = starts([(NAME, clips), ("resnet10", own)], world, 1, tmp_path, size=32)
+    plan = Plan("p", size=32, pretext=world)
+    made = plan.starts_for([(NAME, clips), ("resnet10", own)])
     assert made[NAME, "clips"] == made["resnet10", "own"]
-    path = made[NAME, "clips"].weights([tiny_crops])
+    path = dataclasses.replace(made[NAME, "clips"], folder=tmp_path).weights([tiny_crops])
     learned = torch.load(path, weights_only=True)
     for name in (NAME, "affwildnet_lstm_resnet10"):
         network = build_model(name, image_size=32)

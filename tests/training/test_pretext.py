@@ -11,7 +11,7 @@ from vaaffect.training import pretext
 from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model, head_name, start_from
 from vaaffect.training.pretext import PretextStart
-from vaaffect.training.recipe import Recipe, recipes_for
+from vaaffect.training.recipe import Recipe
 from vaaffect.training.spec import Training
 
 QUICK = Recipe("quick", epochs=4, batch_size=8, lr=0.003, optimizer="adamw", weights="pretext")
@@ -68,9 +68,8 @@ def test_nothing_is_drawn_or_trained_before_a_training_starts(
 ):
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
     recipe = dataclasses.replace(QUICK, epochs=1)
-    pairs, world = [("resnet10", recipe)], {"subjects": 12}
-    made = pretext.starts(pairs, world, 1, tmp_path / "pretext", size=32, seed=4)
-    start = made["resnet10", "quick"]
+    world, made_as = {"subjects": 12}, pretext.pretext_recipe(recipe, 1)
+    start = PretextStart("resnet10", made_as, world, 32, 4, tmp_path / "pretext")
     work = Training("resnet10", recipe, tiny_crops, split, start=start)
     assert work.name and not faces and not (tmp_path / "pretext").exists()
     run = train(work, tmp_path / "runs")
@@ -138,22 +137,13 @@ def test_subjects_of_the_study_cannot_be_in_the_pretext(tiny_crops, start, tmp_p
 
 def test_training_starts_from_the_pretext_and_says_so(tiny_crops, start, tmp_path):
     split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
-    twins = recipes_for(
-        ["resnet10"], dataclasses.asdict(dataclasses.replace(QUICK, epochs=1)), {}, ["resnet10"]
-    )
-    transferred, scratch = (Training("resnet10", r, tiny_crops, split) for _, r in twins)
-    assert scratch.recipe.weights == "none" and scratch.recipe.name == "quick from scratch"
+    recipe = dataclasses.replace(QUICK, epochs=1)
+    transferred = Training("resnet10", recipe, tiny_crops, split)
+    twin = dataclasses.replace(recipe, name="quick from scratch", weights="none")
+    scratch = dataclasses.replace(transferred, recipe=twin)
     learned = train(dataclasses.replace(transferred, start=start), tmp_path)
     assert learned != train(scratch, tmp_path)
     with pytest.raises(UserError, match="give `start`"):
         train(transferred, tmp_path)
     with pytest.raises(UserError, match="give `start`"):
         train(dataclasses.replace(scratch, start=start), tmp_path)
-
-
-def test_from_scratch_needs_a_twin():
-    base = {"name": "x", "weights": "pretext"}
-    with pytest.raises(UserError, match="add it to MODELS"):
-        recipes_for(["resnet10"], base, {}, ["vgg_tiny_bn"])
-    with pytest.raises(UserError, match="starts from random weights anyway"):
-        recipes_for(["resnet10"], {"name": "x"}, {}, ["resnet10"])

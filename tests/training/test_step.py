@@ -1,4 +1,3 @@
-import doctest
 import subprocess
 import sys
 from functools import partial
@@ -15,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.training import batches, loop
+from vaaffect.training import batches
 from vaaffect.training import step as fast
 from vaaffect.training.adapt import adapt
 from vaaffect.training.batches import Batch
@@ -199,7 +198,6 @@ def test_images_that_stay_on_disk_arrive_the_same_in_blocks(tiny_crops, monkeypa
 
 
 def test_compiling_must_pay():
-    assert doctest.testmod(fast).failed == 0
     # 100 s are 2500 x 100 / (1 - 1 / 1.3) images.
     assert not worth_compiling(1_083_000, 2500, 1.3, 100)
     assert worth_compiling(1_084_000, 2500, 1.3, 100)
@@ -268,7 +266,7 @@ def runs_out_above(monkeypatch, images, epoch=1, step=1, error=torch.OutOfMemory
         model.register_forward_pre_hook(watch)
         return model
 
-    monkeypatch.setattr(loop, "build_model", build)
+    monkeypatch.setattr("vaaffect.training.adapt.build_model", build)
 
 
 def test_where_memory_runs_out_batches_are_divided(
@@ -328,7 +326,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 torch.set_num_threads(1)
 from vaaffect.corpora import Crops, subject_folds
-from vaaffect.training import Recipe, Training, loop, read_history, step
+from vaaffect.training import Recipe, Training, adapt, loop, read_history, step
 
 class Waves(torch.nn.Module):  # much memory per image, little else; no batch normalisation
     def __init__(self, *_):
@@ -340,7 +338,7 @@ class Waves(torch.nn.Module):  # much memory per image, little else; no batch no
         return self.head(torch.cat([torch.sin(k * x).mean((2, 3)) for k in self.scales], 1))
 
 step.autocast_dtype = lambda device: torch.float32
-loop.build_model = Waves
+adapt.build_model = Waves
 rng = np.random.default_rng(0)
 n, side = 96, 192
 frames = pd.DataFrame({

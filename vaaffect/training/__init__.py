@@ -1,66 +1,28 @@
 """Crops and a recipe -> run folders with predictions.
 
 Comes in: `Crops`, a `Split`, a `Recipe`, weights to start from. Goes out: a folder per training
-with its configuration, history and predictions; many at a time in
-processes, SLURM jobs or torchrun.
+with its configuration, history and predictions; many at a time in processes or SLURM jobs.
 """
 
 from . import distributed, losses, pretext
-from .ablation import Component, chosen, farther_ends, mean_ccc, read_components, together, verdicts
+from .ablation import Component, chosen, farther_ends, mean_ccc, together, verdicts
 from .batches import resident, to_input
-from .epoch import build_optimizer, epoch_losses, predict, train_epoch
+from .epoch import build_optimizer, epoch_losses, predict
 from .loop import train
-from .many import How, train_all
-from .memory import keep_freed_memory
+from .many import How
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
 from .plan import Ablation, Plan, check_parameters, fold_training
-from .pretext import PretextStart, targets
-from .recipe import Recipe, recipe_for, recipes_for
+from .pretext import targets
+from .recipe import Recipe
 from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
 from .spec import Training
 from .step import autocast_dtype, default_device
 
 __all__ = [
-    "NETWORK_NAMES",
-    "Ablation",
-    "Component",
-    "How",
-    "Plan",
-    "PretextStart",
-    "Recipe",
-    "Training",
-    "autocast_dtype",
-    "backbone_of",
-    "build_model",
-    "build_optimizer",
-    "check_parameters",
-    "chosen",
-    "count_parameters",
-    "default_device",
-    "distributed",
-    "epoch_losses",
-    "farther_ends",
-    "fold_training",
-    "is_finished",
-    "keep_freed_memory",
-    "load_model",
-    "losses",
-    "mean_ccc",
-    "predict",
-    "pretext",
-    "read_components",
-    "read_config",
-    "read_done",
-    "read_history",
-    "recipe_for",
-    "recipes_for",
-    "refuse_clips",
-    "resident",
-    "targets",
-    "to_input",
-    "together",
-    "train",
-    "train_all",
-    "train_epoch",
-    "verdicts",
-]
+    "NETWORK_NAMES", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
+    "autocast_dtype", "backbone_of", "build_model", "build_optimizer", "check_parameters",
+    "chosen", "count_parameters", "default_device", "distributed", "epoch_losses", "farther_ends",
+    "fold_training", "is_finished", "load_model", "losses", "mean_ccc", "predict", "pretext",
+    "read_config", "read_done", "read_history", "refuse_clips", "resident", "targets", "to_input",
+    "together", "train", "verdicts",
+]  # fmt: skip

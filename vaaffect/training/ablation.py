@@ -2,9 +2,8 @@
 
     {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "gain and offset": {"correct": True}}
 
-A component changes fields of the recipe (see `recipe.Recipe`), or what is done with the predictions
-afterwards (`smooth`, `correct`; see `results.postprocessing`), or only the `seed`, to show
-between-seed variation.
+A component changes fields of the recipe, or what is done with the predictions afterwards (`smooth`,
+`correct`; see `results.postprocessing`), or only the `seed`, to show between-seed variation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,21 +23,13 @@ _BESIDE_RECIPE = ("smooth", "correct", "seed")
 
 @dataclass(frozen=True)
 class Component:
-    """One component.
+    """One component."""
 
-    Attributes:
-        name: how tables call it.
-        recipe: fields of `recipe.Recipe`, with their new values.
-        smooth: frames over which predictions are smoothed within a clip; 0 does not.
-        correct: whether gain and offset are corrected, as fitted on inner validation.
-        seed: what is added to the training's seed.
-    """
-
-    name: str
-    recipe: dict = field(default_factory=dict)
-    smooth: float = 0.0
-    correct: bool = False
-    seed: int = 0
+    name: str  # how tables call it
+    recipe: dict = field(default_factory=dict)  # fields of `recipe.Recipe`, with their new values
+    smooth: float = 0.0  # frames over which predictions are smoothed within a clip
+    correct: bool = False  # whether gain and offset are corrected, as fitted on inner validation
+    seed: int = 0  # what is added to the training's seed
 
     def recipe_from(self, base: Recipe) -> Recipe:
         """The recipe with this component; the base itself where only predictions change."""
@@ -55,10 +46,7 @@ class Component:
         self, predictions: pd.DataFrame, validation: pd.DataFrame
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Both tables of its runs (one model's) after what it does with predictions, by its name.
-
-        A correction is fitted on the validation predictions of the fold. For the validation part
-        itself, which components are chosen by, it is fitted on the other subjects there.
-        """
+        For the validation part a correction is fitted on the other subjects there."""
         if self.smooth:
             predictions, validation = (smoothed(t, self.smooth) for t in (predictions, validation))
         if self.correct:
@@ -68,26 +56,22 @@ class Component:
 
 
 def read_components(values: Mapping[str, Mapping]) -> list[Component]:
-    """Components as a notebook's parameter gives them: {name: {field: value}}.
-
-    Raises:
-        UserError: a field that no recipe and no component has, or one that a component must not
-            change; a value that the recipe refuses; a component that changes nothing.
-    """
+    """Components as a notebook's parameter gives them, {name: {field: value}}; a UserError names
+    what no component can change, or one that changes nothing."""
     components = []
+    known = [key for key in Recipe.__dataclass_fields__ if key not in _NOT_OF_COMPONENTS]
     for name, changes in values.items():
         beside = {key: changes[key] for key in _BESIDE_RECIPE if key in changes}
         recipe = {key: value for key, value in changes.items() if key not in beside}
         for key in recipe:
-            if key not in Recipe.__dataclass_fields__:
-                known = [k for k in Recipe.__dataclass_fields__ if k not in _NOT_OF_COMPONENTS]
-                raise UserError(
-                    f"component {name!r} changes {key!r}, which no recipe has; a component may "
-                    f"change {', '.join(known)}, smooth, correct or seed."
-                )
             if key in _NOT_OF_COMPONENTS:
                 raise UserError(
                     f"component {name!r} changes {key!r}; change it for all components alike."
+                )
+            if key not in known:
+                raise UserError(
+                    f"component {name!r} changes {key!r}, which no recipe has; a component may "
+                    f"change {', '.join(known)}, smooth, correct or seed."
                 )
         component = Component(name, recipe, **beside)
         if not component.changes():
@@ -98,11 +82,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
 
 
 def together(components: Sequence[Component], name: str = "together") -> Component:
-    """Several components as one.
-
-    Raises:
-        UserError: two of them change the same thing.
-    """
+    """Several components as one; a UserError names two that change the same thing."""
     for one, other in combinations(components, 2):
         if both := set(one.changes()) & set(other.changes()):
             raise UserError(
@@ -125,15 +105,8 @@ def mean_ccc(validation: pd.DataFrame) -> float:
 
 
 def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[Component]:
-    """The components that helped on inner validation and do not get in each other's way.
-
-    Args:
-        components: to choose from; one that changes the seed alone is never chosen.
-        gains: {name: what it adds to `mean_ccc` of the recipe without it}; nan never helped.
-
-    Returns:
-        Those with a gain above 0, largest first; of those that change the same thing, the best.
-    """
+    """The components with a gain above 0 (in `mean_ccc` on inner validation), largest first. Of
+    those that change the same thing the best is chosen; one that changes the seed, never."""
     helped = [one for one in components if gains[one.name] > 0 and not one.seed]
     taken: list[Component] = []
     for component in sorted(helped, key=lambda one: -gains[one.name]):
@@ -144,12 +117,8 @@ def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[
 
 
 def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
-    """How far a placebo may move a metric: the farther end of its interval, by dimension.
-
-    Args:
-        differences: of placebos, as of `results.differences`; several count as the farthest.
-        metric: "CCC" or "RMSE".
-    """
+    """How far placebos may move a metric, by dimension: the farthest end of their intervals, which
+    are rows of `results.differences`."""
     rows = differences[differences["metric"] == metric]
     far = rows[["low", "high"]].abs().max(axis=1)
     return far.groupby(rows["dimension"]).max().to_dict()
@@ -158,15 +127,11 @@ def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
 def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None) -> dict[str, str]:
     """What each component did, by intervals that hold for all of them together.
 
-    Args:
-        differences: of one metric to the recipe without the component, as of
-            `results.differences` at a level that was made for so many comparisons; columns
-            recipe, dimension, metric, difference, low, high.
-        luck: {dimension: how far another seed alone may move the metric}; a difference within that
-            is sure for these trainings, but no reason to prefer a recipe.
-
-    Returns:
-        {name: "paid", "harmed", "both" (one dimension each), "less than luck" or "nothing shown"}.
+    `differences` are those of one metric to the recipe without the component, as of
+    `results.differences` at a level made for so many comparisons. `luck` is how far another seed
+    alone may move the metric, by dimension; a difference within that is sure for these trainings,
+    but no reason to prefer a recipe. Gives, by name, "paid", "harmed", "both" (one dimension each),
+    "less than luck" or "nothing shown".
     """
     by_name = {}
     for name, rows in differences.groupby("recipe", sort=False):

@@ -1,14 +1,14 @@
 """What a recipe changes in a network itself: the normalisation of its input, and its dropout.
 
 The names and shapes of its weights stay, so weights of one network fit the other; but a trained
-network must be used with what it was trained with, which is why `run_folder.load_model` calls
-`adapt`.
+network must be used with what it was trained with.
 """
 
 import torch
 from torch import Tensor, nn
 
 from ..base import UserError
+from .networks import build_model
 from .recipe import Recipe
 
 # Of ImageNet's pictures in [0, 1], as torchvision's weights expect them.
@@ -30,14 +30,15 @@ class Normalise(nn.Module):
         return x * self.gain + self.offset
 
 
+def new_network(name: str, recipe: Recipe, image_size: int, load: bool = True) -> nn.Module:
+    """A network as a recipe has it, see `networks.build_model`."""
+    weights = "imagenet" if recipe.weights == "imagenet" else None
+    return adapt(build_model(name, weights, image_size, load), recipe, name)
+
+
 def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
-    """Change a new network (`name`, for messages) in place, as a recipe says, and return it.
-
-    The thesis's recipe changes nothing.
-
-    Raises:
-        UserError: the recipe sets dropout, and the network has none.
-    """
+    """Change a new network (`name`, for messages) in place, as a recipe says, and return it. The
+    thesis's recipe changes nothing."""
     if recipe.dropout is not None:
         layers = [m for m in network.modules() if isinstance(m, nn.Dropout) and m.p > 0]
         if not layers:

@@ -1,9 +1,8 @@
 """The mean of a network's weights along its training, which is often better than the last ones.
 
-"ema": an exponential mean, brought up to date after every step (Polyak & Juditsky 1992; Tarvainen &
-Valpola 2017). "swa": the plain mean of the weights at the ends of the last epochs (Izmailov et al.
-2018). A mean of weights has no batch statistics of its own: those of batch normalisation are found
-anew, on the training pictures, before anything is predicted.
+"ema": exponential, after every step (Polyak & Juditsky 1992; Tarvainen & Valpola 2017). "swa": the
+plain mean at the ends of the last epochs (Izmailov et al. 2018). It has no batch statistics of its
+own: those are found anew, on the training pictures, before anything is predicted.
 """
 
 import copy
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from . import distributed
+from .batches import Batch
 from .recipe import Recipe
-from .step import as_input, autocast
+from .step import Step, as_input, autocast
 
 SWA_FROM = 0.75  # share of the epochs after which "swa" begins
 STATISTICS_BATCH = 128  # pictures at a time
@@ -28,12 +28,16 @@ class Average:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.count = 0  # weights that went into the mean
 
-    def after_step(self) -> None:
-        """Take the weights into an exponential mean.
+    def step_and_follow(self, step: Step, batch: Batch) -> Tensor:
+        """A step, after which the mean follows; no part of a recorded graph."""
+        error = step(batch)
+        self.after_step()
+        return error
 
-        mean <- d mean + (1 - d) weights, where d is the recipe's decay, or (1 + t) / (10 + t) in
-        the first steps t, when the mean still holds the weights that nothing was learned with.
-        """
+    def after_step(self) -> None:
+        """An exponential mean takes in the weights: mean <- d mean + (1 - d) weights; d is the
+        recipe's decay, or (1 + t) / (10 + t) in the first steps t, when the mean still holds the
+        weights that nothing was learned with."""
         if self.recipe.averaging == "ema":
             decay = min(self.recipe.decay, (1 + self.count) / (10 + self.count))
             self._take_in(1 - decay)
@@ -55,11 +59,8 @@ class Average:
         return self.model if self.count else self.learner
 
     def renew_statistics(self, images: Tensor, rows: np.ndarray, device: torch.device) -> None:
-        """Give the mean's batch normalisation the statistics of the training pictures.
-
-        The mean over batches of their means and variances, which is what PyTorch keeps a running
-        estimate of; other layers, dropout above all, are in eval mode.
-        """
+        """Give the mean's batch normalisation the statistics of the training pictures: the mean
+        over batches of their means and variances, with all other layers in eval mode."""
         layers = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not layers or not self.count:
             return

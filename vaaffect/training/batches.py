@@ -17,25 +17,16 @@ BLOCK_BYTES = 64 * 2**20  # that travel to the GPU at a time, where they stay on
 
 @dataclass
 class Batch:
-    """What one step reads.
+    """What one step reads; in a batch of windows images, va and weights are (B, L, ...)."""
 
-    Attributes:
-        images: (B, S, S, 3) uint8 crops, or (B, D) float features. In a batch of windows, here and
-            below, (B, L, ...): L frames each.
-        va: (B, 2) float32 labels, columns (valence, arousal), in [-1, 1].
-        draws: (6, B) uniform random numbers in [0, 1) for `augment`; a window's frames share them.
-        weights: (B,) how much each frame counts, see `losses.density_weights`; None is 1 for all.
-        points: (B, L, 136) landmarks, as of `clip_network.points_of`, in a batch of windows.
-    """
-
-    images: Tensor
-    va: Tensor
-    draws: Tensor
-    weights: Tensor | None = None
-    points: Tensor | None = None
+    images: Tensor  # (B, S, S, 3) uint8 crops, or (B, D) float features
+    va: Tensor  # (B, 2) float32 labels, columns (valence, arousal), in [-1, 1]
+    draws: Tensor  # (6, B) from [0, 1) for `augment`; a window's frames share them
+    weights: Tensor | None = None  # (B,) how much each frame counts; None is 1 for all
+    points: Tensor | None = None  # (B, L, 136) landmarks, in a batch of windows
 
     def rows(self, some: slice) -> "Batch":
-        """Some of the batch's rows."""
+        """The batch's rows in a slice."""
         weights, points = (None if x is None else x[some] for x in (self.weights, self.points))
         return Batch(self.images[some], self.va[some], self.draws[:, some], weights, points)
 
@@ -59,9 +50,8 @@ def to_input(images: Tensor) -> Tensor:
     """uint8 crops (B, S, S, 3) -> float network input (B, 3, S, S) in [-1, 1], channels-last.
 
     The thesis normalises each channel with mean 0.5 and standard deviation 0.5 (section 4.3.2).
-    Windows (B, L, S, S, 3) become (B L, 3, S, S).
     """
-    images = images.flatten(0, -4)
+    images = images.flatten(0, -4)  # windows (B, L, S, S, 3) become (B L, 3, S, S)
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
@@ -139,9 +129,8 @@ def gather_in_blocks(
 ) -> Iterator[Tensor]:
     """As `gather`, for images in host memory or on disk: several batches travel together.
 
-    Two buffers take turns, so the next block is read while the device works on this one. From
-    pinned (page-locked, needs CUDA) buffers a copy goes on by itself, and nobody waits for it. The
-    copy to a GPU has not yet been run on one.
+    Two buffers take turns, so the next block is read while the device works on this one; from
+    pinned (page-locked, needs CUDA) buffers a copy goes on by itself. Not yet run on a GPU.
     """
     size = order[0].numel()
     steps = max(1, BLOCK_BYTES // (size * images[0].nbytes))

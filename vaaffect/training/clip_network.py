@@ -3,11 +3,7 @@
 A convolutional network says what is in each picture; the frame's 68 landmarks join it before a
 fully connected layer; two recurrent layers read frame after frame and remember; each frame gets its
 (valence, arousal). The thesis quotes 80 frames per sequence, 4 sequences per batch and a learning
-rate of 0.0001. It does not quote the widths of the layers; those below are ours.
-
-Here are the windows that such a network reads and the network itself. Everything else, from folds
-to the table of predictions, is what every network has: to a training, a window is one unit of a
-batch, as a picture is to other networks.
+rate of 0.0001, not the widths of the layers; those below are ours.
 """
 
 from dataclasses import dataclass
@@ -26,20 +22,13 @@ POINTS = 2 * 68  # numbers
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of consecutive annotated frames, each of one clip.
+    """Windows of consecutive annotated frames, each of one clip."""
 
-    Attributes:
-        rows: (n, L) int64 rows of the crops, in the order of time.
-        counts: (n, L) whether a place counts in the loss and gives its frame's prediction. Every
-            frame counts at exactly one place.
-        frames: (m,) the rows that were cut into windows, in the order in which they came.
-        points: (N, 136) float32 landmarks of all frames on the device, as `points_of`.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # (n, L) int64 rows of the crops, in the order of time
+    # (n, L) whether a place counts in the loss and gives its frame's prediction: one per frame.
     counts: np.ndarray
-    frames: np.ndarray
-    points: Tensor
+    frames: np.ndarray  # (m,) the rows that were cut into windows, in the order in which they came
+    points: Tensor  # (N, 136) float32 landmarks of all frames on the device, as `points_of`
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,14 +41,16 @@ class Windows:
         return predictions[counts][torch.from_numpy(place[self.frames]).to(predictions.device)]
 
 
+Rows = np.ndarray | Windows  # what batches are made of
+
+
 def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Windows:
     """Cut the clips in some rows, (m,) and each once, into windows of `length` L.
 
-    A window holds frames of one clip, and so of one subject. What is left of a clip that L does not
-    divide is read by a window that reaches back into the one before it; a frame that is in both
-    counts in the first, where more of its past was read. A clip shorter than L is read whole, and
-    its last frame is held until the window is full. The held places count for nothing, and since
-    the network reads forwards they change nothing before them.
+    A window holds frames of one clip. What is left of a clip that L does not divide is read by a
+    window that reaches back; a frame in both counts in the first, where more of its past was read.
+    A clip shorter than L is read whole, and its last frame is held until the window is full: those
+    places count for nothing, and the network reads forwards.
     """
     frames = crops.frames.iloc[rows][["clip", "frame"]].assign(row=np.asarray(rows, np.int64))
     made, counts = [], []
@@ -77,14 +68,12 @@ def windows(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -
     )
 
 
-def units(
-    crops: Crops, rows: np.ndarray, length: int, device: torch.device
-) -> np.ndarray | Windows:
+def units(crops: Crops, rows: np.ndarray, length: int, device: torch.device) -> Rows:
     """What batches are made of: rows as they are, or for a `length` above 1 windows of them."""
     return rows if length == 1 else windows(crops, rows, length, device)
 
 
-def rows_of(units: np.ndarray | Windows) -> np.ndarray:
+def rows_of(units: Rows) -> np.ndarray:
     """(m,) the rows of the crops that units are made of, in the order of their predictions."""
     return units.frames if isinstance(units, Windows) else units
 
@@ -117,15 +106,8 @@ class ClipNetwork(nn.Module):
         self.head = nn.Linear(HIDDEN, 2)
 
     def forward(self, x: Tensor, points: Tensor) -> Tensor:
-        """Valence and arousal of every frame, each from the frames up to it.
-
-        Args:
-            x: (B L, 3, S, S) pictures, window after window.
-            points: (B, L, 136) their landmarks, as `points_of`.
-
-        Returns:
-            (B, L, 2), unbounded.
-        """
+        """(B, L, 2) valence and arousal of every frame, each from the frames up to it, unbounded;
+        from (B L, 3, S, S) pictures, window after window, and their (B, L, 136) landmarks."""
         seen = self.backbone(x).flatten(1)
         joined = self.joined(torch.cat([seen, points.flatten(0, 1)], 1)).float()
         with torch.autocast(x.device.type, enabled=False):  # small, and errors add up over time

@@ -1,9 +1,8 @@
 """A job array of SLURM: the same function over many tasks, each a job of its own.
 
-submitit (https://github.com/facebookincubator/submitit) writes the batch file and carries function,
-arguments and results through files, so the folder must be on a file system that all nodes share,
-and the nodes must find this Python. Whether a job is still in the queue is asked of `squeue`;
-submitit asks `sacct`, which clusters without accounting do not have.
+submitit (https://github.com/facebookincubator/submitit) carries function, arguments and results
+through files on a file system that all nodes share; the nodes must find this Python. Whether a job
+is still in the queue is asked of `squeue`: submitit's `sacct` needs a cluster with accounting.
 """
 
 # Not submitit's local executor too, for `--jobs`: it starts all jobs at once, however many, each in
@@ -20,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..base import Failure, Tail, UserError, attempt
+from ..base import Failure, Tail, UserError, attempt, report_event
 
 LOOK_EVERY = 1.0  # seconds between two looks at the results
 ASK_EVERY = 15.0  # seconds between two questions to the queue, which all users share
@@ -29,31 +28,22 @@ GRACE = 30.0  # seconds that a result may take to be seen here, after its job ha
 
 @dataclass(frozen=True)
 class Options:
-    """What a job asks for.
-
-    Attributes:
-        partition, account, qos: as in sbatch; the cluster's default where empty.
-        minutes: time limit. A training that needs longer is put back into the queue, at most three
-            times, and goes on from its last checkpoint.
-        gpus: per training; by default one where the partition has GPUs, else none.
-        cpus: cores per training.
-        memory: GB per training; 0 is the cluster's default.
-        parallel: trainings at a time.
-    """
+    """What a job asks for; partition, account and qos as in sbatch, the cluster's where empty."""
 
     partition: str = ""
     account: str = ""
     qos: str = ""
+    # A training that needs longer is put back into the queue, at most three times, and goes on from
+    # its last checkpoint.
     minutes: int = 240
-    gpus: int = -1
-    cpus: int = 4
-    memory: int = 0
-    parallel: int = 64
+    gpus: int = -1  # per training; by default one where the partition has GPUs, else none
+    cpus: int = 4  # cores per training
+    memory: int = 0  # GB per training; 0 is the cluster's default
+    parallel: int = 64  # trainings at a time
 
 
 def read_options(texts: Sequence[str]) -> Options:
-    """Options from texts `key=value`; a UserError names an unknown key, or a value that is no
-    number where one is needed."""
+    """Options from texts `key=value`; a UserError names an unknown key or a wrong value."""
     known = {field.name: field.type for field in fields(Options)}
     values: dict[str, Any] = {}
     for text in texts:
@@ -62,12 +52,12 @@ def read_options(texts: Sequence[str]) -> Options:
             raise UserError(
                 f"--cluster-options {text}: use key=value with one of the keys {', '.join(known)}."
             )
-        if known[key] is int:
-            if not value.isdecimal() or (int(value) < 1 and key not in ("gpus", "memory")):
-                raise UserError(f"--cluster-options {text}: {key} must be a whole number above 0.")
+        if known[key] is not int:
+            values[key] = value
+        elif value.isdecimal() and (int(value) > 0 or key in ("gpus", "memory")):
             values[key] = int(value)
         else:
-            values[key] = value
+            raise UserError(f"--cluster-options {text}: {key} must be a whole number above 0.")
     return Options(**values)
 
 
@@ -100,30 +90,13 @@ def gpus(options: Options) -> int:
 
 
 def in_jobs(
-    function: Callable,
-    tasks: Sequence[tuple],
-    folder: Path,
-    options: Options,
-    gpus: int,
-    progress: Callable[[dict], None],
+    function: Callable, tasks: Sequence[tuple], folder: Path, options: Options, gpus: int
 ) -> Iterator[tuple[int, object]]:
-    """Call `function(*task, events)` for every task, each in a job of one array.
+    """Call a module's `function(*task, events)` for every task, each in a job of one array.
 
-    Args:
-        function: a module's function.
-        tasks: its arguments, each a tuple of things that can be pickled.
-        folder: for batch files, results and logs; shared by all nodes.
-        options: what each job asks for.
-        gpus: per job.
-        progress: gets what the jobs report. Each one writes to its own file `events`: appending to
-            one file from several nodes is not safe.
-
-    Yields:
-        (number of the task, result or Failure), in the order in which they end. Closing the
-        generator cancels what is left.
-
-    Raises:
-        UserError: SLURM refuses the array.
+    Yields (number of the task, result or Failure) as they end; closing it cancels what is left.
+    `folder`, shared by all nodes, gets batch files, results, logs and what the jobs report, each
+    in its own file `events`, since appending to one from several nodes is not safe.
     """
     if not tasks:
         return
@@ -136,20 +109,14 @@ def in_jobs(
     events = [folder / f"events-{number}.jsonl" for number in range(len(tasks))]
     executor = submitit.AutoExecutor(folder, cluster="slurm")
     resources = {
-        "slurm_partition": options.partition,
-        "slurm_account": options.account,
-        "slurm_qos": options.qos,
-        "gpus_per_node": gpus,
-        "mem_gb": options.memory,
-    }
+        "slurm_partition": options.partition, "slurm_account": options.account,
+        "slurm_qos": options.qos, "gpus_per_node": gpus, "mem_gb": options.memory,
+    }  # fmt: skip
     executor.update_parameters(
-        name="vaaffect",
-        timeout_min=options.minutes,
-        cpus_per_task=options.cpus,
-        slurm_array_parallelism=options.parallel,
-        stderr_to_stdout=True,
+        name="vaaffect", timeout_min=options.minutes, cpus_per_task=options.cpus,
+        slurm_array_parallelism=options.parallel, stderr_to_stdout=True,
         **{key: value for key, value in resources.items() if value},
-    )
+    )  # fmt: skip
     calls = [(*task, path) for task, path in zip(tasks, events, strict=True)]
     try:
         jobs = executor.map_array(_Resumable(function), *zip(*calls, strict=True))
@@ -159,13 +126,11 @@ def in_jobs(
         ) from error
     left = dict(enumerate(jobs))
     try:
-        yield from _collect(left, [Tail(path) for path in events], progress)
+        yield from _collect(left, [Tail(path) for path in events])
     finally:
         if left:  # interrupted
-            subprocess.run(
-                ["scancel", *{job.job_id.split("_")[0] for job in left.values()}],
-                capture_output=True,
-            )
+            jobs = {job.job_id.split("_")[0] for job in left.values()}
+            subprocess.run(["scancel", *jobs], capture_output=True)
 
 
 @dataclass(frozen=True)
@@ -184,9 +149,7 @@ class _Resumable:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
 
-def _collect(
-    left: dict[int, Any], tails: list[Tail], progress: Callable[[dict], None]
-) -> Iterator[tuple[int, object]]:
+def _collect(left: dict[int, Any], tails: list[Tail]) -> Iterator[tuple[int, object]]:
     """Wait for submitit's jobs; takes out of `left` each one that has ended."""
     asked = float("-inf")
     gone: dict[int, float] = {}  # since when a job is missing in the queue
@@ -202,7 +165,7 @@ def _collect(
                     gone.setdefault(number, now)
         for number, job in list(left.items()):
             for event in tails[number].read():
-                progress(event)
+                report_event(event)
             any(job.paths.folder.iterdir())  # makes a network file system look again
             if job.paths.result_pickle.exists():
                 del left[number]

@@ -1,11 +1,8 @@
 """One training on several GPUs, or several processes: `torchrun --nproc-per-node N ...`.
 
-Every process draws the random numbers of the whole batch and computes with its own share of it;
-losses and gradients are summed over the processes, batch normalisation and dropout are those of the
-whole batch. So the training is that of one process, up to rounding. The first process alone writes.
-Validation is done by every one, for the sake of simplicity.
-
-Outside torchrun there is one process, and nothing here costs anything.
+Every process draws the random numbers of the whole batch and computes with its share of it; losses
+and gradients are summed, batch normalisation and dropout are those of the whole batch. So the
+training is that of one process, up to rounding. Each one validates; the first alone writes.
 """
 
 import os
@@ -25,11 +22,8 @@ PATIENCE = timedelta(hours=6)  # the others wait while the first one tests and w
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Join the processes that torchrun has started, if it has.
-
-    Raises:
-        UserError: there are more processes than GPUs, on a machine with GPUs.
-    """
+    """Join the processes that torchrun has started, if it has; a UserError where they are more
+    than the GPUs."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -81,7 +75,8 @@ def summed_through(value: Tensor) -> Tensor:
 
 
 def from_first(value: Any) -> Any:
-    """The first process's value, in all: what decides must not differ, even in the last bit."""
+    """The first process's value, in all: what decides must not differ, even in the last bit. The
+    others wait here for the first one."""
     if count() > 1:
         values = [value]
         dist.broadcast_object_list(values, 0)
@@ -89,17 +84,9 @@ def from_first(value: Any) -> Any:
     return value
 
 
-def wait_for_first() -> None:
-    """Come together: the others wait here until the first one has written."""
-    if count() > 1:
-        from_first(None)
-
-
 def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Replace the gradient of every weight by its sum over the processes.
-
-    Each process's loss is its part of the batch's mean, so this is the gradient of the mean.
-    """
+    """Replace the gradient of every weight by its sum over the processes: that of the batch's
+    mean loss, of which each process has a part."""
     if count() == 1:
         return
     # One message for all: a network has hundreds of tensors, most of them small.
@@ -113,15 +100,10 @@ def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_whole_batch_layers(model: nn.Module) -> nn.Module:
-    """Make batch normalisation and dropout those of the whole batch; weights stay as they are, and
-    state dicts keep their names.
-
-    On GPUs batch normalisation is torch's SyncBatchNorm. It has no version for CPUs, where the test
-    compares several processes with one; there it is `WholeBatchNorm`.
-    """
+    """Make batch normalisation and dropout those of the whole batch; state dicts stay the same."""
     if count() == 1:
         return model
-    if torch.cuda.is_available():
+    if torch.cuda.is_available():  # it has no version for CPUs
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in model.modules():
         # The class is all that changes: parameters, buffers and hooks stay where they are.

@@ -1,6 +1,5 @@
 """One epoch of a training, and predictions: the loop in the open, without files or rules."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,18 +9,16 @@ from torch import Tensor, nn
 from ..base import UserError
 from . import distributed
 from .batches import Batch, gather
-from .clip_network import Windows, rows_of
+from .clip_network import Rows, Windows, rows_of
 from .losses import density_weights
 from .recipe import Recipe, learning_rate
-from .step import raw_predictions, take_step
+from .step import Step, raw_predictions, take_step
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or AdamW over all weights; "fused" updates them in one pass over memory.
-
-    On a GPU the learning rate is a tensor there, which a recorded step reads anew each time.
-    """
+    """SGD or AdamW over all weights; "fused" updates them in one pass over memory."""
     device = next(model.parameters()).device
+    # On a GPU a tensor, which a recorded step reads anew each time.
     lr = torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr
     weights, decay = model.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
@@ -39,72 +36,34 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def predict(
-    model: nn.Module,
-    images: Tensor,
-    rows: np.ndarray | Windows,
-    device: torch.device,
-    batch_size: int = 128,
+    model: nn.Module, images: Tensor, rows: Rows, device: torch.device, batch_size: int = 128
 ) -> np.ndarray:
     """(n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
 
-    Args:
-        model: maps (B, 3, S, S) to (B, 2); or, for images that are features already, (B, D).
-        images: (N, S, S, 3) uint8, or (N, D) float32, on any device.
-        rows: (n,) row numbers, or windows of n rows in all.
-        device: where the model is.
-        batch_size: images at a time; fewer where memory runs out.
+    images are (N, S, S, 3) uint8, or (N, D) float32 features, on any device; rows (n,) row numbers,
+    or windows of n rows in all; batch_size is halved where memory runs out.
     """
     return raw_predictions(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    images: Tensor,
-    va: Tensor,
-    rows: np.ndarray | Windows,
-    epoch: int,
-    seed: int,
-    step: Callable[[Batch], Tensor] | None = None,
-) -> float:
-    """One pass over the training rows, see `epoch_losses`; returns the mean squared error."""
-    losses = epoch_losses(model, optimizer, recipe, images, va, rows, epoch, seed, step)
-    return float(losses.double().mean())  # the epoch's only read-back from the device
-
-
 def epoch_losses(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    images: Tensor,
-    va: Tensor,
-    rows: np.ndarray | Windows,
-    epoch: int,
-    seed: int,
-    step: Callable[[Batch], Tensor] | None = None,
-) -> Tensor:
+    model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, images: Tensor, va: Tensor,
+    rows: Rows, epoch: int, seed: int, step: Step | None = None,
+) -> Tensor:  # fmt: skip
     """One pass over the training rows in a random order; each step's mean squared error.
 
-    They stay on the device, and are that whatever the recipe's loss is.
-
+    They stay on the device, for which nothing waits, and are that whatever the recipe's loss is.
     Order, augmentation and dropout depend on (seed, epoch) alone, so an epoch is the same whether
-    or not the training was interrupted before it. Nothing waits for the device.
+    or not the training was interrupted before it.
 
     Args:
-        model: the network, or what learns of it.
-        optimizer: of its weights.
+        model, optimizer: the network, or what learns of it, and the optimizer of its weights.
         recipe: how to train.
-        images: (N, S, S, 3) uint8 crops or (N, D) float features, on the device or not.
-        va: (N, 2) labels, on the device.
-        rows: (n,) training rows, or windows of them; those that do not fill a last batch are left
-            out of this epoch.
-        epoch: 0-based.
-        seed: of the training.
+        images, va: (N, S, S, 3) uint8 crops or (N, D) float features; (N, 2) labels, on the device.
+        rows: (n,) training rows, or windows of them (UserError: fewer than a batch); those that do
+            not fill a last batch are left out of this epoch.
+        epoch, seed: 0-based; of the training.
         step: takes a step and returns its error; by default `step.take_step`.
-
-    Raises:
-        UserError: fewer rows than a batch.
     """
     in_windows = isinstance(rows, Windows)
     if len(rows) < recipe.batch_size:

@@ -1,9 +1,6 @@
 """Training one network on one fold: a plain loop, resumable, one folder per training.
 
-What is trained is in `spec.py`; the loop over one epoch in `epoch.py`; its step, and what makes it
-fast, in `step.py`; how crops become batches in `batches.py`; recipes and stopping rules in
-`recipe.py`; feature extraction in `frozen_features.py`; what happens where memory runs out in
-`memory.py`; the run folder in `run_folder.py`.
+What is trained is in `spec.py`, the loop over one epoch in `epoch.py`, its step in `step.py`.
 """
 
 import time
@@ -19,36 +16,18 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..base import FEATURES, UserError, held, report_epoch
+from ..base import FEATURES, UserError, held, report_epoch, write_atomically
 from ..corpora import Crops
 from ..results import prediction_table
-from . import distributed
-from .adapt import adapt
+from . import distributed, memory, run_folder
+from .adapt import new_network
 from .averaging import Average
-from .batches import Batch, on_device
-from .clip_network import Windows, rows_of, units
-from .epoch import build_optimizer, predict, train_epoch
+from .batches import on_device
+from .clip_network import Rows, rows_of, units
+from .epoch import build_optimizer, epoch_losses, predict
 from .frozen_features import cached_features
-from .memory import (
-    divide_batches,
-    give_back_memory,
-    is_out_of_memory,
-    keep_freed_memory,
-    parts_in,
-    read_memory,
-)
-from .networks import build_model, head_of, put_head, start_from
+from .networks import head_of, put_head, start_from
 from .recipe import reason_to_stop
-from .run_folder import (
-    begin_run,
-    finish_run,
-    is_finished,
-    load_checkpoint,
-    machine,
-    save_checkpoint,
-    tidy_run,
-    write_history,
-)
 from .spec import Training
 from .step import COMPILING, default_device, fastest_step, waits_for_python, worth_compiling
 
@@ -66,23 +45,14 @@ class TrainingProgress:
 
 @dataclass
 class State:
-    """A training between two epochs.
+    """A training between two epochs."""
 
-    Attributes:
-        network: the whole network; in feature extraction without its head.
-        model: what learns: the network, or its head.
-        optimizer: of the model's weights.
-        best: the model's weights (or their mean) after the best epoch.
-        progress: the rest.
-        average: the mean of the weights, where the recipe asks for it.
-    """
-
-    network: nn.Module
-    model: nn.Module
+    network: nn.Module  # the whole network; in feature extraction without its head
+    model: nn.Module  # what learns: the network, or its head
     optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor]
+    best: dict[str, Tensor]  # the model's weights (or their mean) after the best epoch
     progress: TrainingProgress
-    average: Average | None = None
+    average: Average | None = None  # of the weights, where the recipe asks for it
 
 
 @dataclass
@@ -91,32 +61,25 @@ class Inputs:
 
     images: Tensor
     va: Tensor
-    train: np.ndarray | Windows
-    val: np.ndarray | Windows
+    train: Rows
+    val: Rows
 
 
 def train(
-    training: Training,
-    runs: Path,
-    *,
-    checkpoint_seconds: float = 60.0,
-    after_epoch: Callable[[TrainingProgress], None] | None = None,
-    features: Path = FEATURES,
-) -> Path:
+    training: Training, runs: Path, *, checkpoint_seconds: float = 60.0,
+    after_epoch: Callable[[TrainingProgress], None] | None = None, features: Path = FEATURES,
+) -> Path:  # fmt: skip
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
 
     A finished run with the same identity is returned as it is, wherever it was trained; an
     unfinished one goes on from its last sound checkpoint. On a CPU it ends with the same
-    predictions, bit for bit, as an undisturbed one, given the same machine, the same versions of
-    the libraries and the same number of threads: the kernels used here are deterministic then. On a
-    GPU cuDNN may choose other kernels from one process to the next, so the two agree only up to
-    rounding and what grows of it; so do a GPU and a CPU, and a network that torch.compile has made
-    faster, which is decided by the time that the first epoch took. done.json records all of that.
+    predictions, bit for bit, as an undisturbed one, given the same machine, versions of libraries
+    and number of threads. On a GPU, where cuDNN may choose other kernels each time, the two agree
+    up to rounding and what grows of it; so do a GPU and a CPU, and a network that torch.compile has
+    made faster, which the time of the first epoch decides. done.json records all of that.
 
-    Where memory runs out, each batch goes through in twice as many parts, and gradients add up (see
-    `step.take_step`). The training goes on from its last checkpoint, or from the start; the epochs
-    that were whole before are repeated as they were, and the one in which memory ran out is done
-    anew. history.csv, memory.json and done.json say since which epoch this holds.
+    Where memory runs out, each batch goes through in twice as many parts (see `step.take_step`),
+    from the epoch on in which it ran out. history.csv, memory.json and done.json say so.
 
     Args:
         training: what is to be learned.
@@ -125,28 +88,24 @@ def train(
         after_epoch: called at the end of each epoch.
         features: folder of cached features, for recipes that train the head alone.
 
-    Returns:
-        The run folder, `runs / training.name`. A process that trains holds it: another one with the
-        same training waits, and then finds it finished.
-
-    Raises:
-        AssertionError, UserError: as of `Training.check`.
-        UserError: fewer training rows than a batch, weights that cannot be had, training diverged,
-            damaged features, or memory that does not suffice for two images at a time.
+    Returns the run folder, `runs / training.name`. A process that trains holds it: another one with
+    the same training waits, and then finds it finished. UserErrors are those of `Training.check`;
+    fewer training rows than a batch, weights that cannot be had, a training that diverged, damaged
+    features, or memory that does not suffice for two images at a time.
     """
     training.check()
     run = runs / training.name
     first = distributed.is_first()  # of several processes (torchrun), which alone writes
     with held(run) if first else nullcontext():
-        if distributed.from_first(is_finished(run, training.keep_model)):
+        if distributed.from_first(run_folder.is_finished(run, training.keep_model)):
             if first:
-                tidy_run(run)
+                run_folder.tidy_run(run)
             return run
         weights = training.starting_weights()
         if first:
-            begin_run(run, training.identity())
-        distributed.wait_for_first()
-        keep_freed_memory()
+            run_folder.begin_run(run, training.identity())
+        distributed.from_first(None)  # has written
+        memory.keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
         device = default_device()
         crops, split, recipe = training.crops, training.split, training.recipe
@@ -164,17 +123,17 @@ def train(
                 _fit(state, training, inputs, run, checkpoint_seconds, after_epoch)
             except (RuntimeError, MemoryError) as error:
                 # One process alone cannot divide the batches of all.
-                if not is_out_of_memory(error) or distributed.count() > 1:
+                if not memory.is_out_of_memory(error) or distributed.count() > 1:
                     raise
                 epoch, why = state.progress.epoch + 1, str(error).splitlines()[0]
                 state = inputs = None
             if state is None:  # outside of `except`, which keeps all tensors of the failed step
-                give_back_memory()
-                divide_batches(run, training.model, recipe, epoch, why)
+                memory.give_back_memory()
+                memory.divide_batches(run, training.model, recipe, epoch, why)
 
         if first:
             _test(training, state, inputs, run, features)
-        distributed.wait_for_first()
+        distributed.from_first(None)  # has written
     return run
 
 
@@ -182,8 +141,7 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
     """The training as its newest checkpoint left it, or before the first epoch."""
     recipe, size = training.recipe, training.crops.images.shape[1]
     torch.manual_seed(training.weight_seed)
-    kind = "imagenet" if recipe.weights == "imagenet" else None
-    network = adapt(build_model(training.model, kind, size), recipe, training.model)
+    network = new_network(training.model, recipe, size)
     if weights is not None:
         start_from(network, weights)
     network.to(device, memory_format=torch.channels_last)
@@ -194,7 +152,7 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
     model = distributed.with_whole_batch_layers(model)
     optimizer = build_optimizer(model, recipe)
     average = Average(model, recipe) if recipe.averaging != "none" else None
-    saved = load_checkpoint(run, device)
+    saved = run_folder.load_checkpoint(run, device)
     if saved is None:
         return State(network, model, optimizer, _copy(model), TrainingProgress(), average)
     model.load_state_dict(saved["model"])
@@ -221,34 +179,29 @@ def _images(
 
 
 def _fit(
-    state: State,
-    training: Training,
-    inputs: Inputs,
-    run: Path,
-    checkpoint_seconds: float,
+    state: State, training: Training, inputs: Inputs, run: Path, checkpoint_seconds: float,
     after_epoch: Callable[[TrainingProgress], None] | None,
-) -> None:
+) -> None:  # fmt: skip
     """Train epoch after epoch until the recipe says stop; `state` follows."""
     recipe, seed = training.recipe, training.weight_seed
     model, progress, device = state.model, state.progress, inputs.va.device
-    divided = read_memory(run)
+    divided = memory.read_memory(run)
     truth = inputs.va[torch.from_numpy(rows_of(inputs.val)).to(device)].cpu().numpy()
     step, step_is_for = None, None
     written = time.monotonic()
     while reason_to_stop(recipe, progress.history) is None:
         started = time.monotonic()
-        parts = parts_in(divided, progress.epoch + 1)
+        parts = memory.parts_in(divided, progress.epoch + 1)
         if step_is_for != (parts, progress.compiled):
-            step_is_for = parts, progress.compiled
-            step = fastest_step(
-                model, state.optimizer, recipe, parts=parts, compiled=progress.compiled
-            )
+            step_is_for = parts, compiled = parts, progress.compiled
+            step = fastest_step(model, state.optimizer, recipe, parts=parts, compiled=compiled)
             if state.average is not None:
-                step = partial(_averaged_step, step, state.average)
-        loss = train_epoch(
+                step = partial(state.average.step_and_follow, step)
+        losses = epoch_losses(
             model, state.optimizer, recipe, inputs.images, inputs.va, inputs.train,
             progress.epoch, seed, step,
         )  # fmt: skip
+        loss = float(losses.double().mean())  # the epoch's only read-back from the device
         if not np.isfinite(loss):
             raise UserError(
                 f"{run}: the training diverged in epoch {progress.epoch + 1} (its loss is {loss}); "
@@ -269,40 +222,31 @@ def _fit(
         row = {"epoch": progress.epoch, "train_mse": loss, "val_mse": val}
         progress.history.append(row | {"seconds": seconds, "parts": parts})
         if distributed.is_first():
-            write_history(run, progress.history)
+            table = pd.DataFrame(progress.history).to_csv(index=False)
+            write_atomically(run / "history.csv", table)  # a reader sees a whole file
         left = recipe.epochs - progress.epoch
         left_seconds = left * median(row["seconds"] for row in progress.history)
         title = f"{training.model} fold {training.split.fold}"
         report_epoch(title, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
         if progress.epoch == 1 and not waits_for_python(recipe):
-            gain, cost = COMPILING[device.type]
             rate = len(inputs.train) / seconds
-            worth = worth_compiling(left * len(inputs.train), rate, gain, cost)
+            worth = worth_compiling(left * len(inputs.train), rate, *COMPILING[device.type])
             progress.compiled = distributed.from_first(worth)
         last = reason_to_stop(recipe, progress.history) is not None
         old = time.monotonic() - written >= checkpoint_seconds
         if distributed.is_first() and old and not last:
-            save_checkpoint(run, _checkpoint(state), progress.epoch)
+            run_folder.save_checkpoint(run, _checkpoint(state), progress.epoch)
             written = time.monotonic()
         if after_epoch is not None:
             after_epoch(progress)
 
 
-def _averaged_step(step: Callable[[Batch], Tensor], average: Average, batch: Batch) -> Tensor:
-    """A step, after which the mean of the weights follows; no part of a recorded graph."""
-    error = step(batch)
-    average.after_step()
-    return error
-
-
 def _checkpoint(state: State) -> dict:
-    saved = {
-        "model": state.model.state_dict(),
-        "best": state.best,
-        "optimizer": state.optimizer.state_dict(),
-        "progress": asdict(state.progress),
-    }
-    return saved if state.average is None else saved | {"average": state.average.state()}
+    return {
+        "model": state.model.state_dict(), "best": state.best,
+        "optimizer": state.optimizer.state_dict(), "progress": asdict(state.progress),
+        "average": state.average and state.average.state(),
+    }  # fmt: skip
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -319,16 +263,9 @@ def _test(training: Training, state: State, inputs: Inputs, run: Path, features:
         images = inputs.images if same else _images(training, state, some, device, features)
         pred = predict(state.model, images, units(some, rows, recipe.sequence, device), device)
         return prediction_table(
-            pred,
-            some,
-            rows,
-            model=training.model,
-            recipe=recipe.name,
-            train_corpus=crops.label,
-            fold=split.fold,
-            seed=training.weight_seed,
-            split=split.by,
-        )
+            pred, some, rows, model=training.model, recipe=recipe.name, train_corpus=crops.label,
+            fold=split.fold, seed=training.weight_seed, split=split.by,
+        )  # fmt: skip
 
     whole = [(other, np.arange(len(other.frames))) for other in training.other_corpora]
     tested = [table_of(some, rows) for some, rows in [(crops, split.test), *whole]]
@@ -339,11 +276,9 @@ def _test(training: Training, state: State, inputs: Inputs, run: Path, features:
     progress = state.progress
     seconds = sum(row["seconds"] for row in progress.history)
     outcome = {
-        "best_epoch": progress.best_epoch,
-        "best_val_mse": progress.best_val,
-        "epochs": progress.epoch,
-        "stopped": reason_to_stop(recipe, progress.history),
-        "parts": read_memory(run),
-        "machine": machine() | {"compiled": progress.compiled, "seconds": seconds},
-    }
-    finish_run(run, tables, outcome, state.network if training.keep_model else None)
+        "best_epoch": progress.best_epoch, "best_val_mse": progress.best_val,
+        "epochs": progress.epoch, "stopped": reason_to_stop(recipe, progress.history),
+        "parts": memory.read_memory(run),
+        "machine": run_folder.machine() | {"compiled": progress.compiled, "seconds": seconds},
+    }  # fmt: skip
+    run_folder.finish_run(run, tables, outcome, state.network if training.keep_model else None)

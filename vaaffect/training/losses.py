@@ -2,11 +2,8 @@
 
 The thesis trains with the mean squared error and reports concordance. A network that is unsure does
 well by the first to predict near the mean, which the second punishes; so the second was made a loss
-itself (Trigeorgis et al. 2016; Kollias & Zafeiriou 2019).
-
-Concordance is no mean over frames: that of a batch is a noisy, and on average smaller, stand-in for
-that of the corpus. Where a batch goes through in parts (`step.take_step`) it is that of each part;
-where several processes share it, that of the whole.
+itself (Trigeorgis et al. 2016; Kollias & Zafeiriou 2019). That of a batch is a noisy, and on
+average smaller, stand-in for that of the corpus.
 """
 
 import torch
@@ -22,20 +19,17 @@ _TINY = 1e-8  # below the fraction: labels and predictions may both be constant 
 def loss_between(
     pred: Tensor, va: Tensor, kind: str = "mse", weights: Tensor | None = None
 ) -> Tensor:
-    """The loss of one batch, a number that gradients flow back from.
+    """The loss of one batch: `kind` is one of LOSSES, "mse+ccc" their plain sum.
 
-    Args:
-        pred: (..., 2) float32 predictions, columns (valence, arousal).
-        va: (..., 2) labels.
-        kind: one of LOSSES; "mse+ccc" is their plain sum.
-        weights: (...) of each frame, 1 on average over the training rows; None is 1 for all.
+    pred and va are (..., 2) float32 predictions and labels, columns (valence, arousal); weights
+    (...) of each frame, 1 on average over the training rows.
     """
     loss = torch.zeros((), device=pred.device) if kind == "ccc" else mse_loss(pred, va, weights)
     return loss if kind == "mse" else loss + ccc_loss(pred, va, weights)
 
 
 def mse_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The mean squared error over frames and dimensions, arguments as of `loss_between`."""
+    """The mean squared error over frames and dimensions; arguments as of `loss_between`."""
     if weights is None:
         return nn.functional.mse_loss(pred, va)
     return (weights.unsqueeze(-1) * (pred - va).square()).mean()
@@ -60,24 +54,16 @@ def ccc_loss(pred: Tensor, va: Tensor, weights: Tensor | None = None) -> Tensor:
     return (1 - 2 * cov / (var_p + var_t + (mean_p - mean_t).square() + _TINY)).mean()
 
 
-def density_weights(va: Tensor, power: float = 1.0, cells: int = CELLS) -> Tensor:
-    """How much each training frame counts, so that rare labels count for more.
+def density_weights(va: Tensor, power: float = 1.0) -> Tensor:
+    """(n,) float32: how much each training frame counts, so that rare labels count for more.
 
-    The plane is cut into cells x cells; a frame's weight is the number of frames in its cell to the
+    The plane is cut into CELLS x CELLS; a frame's weight is the number of frames in its cell to the
     power -`power`, scaled to 1 on average. With 1 each cell that holds any frame counts as much as
-    any other, wherever in the plane it lies; 0 changes nothing; 0.5 is halfway.
-
-    Args:
-        va: (n, 2) labels of the training rows, in [-1, 1].
-        power: from 0 to 1.
-        cells: along each axis.
-
-    Returns:
-        (n,) float32 weights.
+    any other, 0 changes nothing. `va` are the (n, 2) labels of the training rows, in [-1, 1].
     """
-    column, row = ((va + 1) / 2 * cells).floor().long().clamp(0, cells - 1).unbind(1)
-    cell = cells * column + row
+    column, row = ((va + 1) / 2 * CELLS).floor().long().clamp(0, CELLS - 1).unbind(1)
+    cell = CELLS * column + row
     ones = torch.ones_like(cell, dtype=torch.float32)
-    held = torch.zeros(cells**2, device=va.device).index_add_(0, cell, ones)
+    held = torch.zeros(CELLS**2, device=va.device).index_add_(0, cell, ones)
     weights = held[cell] ** -power
     return weights / weights.mean()

@@ -1,8 +1,8 @@
 """Many trainings at once: in this process, in several, or as jobs of a cluster.
 
-Runs are independent, so where they are trained changes how long they take and nothing else but the
-last bits (sums are rounded in another order by another number of threads). That is why it is no
-parameter of a study: the command line or environment variables say it (see `How`).
+Runs are independent: where they are trained changes how long they take, and the last bits alone
+(another number of threads rounds sums in another order). So it is no parameter of a study; the
+command line or environment variables say it (see `How`).
 """
 
 import os
@@ -25,20 +25,11 @@ JOBS, CLUSTER, OPTIONS = "VAAFFECT_JOBS", "VAAFFECT_CLUSTER", "VAAFFECT_CLUSTER_
 
 @dataclass(frozen=True)
 class How:
-    """How a list of trainings is worked off.
+    """How a list of trainings is worked off."""
 
-    Attributes:
-        jobs: trainings at a time on this machine; 1 is one after the other in this process.
-        cluster: "slurm" sends them out as a job array; "" stays on this machine.
-        options: of the cluster, `key=value` (see cluster.Options).
-
-    Raises:
-        UserError: a value that cannot be meant, or a cluster that cannot be reached from here.
-    """
-
-    jobs: int = 1
-    cluster: str = ""
-    options: tuple[str, ...] = ()
+    jobs: int = 1  # trainings at a time on this machine; 1 is one after the other in this process
+    cluster: str = ""  # "slurm" sends them out as a job array; "" stays on this machine
+    options: tuple[str, ...] = ()  # of the cluster, `key=value` (see cluster.Options)
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -50,11 +41,6 @@ class How:
         if self.cluster:
             cluster.read_options(self.options)
             cluster.require()
-
-    @property
-    def at_once(self) -> int:
-        """How many trainings go on at a time, at most."""
-        return cluster.read_options(self.options).parallel if self.cluster else self.jobs
 
     @classmethod
     def from_environment(cls) -> "How":
@@ -81,16 +67,8 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     """Do all trainings and return their run folders, in the same order.
 
     Those that are finished already cost nothing, wherever they were trained. When some fail, the
-    others are brought to their end all the same (with `jobs` 1 the first failure is raised at once,
-    as `train` raised it).
-
-    Args:
-        trainings: what to train.
-        runs: folder of run folders.
-        how: where to train; by default what the environment says.
-
-    Raises:
-        UserError: trainings that failed, each with the reason; or as of `PretextStart.weights`.
+    others are brought to their end all the same, then a UserError names each with the reason (with
+    `jobs` 1 the first failure is raised at once). Where to train, the environment says by default.
     """
     how = how or How.from_environment()
     names = [training.name for training in trainings]
@@ -98,21 +76,20 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     for number in sorted(range(len(trainings)), key=lambda n: not trainings[n].keep_model):
         by_name.setdefault(names[number], number)
     todo = [
-        number
-        for number in sorted(by_name.values())
-        if not is_finished(runs / names[number], trainings[number].keep_model)
+        n for name, n in by_name.items() if not is_finished(runs / name, trainings[n].keep_model)
     ]
+    todo.sort()
     todo_names = {names[number] for number in todo}
-    ended = [number for number, name in enumerate(names) if name not in todo_names]
     for number in todo:  # once, before several processes or jobs want the same weights
         trainings[number].starting_weights()
     failures: dict[int, Failure] = {}
+    at_once = cluster.read_options(how.options).parallel if how.cluster else how.jobs
     plan = {  # for the study's display
         "epochs": [training.recipe.epochs for training in trainings],
         # Trainings whose epochs take about as long.
         "kinds": [f"{t.model} {t.recipe.name} {t.crops.label}" for t in trainings],
-        "ended": ended,
-        "at_once": how.at_once if todo else 0,
+        "ended": [number for number, name in enumerate(names) if name not in todo_names],
+        "at_once": at_once if todo else 0,
     }
     report_event({"fanout": plan})
     try:
@@ -143,10 +120,12 @@ def _outcomes(
         options = cluster.read_options(how.options)
         gpus = cluster.gpus(options) if todo else 0
         tasks = [(trainings[number], number, runs, options.cpus, gpus) for number in todo]
-        jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus, report_event)
+        jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus)
     else:
-        cores = len(os.sched_getaffinity(0))
-        start = partial(_set_up, max(1, cores // how.jobs), _visible_gpus())
+        cores, gpu_count = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # how this process's GPUs are called
+        gpu_names = visible.split(",") if visible else [str(gpu) for gpu in range(gpu_count)]
+        start = partial(_set_up, max(1, cores // how.jobs), gpu_names[:gpu_count])
         tasks = [(trainings[number], number, runs) for number in todo]
         jobs = in_workers(_train, tasks, how.jobs, start)
     with closing(jobs):
@@ -165,14 +144,6 @@ def _set_up(threads: int, gpus: Sequence[str], place: int) -> None:
     torch.set_num_threads(threads)
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-
-
-def _visible_gpus() -> list[str]:
-    """The GPUs of this process, as CUDA_VISIBLE_DEVICES names them."""
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(number) for number in range(count)]
-    return names[:count]
 
 
 def _train_in_job(

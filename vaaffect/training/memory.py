@@ -1,6 +1,6 @@
 """Memory: kept between steps, given back, and what is done where it runs out.
 
-Where it runs out, the batches of an epoch and of those after it go through in twice as many parts
+Where it runs out, the batches of that epoch and of those after it go through in twice as many parts
 (see `step.take_step`); memory.json in the run folder says since which epoch.
 """
 
@@ -21,9 +21,8 @@ def keep_freed_memory() -> None:
 
     Gradients and activations are freed and asked for again in every step on a CPU; from the kernel
     they would come back page by page, each zeroed first, which costs VGG11 a quarter of its time.
-    Where the address space is limited (ulimit -v), nothing is kept: what one size of tensor leaves
-    behind could not be had as another.
     """
+    # In a limited address space what one size of tensor leaves behind could not be had as another.
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return
     if libc := _glibc():
@@ -49,11 +48,8 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on a CPU.
-
-    On a CPU an exception comes only where memory is limited (ulimit -v, Windows); a Linux kernel
-    that ran out itself ends the process instead.
-    """
+    """Whether an exception says that memory ran out: on a GPU, or on a CPU where it is limited
+    (ulimit -v, Windows); a Linux kernel that ran out itself ends the process instead."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # PyTorch has no class of its own for these. "Could not create a primitive" is oneDNN's, which
@@ -77,14 +73,10 @@ def parts_in(divided: dict[int, int], epoch: int) -> int:
 
 
 def divide_batches(run: Path, model: str, recipe: Recipe, epoch: int, why: str) -> None:
-    """Double the number of parts from this epoch on, say so, and write it down.
-
-    Raises:
-        UserError: a part would be a single image, by which batch normalisation cannot normalise, or
-            less than a sequence.
-    """
+    """Double the number of parts from this epoch on, say so, and write it down."""
     divided = read_memory(run)
     parts = 2 * parts_in(divided, epoch)
+    # Batch normalisation cannot normalise by a single image, nor can a sequence be divided.
     if recipe.batch_size * recipe.sequence // parts < max(2, recipe.sequence):
         raise UserError(
             f"{run}: memory does not suffice to train {model} on even two or three images at "

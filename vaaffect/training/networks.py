@@ -1,9 +1,8 @@
 """Networks with a head of two outputs: (valence, arousal).
 
-The study compares two families, VGG (Simonyan & Zisserman 2015, with batch normalisation) and
-ResNet (He et al. 2016). Beside them stands AlexNet (Krizhevsky 2014), which the authors of AFEW-VA
-finetuned (Kossaifi et al. 2017), and every other network that torchvision classifies pictures with,
-by the name it has there. All are torchvision's own, so that its ImageNet weights fit.
+The study compares VGG (Simonyan & Zisserman 2015, with batch normalisation) and ResNet (He et al.
+2016). Beside them stand AlexNet (Krizhevsky 2014), which the authors of AFEW-VA finetuned (Kossaifi
+et al. 2017), and all of torchvision's classifiers, by their names there, with its ImageNet weights.
 """
 
 import difflib
@@ -28,15 +27,12 @@ _FAMILIES = {
     "wide_resnet": "Wide ResNet",
 }  # fmt: skip
 
-
-def _display_name(name: str) -> str:
-    family = next(family for family in _FAMILIES if name.startswith(family))
-    member = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", name)[len(family) :]  # 0_5 is a number
-    return _FAMILIES[family] + member.replace("_", "-")
-
-
 # Display name of each model; the colour of a family is the same in every figure.
-NETWORK_NAMES = {name: _display_name(name) for name in (*OURS, *zoo.list_models(zoo))}
+NETWORK_NAMES = {}
+for _name in (*OURS, *zoo.list_models(zoo)):
+    _family = next(family for family in _FAMILIES if _name.startswith(family))
+    _member = re.sub(r"(?<=[a-z_]\d)_(?=\d)", ".", _name)[len(_family) :]  # 0_5 is a number
+    NETWORK_NAMES[_name] = _FAMILIES[_family] + _member.replace("_", "-")
 # Networks that read clips, by the name of what looks at each picture: see `clip_network.py`.
 CLIP, CLIP_LSTM = "affwildnet_", "affwildnet_lstm_"
 NETWORK_NAMES |= {
@@ -57,12 +53,10 @@ def build_model(
     would forbid negative predictions.
 
     Args:
-        name: one of NAMES. Those that begin with CLIP read clips, as `clip_network.ClipNetwork`.
+        name: one of NETWORK_NAMES; "affwildnet_..." reads clips (`clip_network.ClipNetwork`).
         weights: "imagenet" loads torchvision's weights (all but the head); None starts from
             torchvision's random initialisation under the current torch seed.
-        image_size: S. A transformer is built for it. An untrained VGG below 224 is too:
-            torchvision stretches its last map to 7 x 7 by repeating values; here the map keeps its
-            own size, which computes the same functions with fewer copies of each weight.
+        image_size: S, for which transformers and untrained VGGs are built.
         load: without, a network for these weights that does not have them yet.
 
     Raises:
@@ -76,8 +70,12 @@ def build_model(
         raise UserError(f"unknown model {name!r}; {hint}")
     if (backbone := backbone_of(name)) is not None:
         seeing = build_model(backbone, weights, image_size, load)
-        features = _drop_fully_connected(seeing)
-        return ClipNetwork(seeing, features, "lstm" if name.startswith(CLIP_LSTM) else "gru")
+        # Without its fully connected layers, from the first to the last.
+        part_name, layers = _head_layers(seeing)
+        first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+        setattr(seeing, part_name, nn.Sequential(*layers[:first]))
+        cell = "lstm" if name.startswith(CLIP_LSTM) else "gru"
+        return ClipNetwork(seeing, layers[first].in_features, cell)
     if weights not in (None, "imagenet"):
         raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
     if weights and (name in OURS or V1 not in zoo.get_model_weights(name).__members__):
@@ -95,7 +93,12 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
     """Refuse pictures that a family cannot take."""
     if name in OURS:
         return
-    patch = _multiple(name)
+    # The side of a picture must be a multiple of this, for a network built for one size.
+    patch = 0
+    if name.startswith("vit_"):
+        patch = int(name.rsplit("_", 1)[1])
+    elif name == "maxvit_t":
+        patch = 224  # windows of 7 x 7, also on a map of 1/32 of the side
     if patch and weights and size != 224:
         raise UserError(
             f"{name} has its ImageNet weights for pictures of 224 pixels, these have {size}; use "
@@ -116,13 +119,6 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
         )
 
 
-def _multiple(name: str) -> int:
-    """Of what the side of a picture must be a multiple, for a network built for one size; or 0."""
-    if name.startswith("vit_"):
-        return int(name.rsplit("_", 1)[1])  # its patch
-    return 224 if name == "maxvit_t" else 0  # windows of 7 x 7, also on a map of 1/32 of the side
-
-
 def _untrained(name: str, image_size: int) -> nn.Module:
     if name == "vgg_tiny_bn":  # VGG's shape at a hundredth of its cost
         layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
@@ -134,14 +130,14 @@ def _untrained(name: str, image_size: int) -> nn.Module:
         return model
     if name == "resnet10":  # one basic block per stage
         return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
-    options = {}
-    if name.startswith("vit_"):
-        options["image_size"] = image_size
-    if name == "maxvit_t":
-        options["input_size"] = (image_size, image_size)
-    if name in ("googlenet", "inception_v3"):
-        options["init_weights"] = True  # unless told so, torchvision warns
-    model = zoo.get_model(name, weights=None, **options)
+    options = {
+        "vit": {"image_size": image_size}, "maxvit": {"input_size": (image_size, image_size)},
+        # Unless told so, torchvision warns.
+        "googlenet": {"init_weights": True}, "inception": {"init_weights": True},
+    }  # fmt: skip
+    model = zoo.get_model(name, weights=None, **options.get(name.split("_")[0], {}))
+    # Torchvision stretches VGG's last map to 7 x 7 by repeating values; here a smaller one keeps
+    # its size, which computes the same functions with fewer copies of each weight.
     side = image_size // 32  # of the map after VGG's five poolings
     if isinstance(model, zoo.VGG) and 1 <= side < 7:
         model.avgpool = nn.AdaptiveAvgPool2d(side)
@@ -185,16 +181,6 @@ def backbone_of(name: str) -> str | None:
     return None if prefix is None else name.removeprefix(prefix)
 
 
-def _drop_fully_connected(model: nn.Module) -> int:
-    """Take out the fully connected layers, from the first to the last; returns what they read."""
-    name = _head_part(model)
-    part = getattr(model, name)
-    layers = [*part.children()] if isinstance(part, nn.Sequential) else [part]
-    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
-    setattr(model, name, nn.Sequential(*layers[:first]))
-    return layers[first].in_features
-
-
 def head_of(model: nn.Module) -> nn.Module:
     """The last layer: it maps the features of a picture to valence and arousal."""
     return model.get_submodule(head_name(model))
@@ -207,25 +193,24 @@ def put_head(model: nn.Module, head: nn.Module) -> None:
 
 def head_name(model: nn.Module) -> str:
     """Where the last layer is, as its weights are called; families call it differently."""
-    name = _head_part(model)
+    name, _ = _head_layers(model)
     part = getattr(model, name)
     return f"{name}.{[*part._modules][-1]}" if isinstance(part, nn.Sequential) else name
 
 
-def _head_part(model: nn.Module) -> str:
-    return next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+def _head_layers(model: nn.Module) -> tuple[str, list[nn.Module]]:
+    """The name of the part that the last layer belongs to, and the layers in it."""
+    name = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
+    part = getattr(model, name)
+    return name, [*part.children()] if isinstance(part, nn.Sequential) else [part]
 
 
 def start_from(network: nn.Module, path: Path) -> None:
-    """Give a new network the weights in a file, all but the last layer's, which stays random.
-
-    Raises:
-        UserError: the weights are those of another network.
-    """
+    """Give a new network the weights in a file, all but the last layer's, which stays random."""
     weights = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
         network, head = network.backbone, set()
-        part, kept = f"{_head_part(network)}.", network.state_dict()
+        part, kept = f"{_head_layers(network)[0]}.", network.state_dict()
         weights = {k: v for k, v in weights.items() if k in kept or not k.startswith(part)}
     else:
         head = {f"{head_name(network)}.{name}" for name in ("weight", "bias")}

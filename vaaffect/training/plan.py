@@ -16,11 +16,10 @@ from ..base import UserError, runs_folder
 from ..corpora import Crops, Split, data, subject_folds
 from ..results import FROM_SCRATCH
 from .ablation import Component, read_components
-from .adapt import adapt
+from .adapt import new_network
 from .many import train_all
-from .networks import NETWORK_NAMES, build_model
-from .pretext import PretextStart
-from .pretext import starts as pretext_starts
+from .networks import NETWORK_NAMES, backbone_of
+from .pretext import PretextStart, pretext_recipe
 from .recipe import Recipe, recipe_for
 from .spec import Training
 
@@ -29,42 +28,26 @@ SCRATCH = {"none": slice(0), "first": slice(1), "last": slice(-1, None), "all": 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study trains, and on what. Each field is the parameter of the same name in capitals.
+    """What a study trains, and on what. Each field is the parameter of the same name in capitals;
+    crops are made, or opened, when they are first asked for."""
 
-    Crops are made, or opened, when they are first asked for.
-
-    Attributes:
-        profile: names the folder of the runs.
-        data: "simulated" or "real".
-        wild, lab: fields of the two simulated worlds.
-        size: side of the crops in pixels.
-        models: names of networks.
-        folds: how many, by subject.
-        epochs: of recipes that `per_model` does not say otherwise.
-        recipe: fields of `Recipe` for every network; per_model: what differs, by network.
-        pretext, pretext_epochs: the world of the pretext task, and passes over it.
-        scratch: which of the models are trained from random weights too, a key of SCRATCH.
-        baselines: methods beside the models; those that are networks are trained as well.
-        fold_seed: deals subjects out to folds.
-        weight_seeds: of initial weights, batch order and augmentation, a training for each; the
-            first is that of the pretext task and of the other methods too.
-    """
-
-    profile: str
-    data: str = "simulated"
-    wild: Mapping[str, Any] = field(default_factory=dict)
+    profile: str  # names the folder of the runs
+    data: str = "simulated"  # or "real"
+    wild: Mapping[str, Any] = field(default_factory=dict)  # fields of the simulated world
     lab: Mapping[str, Any] = field(default_factory=dict)
-    size: int = 224
-    models: Sequence[str] = ()
-    folds: int = 5
-    epochs: int = 1
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    per_model: Mapping[str, Mapping] = field(default_factory=dict)
-    pretext: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 224  # side of the crops in pixels
+    models: Sequence[str] = ()  # names of networks
+    folds: int = 5  # by subject
+    epochs: int = 1  # of recipes that `per_model` does not say otherwise
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # fields of `Recipe` for every network
+    per_model: Mapping[str, Mapping] = field(default_factory=dict)  # what differs, by network
+    pretext: Mapping[str, Any] = field(default_factory=dict)  # the world of the pretext task
     pretext_epochs: int = 1
-    scratch: str = "none"
-    baselines: Sequence[str] = ()
-    fold_seed: int = 0
+    scratch: str = "none"  # models that are trained from random weights too, a key of SCRATCH
+    baselines: Sequence[str] = ()  # methods beside the models; the networks among them are trained
+    fold_seed: int = 0  # deals subjects out to folds
+    # Of initial weights, batch order and augmentation, a training for each; the first is that of
+    # the pretext task and of the other methods too.
     weight_seeds: Sequence[int] = (0,)
 
     @classmethod
@@ -103,6 +86,10 @@ class Plan:
         """Folds by subject of the corpus of the laboratory."""
         return subject_folds(self.lab_crops.frames, self.folds, seed=self.fold_seed)
 
+    def folds_of(self, on: str) -> list[Split]:
+        """Folds by subject of the corpus "wild" or "lab"."""
+        return self.wild_folds if on == "wild" else self.lab_folds
+
     @property
     def networks(self) -> list[str]:
         """The models, then the networks among the baselines."""
@@ -114,11 +101,7 @@ class Plan:
         return [name for name in self.baselines if name not in NETWORK_NAMES]
 
     def recipe_of(self, model: str) -> Recipe:
-        """How a network is trained.
-
-        Raises:
-            UserError: a key that no recipe has, or a recipe that does not fit the network.
-        """
+        """How a network is trained; a UserError names what is no recipe, or does not fit it."""
         return recipe_for(model, {**self.recipe, "epochs": self.epochs}, dict(self.per_model))
 
     @cached_property
@@ -139,45 +122,47 @@ class Plan:
     def starts(self) -> dict[tuple[str, str], PretextStart]:
         """By (network, recipe's name), the weights to start from where a pretext task gives them;
         they are learned when the first training needs them."""
-        return pretext_starts(
-            self.finetuned, dict(self.pretext), self.pretext_epochs, self.runs,
-            size=self.size, seed=self.weight_seeds[0],
-        )  # fmt: skip
+        return self.starts_for(self.finetuned)
+
+    def starts_for(
+        self, recipes: Sequence[tuple[str, Recipe]]
+    ) -> dict[tuple[str, str], PretextStart]:
+        """The same for some (network, recipe) pairs. A network that reads clips starts from its
+        backbone's weights, those of the backbone itself where it is among the pairs."""
+        pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
+        first_recipes = dict(reversed(pairs))
+        started = {}
+        for model, recipe in pairs:
+            network = backbone_of(model) or model
+            own_recipe = recipe if network == model else first_recipes.get(network, recipe)
+            started[model, recipe.name] = PretextStart(
+                network, pretext_recipe(own_recipe, self.pretext_epochs), dict(self.pretext),
+                self.size, self.weight_seeds[0], self.runs,
+            )  # fmt: skip
+        return started
 
     def trainings(self, on: str = "wild", scratch: bool = True) -> list[Training]:
-        """Every network on every fold of a corpus, which then predicts the other corpus too.
-
-        Args:
-            on: "wild" or "lab".
-            scratch: with the twins that start from random weights.
-        """
+        """Every network on every fold of a corpus ("wild" or "lab"), which then predicts the other
+        corpus too; by default with the twins that start from random weights."""
         pairs = [*self.finetuned, *(self.from_scratch if scratch else [])]
-        folds = self.wild_folds if on == "wild" else self.lab_folds
         return [
             self.training(model, recipe, split, on, weight_seed)
             for weight_seed in self.weight_seeds
-            for split in folds
+            for split in self.folds_of(on)
             for model, recipe in pairs
         ]
 
     def training(
-        self,
-        model: str,
-        recipe: Recipe | None = None,
-        split: Split | None = None,
-        on: str = "wild",
-        weight_seed: int | None = None,
-    ) -> Training:
-        """One of the trainings; by default the network's own recipe, the first fold and seed.
-
-        The networks of the first fold of the wild are kept, for the live system.
-        """
+        self, model: str, recipe: Recipe | None = None, split: Split | None = None,
+        on: str = "wild", weight_seed: int | None = None,
+    ) -> Training:  # fmt: skip
+        """One of the trainings; by default the network's own recipe, the first fold and seed. The
+        networks of the first fold of the wild are kept, for the live system."""
         recipe = self.recipe_of(model) if recipe is None else recipe
         crops, other = self.wild_crops, self.lab_crops
-        folds = self.wild_folds if on == "wild" else self.lab_folds
         if on == "lab":
             crops, other = other, crops
-        split = folds[0] if split is None else split
+        split = self.folds_of(on)[0] if split is None else split
         return Training(
             model, recipe, crops, split,
             weight_seed=self.weight_seeds[0] if weight_seed is None else weight_seed,
@@ -193,43 +178,29 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ablation:
-    """Components of a recipe, each tried alone on one network.
+    """Components of a recipe, each tried alone on one network."""
 
-    Attributes:
-        plan: gives corpus, folds and seeds, and how the weights to start from are learned.
-        model: the network.
-        base: the recipe that components are added to.
-        components: what is tried.
-    """
-
-    plan: Plan
+    plan: Plan  # gives corpus, folds and seeds, and how the weights to start from are learned
     model: str
-    base: Recipe
+    base: Recipe  # that components are added to
     components: Sequence[Component]
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "Ablation":
         """As `Plan.from_parameters`; ABLATION_MODEL, ABLATION_EPOCHS, THESIS and COMPONENTS."""
         plan, model = Plan.from_parameters(parameters), parameters["ABLATION_MODEL"]
-        weights = recipe_for(model, dict(plan.recipe), dict(plan.per_model)).weights
-        base = {**parameters["THESIS"], "weights": weights, "epochs": parameters["ABLATION_EPOCHS"]}
-        return cls(
-            plan, model, recipe_for(model, base, {}), read_components(parameters["COMPONENTS"])
-        )
+        values = {"weights": plan.recipe_of(model).weights, "epochs": parameters["ABLATION_EPOCHS"]}
+        base = recipe_for(model, {**parameters["THESIS"], **values}, {})
+        return cls(plan, model, base, read_components(parameters["COMPONENTS"]))
 
     @cached_property
     def starts(self) -> dict[tuple[str, str], PretextStart]:
         """By (network, normalisation): a network is used with the one that it learned with."""
-        plan = self.plan
-        first = recipe_for(self.model, dict(plan.recipe), dict(plan.per_model))
-        scales = [
+        first = self.plan.recipe_of(self.model)
+        return self.plan.starts_for([
             (self.model, replace(first, name=scale, normalisation=scale))
             for scale in ("unit", "imagenet")
-        ]
-        return pretext_starts(
-            scales, dict(plan.pretext), plan.pretext_epochs, plan.runs,
-            size=plan.size, seed=plan.weight_seeds[0],
-        )  # fmt: skip
+        ])  # fmt: skip
 
     def training(self, component: Component, split: Split) -> Training:
         """The training of a component on a fold."""
@@ -242,15 +213,11 @@ class Ablation:
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that cannot be trained, before anything is drawn or trained.
+    """Refuse (UserError) parameters that cannot be trained, before anything is drawn or trained.
 
-    Args:
-        parameters: all of a study's notebooks together.
-
-    Raises:
-        UserError: an unknown network, a recipe that does not fit its network, pictures of a size
-            that a network cannot take, a component that no recipe has, or a model that is to be
-            trained on leaking folds and is not in the study.
+    `parameters` are those of all notebooks of a study together. Refused are networks, recipes and
+    components that do not exist or do not fit each other or the size of the pictures, and models
+    that are to be trained on leaking folds and are not in the study.
     """
     if "RECIPE" not in parameters:
         return  # nothing is trained
@@ -260,9 +227,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         ablation = Ablation.from_parameters(parameters)
         pairs += [(ablation.model, c.recipe_from(ablation.base)) for c in ablation.components]
     for model, recipe in pairs:
-        weights = "imagenet" if recipe.weights == "imagenet" else None
         with torch.device("meta"):  # the shapes of a network, without its numbers
-            adapt(build_model(model, weights, plan.size, load=False), recipe, model)
+            new_network(model, recipe, plan.size, load=False)
     known = [*plan.models, *plan.baselines]
     unknown = [name for name in parameters.get("LEAK_MODELS", ()) if name not in known]
     if unknown:
@@ -275,11 +241,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 def fold_training(
     parameters: Mapping[str, Any], model: str, fold: int, on: str, weight_seed: int | None = None
 ) -> Training:
-    """The training of one network on one fold, as a study with these parameters does it.
-
-    Raises:
-        UserError: no such network or fold.
-    """
+    """The training of one network on one fold, as a study with these parameters does it; a
+    UserError where it has no such network or fold."""
     plan = Plan.from_parameters(parameters)
     if model not in plan.networks:
         raise UserError(
@@ -287,5 +250,4 @@ def fold_training(
         )
     if not 0 <= fold < plan.folds:
         raise UserError(f"profile {plan.profile} has no fold {fold}; it has 0 to {plan.folds - 1}.")
-    folds = plan.wild_folds if on == "wild" else plan.lab_folds
-    return plan.training(model, split=folds[fold], on=on, weight_seed=weight_seed)
+    return plan.training(model, split=plan.folds_of(on)[fold], on=on, weight_seed=weight_seed)

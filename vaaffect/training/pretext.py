@@ -1,9 +1,8 @@
 """Weights to start from where ImageNet's cannot be had: networks that learned to find landmarks.
 
-A pretext task asks a network for something that needs no rater. Here it is where the 68 landmarks
-of a face lie in its crop, for drawn people who are in no fold of the study. What the network has
-learned of faces is kept; its last layer, and with it the prediction of landmarks, is thrown away.
-The same idea carries ImageNet's classes over to faces (Yosinski et al. 2014).
+The pretext task needs no rater: where the 68 landmarks of a face lie in its crop, for drawn people
+who are in no fold of the study. What the network has learned of faces is kept, its last layer is
+thrown away, as ImageNet's classes are carried over to faces (Yosinski et al. 2014).
 """
 
 import time
@@ -20,11 +19,11 @@ from ..base import UserError, code_digest, digest, kept, report_epoch, write_ato
 from ..corpora import Crops, pretext_crops
 from ..simulator import WildWorld
 from . import distributed
-from .adapt import adapt
+from .adapt import new_network
 from .batches import on_device
-from .epoch import build_optimizer, train_epoch
+from .epoch import build_optimizer, epoch_losses
 from .memory import keep_freed_memory
-from .networks import backbone_of, build_model, head_name, head_of, put_head
+from .networks import head_name, head_of, put_head
 from .recipe import Recipe
 from .run_folder import machine
 from .spec import learning_code
@@ -38,23 +37,14 @@ _NOT_FACES = ("__init__.py", "check.py", "folds.py", "landmarks.py", "semaine.py
 
 @dataclass(frozen=True)
 class PretextStart:
-    """Weights to start from, known by what they are made from; made when a training needs them.
+    """Weights to start from, known by what they are made from; made when a training needs them."""
 
-    Attributes:
-        model: the network that finds landmarks, one of `networks.NETWORK_NAMES`.
-        recipe: how, as of `pretext_recipe`.
-        world: whose faces, fields of simulator.WildWorld.
-        size: side of their crops in pixels.
-        seed: of the initial weights, batch order and augmentation.
-        folder: in which sets of weights are kept.
-    """
-
-    model: str
-    recipe: Recipe
-    world: dict
-    size: int
-    seed: int
-    folder: Path
+    model: str  # the network that finds landmarks
+    recipe: Recipe  # as of `pretext_recipe`
+    world: dict  # whose faces, fields of simulator.WildWorld
+    size: int  # side of their crops in pixels
+    seed: int  # of the initial weights, batch order and augmentation
+    folder: Path  # in which sets of weights are kept
 
     def __post_init__(self) -> None:
         for key in self.world:
@@ -71,15 +61,8 @@ class PretextStart:
         return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
 
     def weights(self, study: Sequence[Crops] = ()) -> Path:
-        """The file of weights; where it is missing, faces are drawn and a network learns.
-
-        Args:
-            study: crops of the study, whose subjects must not be among the faces.
-
-        Raises:
-            UserError: somebody is in both, too few subjects, the training diverged, damaged
-                weights; or processes of torchrun, which must find the weights ready.
-        """
+        """The file of weights; where it is missing, faces are drawn and a network learns. Subjects
+        of the study's crops must not be among the faces (UserError)."""
         self.manifest(study)
         return self._home / "weights.pt"
 
@@ -87,7 +70,7 @@ class PretextStart:
         """What is known of the weights, made as by `weights`: see `_pretrain`."""
 
         def build(folder: Path) -> dict:
-            if distributed.count() > 1:
+            if distributed.count() > 1:  # torchrun
                 raise UserError(f"{folder}: is missing; train by one process first.")
             faces = pretext_crops(self.world, self.size)
             subjects = sorted(set(faces.frames["subject"]))
@@ -103,44 +86,6 @@ class PretextStart:
         return self.folder / f"{self.model}_pretext_{self.key[:8]}"
 
 
-def starts(
-    recipes: Sequence[tuple[str, Recipe]],
-    world: dict,
-    epochs: int,
-    folder: Path,
-    *,
-    size: int,
-    seed: int = 0,
-) -> dict[tuple[str, str], PretextStart]:
-    """What each training starts from whose recipe's weights are "pretext". Nothing is trained yet.
-
-    Args:
-        recipes: (model, recipe) pairs. A network that reads clips starts from its backbone's
-            weights; they are those of the backbone itself where it is among the pairs.
-        world: whose faces, fields of simulator.WildWorld.
-        epochs: of the pretext training.
-        folder: in which sets of weights are kept.
-        size: side of the study's crops in pixels; the pretext faces have it too.
-        seed: of the pretext training.
-
-    Returns:
-        By (model, name of the recipe); empty where no recipe asks.
-
-    Raises:
-        UserError: an unknown key in `world`.
-    """
-    pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
-    first_recipes = dict(reversed(pairs))
-    started = {}
-    for model, recipe in pairs:
-        network = backbone_of(model) or model
-        own_recipe = recipe if network == model else first_recipes.get(network, recipe)
-        started[model, recipe.name] = PretextStart(
-            network, pretext_recipe(own_recipe, epochs), world, size, seed, folder
-        )
-    return started
-
-
 def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     """A recipe's optimizer on the pretext task: from random weights, pictures neither mirrored nor
     moved, since the landmarks would have to follow. Of a recipe for clips, as many pictures."""
@@ -154,9 +99,8 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
 def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
     """How well each network finds the landmarks of held-out subjects; trains what is missing.
 
-    Returns:
-        model, epochs, people (held out), error (mean distance of a predicted landmark from the true
-        one, in percent of the crop's side), blind_error (the same for the mean face).
+    Columns: model, epochs, people (held out), error (mean distance of a predicted landmark from the
+    true one, in percent of the crop's side), blind_error (the same for the mean face).
     """
     rows = []
     for (model, _), start in started.items():
@@ -167,14 +111,9 @@ def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
 
 
 def targets(landmarks: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the network is to predict: landmarks, each coordinate with mean 0 and spread 1.
+    """(N, 136) float32 targets of a network, (136,) mean and (136,) standard deviation in pixels.
 
-    Args:
-        landmarks: (N, 68, 2) in pixels of the crop.
-        rows: (n,) from which mean and spread are taken.
-
-    Returns:
-        (N, 136) float32 targets, (136,) mean and (136,) standard deviation in pixels.
+    Targets are (N, 68, 2) landmarks in pixels, each coordinate with mean 0 and sd 1 over `rows`.
     """
     flat = landmarks.reshape(len(landmarks), -1).astype(np.float64)
     mean, sd = flat[rows].mean(axis=0), flat[rows].std(axis=0)
@@ -204,7 +143,7 @@ def _pretrain(start: PretextStart, faces: Crops, folder: Path) -> dict:
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
     torch.manual_seed(start.seed)
-    network = adapt(build_model(model, None, start.size), recipe, model)
+    network = new_network(model, recipe, start.size)
     put_head(network, nn.Linear(head_of(network).in_features, wanted.shape[1]))
     network.to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(network, recipe)
@@ -213,7 +152,8 @@ def _pretrain(start: PretextStart, faces: Crops, folder: Path) -> dict:
     history = []
     for epoch in range(recipe.epochs):
         started = time.monotonic()
-        loss = train_epoch(network, optimizer, recipe, images, y, train, epoch, start.seed, step)
+        losses = epoch_losses(network, optimizer, recipe, images, y, train, epoch, start.seed, step)
+        loss = float(losses.double().mean())
         if not np.isfinite(loss):
             raise UserError(
                 f"the pretext training of {model} diverged in epoch {epoch + 1}; use a smaller lr "

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from ..base import UserError
-from ..results import FROM_SCRATCH
 from .losses import LOSSES
 from .networks import CLIP, backbone_of
 
@@ -33,36 +32,28 @@ class Recipe:
     Attributes:
         name: how tables call the recipe.
         epochs: passes over the training rows, at most.
-        batch_size: images per step; a last, smaller batch is left out of the epoch.
+        batch_size: images (or sequences) per step; a last, smaller batch is left out.
         optimizer: "sgd", or "adamw" (Loshchilov & Hutter 2019), which needs fewer epochs.
         lr: learning rate (the largest one, if it is scheduled).
         momentum: of SGD, in PyTorch's form v <- momentum v + gradient.
         weight_decay: SGD's L2 penalty, or AdamW's decoupled decay.
-        schedule: "constant", or "one-cycle": linear warm-up over a fifth, then cosine to zero. It
-            is laid out over all epochs: a rule that stops sooner cuts off its end.
+        schedule: "constant", or "one-cycle": up in a fifth of all epochs, then cosine to zero.
         flip: mirror each training image with probability one half.
-        shift: largest random shift (of half the crop's side) and zoom, as a share.
-        jitter: largest random change of brightness and of contrast, as a share.
+        shift: largest random shift (of half the crop's side) and zoom, as a proportion.
+        jitter: largest random change of brightness and of contrast, as a proportion.
         weights: "imagenet", "pretext" (see `pretext.py`), or "none" for training from scratch.
-        trained: "all" weights, or the "head" alone (feature extraction, thesis section 3.5): the
-            rest stays as it starts, in eval mode, and its features are computed once.
-        stop: when a training ends, see `reason_to_stop`: after all "epochs"; once "converged", the
-            thesis's rule; "early", once the validation error no longer falls.
+        trained: "all", or the "head" alone (feature extraction, thesis section 3.5).
+        stop: after all "epochs", once "converged", or "early", see `reason_to_stop`.
         window: epochs over which "converged" averages the training loss.
-        min_gain: share by which that average must fall from one window to the next.
+        min_gain: proportion by which that average must fall from one window to the next.
         patience: epochs that "early" waits for a smaller validation error.
-        sequence: frames that the network reads one after the other, for a network that remembers
-            (`clip_network.py`); then batch_size counts such sequences. 1 for single pictures.
         loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
-        density_weighting: how much more rare labels count, from 0 (all alike) to 1 (inversely to
-            how common they are in the plane), see `losses.density_weights`.
-        normalisation: of the pictures: "unit", the thesis's [-1, 1]; or "imagenet", the mean and
-            standard deviation that ImageNet's weights were trained with, see `adapt.py`.
-        dropout: share of values that the network's dropout layers set to zero; None leaves what the
-            network comes with, which is the thesis's (VGG 0.5, ResNet has no such layer).
-        averaging: whose weights are judged and kept: the network's own ("none"), or a running mean
-            of them, "ema" or "swa", see `averaging.py`.
+        density_weighting: how much more rare labels count, 0 to 1, see `losses.density_weights`.
+        normalisation: "unit", the thesis's [-1, 1]; "imagenet", that of its weights (`adapt.py`).
+        dropout: of the network's dropout layers; None leaves the network's own (VGG's is 0.5).
+        averaging: "none", or a running mean of the weights, "ema" or "swa" (`averaging.py`).
         decay: of "ema", per step.
+        sequence: frames that a network with memory takes one after the other (`clip_network.py`).
     """
 
     name: str = "thesis"
@@ -118,11 +109,7 @@ class Recipe:
 
 
 def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
-    """The recipe of one model: `base` with what `per_model[model]` changes.
-
-    Raises:
-        UserError: a key that no recipe has, or a component that does not fit the model.
-    """
+    """The recipe of one model: `base` with what `per_model[model]` changes; checked (UserError)."""
     values = base | per_model.get(model, {})
     unknown = set(values) - set(Recipe.__dataclass_fields__)
     if unknown:
@@ -134,20 +121,17 @@ def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:
 
 
 def check_fits(model: str, recipe: Recipe) -> None:
-    """Refuse (UserError) a recipe whose components do not fit a network: sequences for one that
-    reads pictures; for one that reads clips, none, or features computed once, or a mean of weights.
-    """
+    """Refuse (UserError) a recipe whose components do not fit a network."""
     if backbone_of(model) is None:
-        if recipe.sequence == 1:
-            return
-        raise UserError(
-            f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
-            f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
-        )
+        if recipe.sequence > 1:
+            raise UserError(
+                f"{model} reads one picture at a time, and recipe {recipe.name!r} has sequences of "
+                f"{recipe.sequence} frames; leave sequence out of it, or take {CLIP}{model}."
+            )
+        return
     if recipe.sequence < 2:
         raise UserError(
-            f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet "
-            "reads 80)."
+            f"{model} reads clips; give its recipe a sequence of 2 frames or more (AffWildNet: 80)."
         )
     if recipe.averaging != "none":
         raise UserError(
@@ -159,35 +143,6 @@ def check_fits(model: str, recipe: Recipe) -> None:
             f"{model} learns as a whole, and recipe {recipe.name!r} trains the head alone; set "
             'trained to "all", or take a network that reads pictures.'
         )
-
-
-def recipes_for(
-    models: Sequence[str], base: dict, per_model: dict, scratch: Sequence[str] = ()
-) -> list[tuple[str, Recipe]]:
-    """What is to be trained: each model with its recipe, then those that start at random as well.
-
-    Args:
-        models: names of models.
-        base, per_model: as of `recipe_for`.
-        scratch: those of `models` that are trained from random weights too, otherwise alike.
-
-    Raises:
-        UserError: an unknown key; a name in `scratch` that is not in `models`, or starts at random
-            anyway.
-    """
-    pairs = [(model, recipe_for(model, base, per_model)) for model in models]
-    started = dict(pairs)
-    for model in scratch:
-        if model not in started:
-            raise UserError(f"SCRATCH names {model}, which is not trained; add it to MODELS.")
-        if started[model].weights == "none":
-            raise UserError(
-                f"SCRATCH names {model}, which starts from random weights anyway; set RECIPE's "
-                "weights, or leave it out of SCRATCH."
-            )
-        name = f"{started[model].name} {FROM_SCRATCH}"
-        pairs.append((model, replace(started[model], name=name, weights="none")))
-    return pairs
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -203,16 +158,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
     """Why a training ends after the epochs in `history`; it depends on nothing else.
 
-    "converged" follows the thesis (section 3.2.4: training stopped "at a point of observable
-    convergence" rather than going on for "infinitesimal reductions of the error"; section 5.1: the
-    mean squared error on the training set showed it). The thesis judged by eye; here the mean
-    training loss of the last `window` epochs must be smaller than that of the `window` before them
-    by the share `min_gain`, or training ends. A loss that rises ends it too.
-
-    "early" ends it when the smallest validation error is `patience` epochs old (Prechelt 1998).
-
-    Returns:
-        "epochs" (all are done), "converged", "early", or None to go on.
+    "epochs": all are done. "early": the smallest validation error is `patience` epochs old
+    (Prechelt 1998). "converged" is the thesis's rule (section 3.2.4: "at a point of observable
+    convergence" rather than going on for "infinitesimal reductions of the error"), which judged by
+    eye; here it ends where the mean training loss of the last `window` epochs is not smaller than
+    that of the `window` before them by the proportion `min_gain`.
     """
     if len(history) >= recipe.epochs:
         return "epochs"

@@ -1,15 +1,13 @@
-"""The folder of one training: what determines it, its checkpoints, its results.
+"""The folder of one training; a kill at any moment leaves each file as it was, or whole.
 
-config.json        everything that determines what is learned, see `spec.Training.identity`
-history.csv        a row per epoch, replaced as a whole after each, so that it can be read any time
-memory.json        where memory ran out: since which epoch batches go through in how many parts
-checkpoint_*.pt    while it runs; the name carries the file's own hash
+config.json          everything that determines what is learned, see `spec.Training.identity`
+history.csv          a row per epoch
+memory.json          where memory ran out: since which epoch batches go through in how many parts
+checkpoint_*.pt      while it runs; the name carries the file's own hash
 predictions.parquet  a row per test frame
 validation.parquet   a row per frame of the inner validation part, by the same weights
-model.pt           the chosen epoch's weights, where asked for
-done.json          written last: how it ended, on what machine, and the hashes of the results
-
-A kill at any moment leaves each of them as it was, or whole.
+model.pt             the chosen epoch's weights, where asked for
+done.json            written last: how it ended, on what machine, and the hashes of the results
 """
 
 import json
@@ -24,10 +22,13 @@ from torch import nn
 from ..base import UserError, provenance, sha256_of, sync, write_atomically
 from ..base.cache import check_files, stamp
 from . import distributed
-from .adapt import adapt
-from .networks import backbone_of, build_model
+from .adapt import new_network
+from .networks import backbone_of
 from .recipe import Recipe
 from .step import autocast_dtype, default_device
+
+# Files that never got their name, see `write_atomically` and `save_checkpoint`.
+UNNAMED = ("*.csv.*", "*.json.*", "*.writing")
 
 
 def machine() -> dict:
@@ -37,19 +38,14 @@ def machine() -> dict:
     return {
         "device": f"{device.type}, {names.get('gpu') or names['cpu']}",
         "precision": str(autocast_dtype(device)).removeprefix("torch."),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-        "processes": distributed.count(),
-    }
+        "torch": torch.__version__, "python": platform.python_version(),
+        "threads": torch.get_num_threads(), "processes": distributed.count(),
+    }  # fmt: skip
 
 
 def is_finished(run: Path, with_model: bool = False) -> bool:
-    """Whether a run folder is complete. Files are hashed only where their time has changed.
-
-    Raises:
-        UserError: a file of a finished run is not the one that was written.
-    """
+    """Whether a run folder is complete; a UserError where a file is not the one that was written,
+    which is hashed only where its time has changed."""
     if not (run / "done.json").exists():
         return False
     done = read_done(run)
@@ -65,23 +61,20 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
 def begin_run(run: Path, config: dict) -> None:
     """Make the folder, write config.json, and remove what a killed process was writing."""
     run.mkdir(parents=True, exist_ok=True)
-    _clear(run)
+    remove(run, *UNNAMED)
     write_atomically(run / "config.json", json.dumps(config, indent=1))
 
 
-def _clear(run: Path) -> None:
-    """Remove files that never got their name, see `write_atomically` and `save_checkpoint`."""
-    for path in [*run.glob("*.csv.*"), *run.glob("*.json.*"), *run.glob("*.writing")]:
-        path.unlink(missing_ok=True)
+def remove(run: Path, *patterns: str) -> None:
+    """Remove the files of a run folder that match a pattern."""
+    for pattern in patterns:
+        for path in run.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def read_done(run: Path) -> dict:
-    """done.json of a finished run.
-
-    best_epoch, best_val_mse, epochs (trained), stopped (why, see `recipe.reason_to_stop`), parts
-    (see `memory.read_memory`), machine (see `machine`; with compiled and the seconds in training),
-    files (results with their stamps, see `base.cache`).
-    """
+    """done.json: best_epoch, best_val_mse, epochs (trained), stopped (`recipe.reason_to_stop`),
+    parts (`memory.read_memory`), machine (with compiled and the seconds in training), files."""
     return json.loads((run / "done.json").read_text())
 
 
@@ -117,11 +110,6 @@ def load_checkpoint(run: Path, device: torch.device) -> dict | None:
     return None
 
 
-def write_history(run: Path, history: list[dict]) -> None:
-    """Replace history.csv by these epochs: a reader sees the old file or the new one, whole."""
-    write_atomically(run / "history.csv", pd.DataFrame(history).to_csv(index=False))
-
-
 def finish_run(
     run: Path, tables: dict[str, pd.DataFrame], outcome: dict, model: nn.Module | None
 ) -> None:
@@ -144,25 +132,19 @@ def finish_run(
 
 def tidy_run(run: Path) -> None:
     """Remove what a finished run needs no more."""
-    _clear(run)
-    for path in run.glob("checkpoint_*.pt"):
-        path.unlink(missing_ok=True)
+    remove(run, *UNNAMED, "checkpoint_*.pt")
 
 
 def load_model(run: Path) -> nn.Module:
-    """The trained network of a finished run folder, on the CPU, in eval mode.
-
-    Raises:
-        UserError: the run is not finished, kept no model, or is damaged.
-    """
+    """The trained network of a finished run folder, on the CPU, in eval mode; a UserError where it
+    is not finished, kept no model, or is damaged."""
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
     config = read_config(run)
-    weights = "imagenet" if config["recipe"]["weights"] == "imagenet" else None
-    model = build_model(config["model"], weights, config["image_size"], load=False)
+    recipe = Recipe(**config["recipe"])
+    model = new_network(config["model"], recipe, config["image_size"], load=False)
     model.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
-    # It reads pictures as they were normalised in its training.
-    return adapt(model, Recipe(**config["recipe"]), config["model"]).eval()
+    return model.eval()
 
 
 def refuse_clips(run: Path, config: dict) -> None:

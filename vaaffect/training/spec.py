@@ -34,27 +34,16 @@ def learning_code() -> str:
 
 @dataclass(frozen=True)
 class Training:
-    """One network on one fold, trained by `loop.train`.
+    """One network on one fold, trained by `loop.train`."""
 
-    Attributes:
-        model: one of `networks.NETWORK_NAMES`.
-        recipe: how to train.
-        crops: images and labels.
-        split: rows for training, validation and test.
-        weight_seed: of initial weights, batch order, augmentation and dropout.
-        other_corpora: crops of which every frame is predicted too, after the test.
-        start: the weights to start from, for a recipe whose weights are "pretext".
-        keep_model: whether model.pt (the chosen epoch's weights) stays after the test.
-    """
-
-    model: str
+    model: str  # one of `networks.NETWORK_NAMES`
     recipe: Recipe
     crops: Crops
     split: Split
-    weight_seed: int = 0
-    other_corpora: Sequence[Crops] = ()
-    start: "PretextStart | None" = None
-    keep_model: bool = False
+    weight_seed: int = 0  # of initial weights, batch order, augmentation and dropout
+    other_corpora: Sequence[Crops] = ()  # every frame is predicted too, after the test
+    start: "PretextStart | None" = None  # for a recipe whose weights are "pretext"
+    keep_model: bool = False  # whether model.pt (the chosen epoch's weights) stays after the test
 
     def __str__(self) -> str:
         return (
@@ -65,19 +54,14 @@ class Training:
     def identity(self) -> dict:
         """Everything that determines what is learned, and how its tables are labelled."""
         return {
-            "model": self.model,
-            "recipe": asdict(self.recipe),
-            "data": self.crops.label,
-            "crops": self.crops.key,
+            "model": self.model, "recipe": asdict(self.recipe),
+            "data": self.crops.label, "crops": self.crops.key,
             "image_size": int(self.crops.images.shape[1]),
-            "fold": self.split.fold,
-            "by": self.split.by,
-            "split": self.split.fingerprint(),
+            "fold": self.split.fold, "by": self.split.by, "split": self.split.fingerprint(),
             "other_corpora": [crops.key for crops in self.other_corpora],
             "start": self.start and self.start.key,
-            "seed": self.weight_seed,
-            "code": learning_code(),
-        }
+            "seed": self.weight_seed, "code": learning_code(),
+        }  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -93,13 +77,8 @@ class Training:
         return self.start.weights((self.crops, *self.other_corpora))
 
     def check(self) -> None:
-        """Refuse a training that cannot be meant.
-
-        Raises:
-            AssertionError: the split's parts share what its `by` says they do not.
-            UserError: a recipe that does not fit the model, no clip as long as a sequence, other
-                corpora of another size, or a start that the recipe does not ask for.
-        """
+        """Refuse (UserError) a training that cannot be meant; an AssertionError where the split's
+        parts share what its `by` says they do not."""
         assert_disjoint(self.split, self.crops.frames)
         check_fits(self.model, self.recipe)
         if self.recipe.sequence > 1:

@@ -1,4 +1,4 @@
-"""One step, and what makes it fast, each part under its own name; `loop.py` says when it is used.
+"""One step, and what makes it fast; `loop.py` says when it is used.
 
 The parts for CUDA (`FixedStep` with a graph, torch.compile) have not yet been run on a GPU. What
 of them does not need one is tested on a CPU.
@@ -10,10 +10,11 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from . import distributed
 from .batches import Batch, augment, augment_points, to_input
-from .clip_network import Windows
+from .clip_network import Rows, Windows
 from .losses import loss_between, mse_loss
 from .memory import is_out_of_memory
 from .recipe import Recipe
@@ -24,6 +25,8 @@ GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs
 # and VGG11-bn at 224 pixels on two cores, slower than without.
 COMPILING = {"cuda": (1.3, 100.0), "cpu": (0.8, 100.0)}
 
+Step = Callable[[Batch], Tensor]  # learns from a batch, and returns its mean squared error
+
 
 def default_device() -> torch.device:
     """The GPU when there is one, else the CPU."""
@@ -31,23 +34,18 @@ def default_device() -> torch.device:
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware computes with it, float32 elsewhere.
-
-    A CPU without AVX512-BF16 or AMX emulates bfloat16, slower than float32. Never float16, which
-    CPUs compute at a hundredth of that speed.
-    """
+    """bfloat16 where the hardware computes with it, float32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16
+    # Other CPUs emulate bfloat16, slower than float32, and compute float16 at a hundredth of that.
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """The context in which a network computes, see `autocast_dtype`.
-
-    Its cache of converted weights is off: a weight is used once per pass, so it would never be
-    read, and a CUDA graph must not refer to it.
-    """
+    """The context in which a network computes, see `autocast_dtype`."""
+    # Its cache of converted weights is off: a weight is used once per pass, so it would never be
+    # read, and a CUDA graph must not refer to it.
     dtype = autocast_dtype(device)
     return torch.autocast(
         device.type, dtype=dtype, enabled=dtype != torch.float32, cache_enabled=False
@@ -62,34 +60,19 @@ def waits_for_python(recipe: Recipe) -> bool:
 
 def worth_compiling(images: int, per_second: float, gain: float, seconds: float) -> bool:
     """Whether torch.compile, which takes so many seconds, saves more: with so many images left to
-    train, so many per second without it, and a gain in throughput.
-
-    >>> worth_compiling(1_000_000, 2500, 1.3, 100.0), worth_compiling(1_200_000, 2500, 1.3, 100.0)
-    (False, True)
-    """
+    train, so many per second without it, and a gain in throughput."""
     return images / per_second * (1 - 1 / gain) > seconds
 
 
 @torch.inference_mode()
 def raw_predictions(
-    model: nn.Module,
-    images: Tensor,
-    rows: np.ndarray | Windows,
-    device: torch.device,
-    batch_size: int = 128,
+    model: nn.Module, images: Tensor, rows: Rows, device: torch.device, batch_size: int = 128,
     even: bool | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
 
-    Args:
-        model: maps pictures (B, 3, S, S), or features, to (B, D); for windows, see
-            `clip_network.ClipNetwork`.
-        images: (N, S, S, 3) uint8 or (N, F) float32, on any device.
-        rows: (n,) row numbers, or windows of n rows in all.
-        device: where the model is.
-        batch_size: images at a time; halved where memory runs out.
-        even: whether the last batch reaches back, to be as large as the others; by default on a
-            GPU, where cuDNN tries all its algorithms for each new size.
+    Arguments as of `epoch.predict`. With `even` the last batch reaches back, to be as large as the
+    others; by default on a GPU, where cuDNN tries all its algorithms for each new size.
     """
     model.eval()
     even = device.type == "cuda" if even is None else even
@@ -122,22 +105,14 @@ def as_input(images: Tensor) -> Tensor:
 
 
 def take_step(
-    model: Callable[..., Tensor],
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    batch: Batch,
-    parts: int = 1,
+    model: nn.Module, optimizer: Optimizer, recipe: Recipe, batch: Batch, parts: int = 1
 ) -> Tensor:
     """Predict, compare, take a gradient step; the learning rate is set already.
 
     Returns the batch's mean squared error, whatever the loss, so that recipes can be compared while
-    they train; still on the device.
-
-    The batch goes through in `parts`, one after the other, where less has to be in memory.
-    Gradients add up, each part's loss weighted by its share of the batch: the sum is the gradient
-    of the whole batch's mean squared error. Batch normalisation is an exception: it normalises by
-    what it sees, which is a part; so is concordance, which is that of each part; and dropout draws
-    anew.
+    they train; still on the device. Where memory is short the batch goes through in `parts`, whose
+    gradients, each weighted by its share of the batch, add up to the whole batch's. Batch
+    normalisation, concordance and dropout are those of each part.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batch.va.device)
@@ -163,13 +138,8 @@ def take_step(
 
 
 def fastest_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    *,
-    parts: int = 1,
-    compiled: bool = False,
-) -> Callable[[Batch], Tensor]:
+    model: nn.Module, optimizer: Optimizer, recipe: Recipe, parts: int = 1, compiled: bool = False
+) -> Step:
     """`take_step` as it is fastest here: on a CPU as it is; on a GPU recorded, where batches are
     small enough for that to pay; `compiled` by torch.compile into fewer and larger kernels first.
     """
@@ -185,19 +155,12 @@ def fastest_step(
 class FixedStep:
     """A step on tensors that keep their addresses, so that CUDA can record it and replay it.
 
-    A ResNet152 step asks for 1500 kernels, one Python call each; below about 64 images a GPU
-    waits for them. A graph, captured at the first call (not yet run on a GPU), asks once. Without
-    `record` the same step, which changes model and optimizer, runs eagerly on the same tensors:
-    that is how it is tested on a CPU.
+    A ResNet152 step asks for 1500 kernels, one Python call each, for which a GPU waits below about
+    64 images; a graph, captured at the first call, asks once. Without `record` the same step runs
+    eagerly on the same tensors: that is how it is tested on a CPU.
     """
 
-    def __init__(
-        self,
-        step: Callable[[Batch], Tensor],
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        record: bool,
-    ):
+    def __init__(self, step: Step, model: nn.Module, optimizer: Optimizer, record: bool) -> None:
         self.step, self.model, self.optimizer, self.record = step, model, optimizer, record
         self.batch: Batch | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -231,14 +194,8 @@ class FixedStep:
             group["capturable"] = False
 
 
-def warm_up(
-    step: Callable[[Batch], Tensor],
-    batch: Batch,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    times: int = 3,
-) -> None:
-    """Take some steps, then put model and optimizer back as they were, at the same addresses."""
+def warm_up(step: Step, batch: Batch, model: nn.Module, optimizer: Optimizer) -> None:
+    """Take three steps, then put model and optimizer back as they were, at the same addresses."""
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     counters = {
         (parameter, key): value.clone()
@@ -246,7 +203,7 @@ def warm_up(
         for key, value in state.items()
         if value is not None
     }
-    for _ in range(times):
+    for _ in range(3):
         step(batch)
     model.load_state_dict(weights)
     for parameter, state in optimizer.state.items():
