@@ -11,7 +11,7 @@ from torch import nn
 
 from ..base import digest, kept
 from ..corpora import Crops
-from .spec import learning_code
+from .identity import learning_code
 from .step import raw_predictions
 
 

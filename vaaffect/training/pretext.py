@@ -22,11 +22,11 @@ from . import distributed
 from .adapt import new_network
 from .batches import on_device
 from .epoch import build_optimizer, epoch_losses
+from .identity import learning_code
 from .memory import keep_freed_memory
 from .networks import head_name, head_of, put_head
 from .recipe import Recipe
 from .run_folder import machine
-from .spec import learning_code
 from .step import default_device, fastest_step, raw_predictions
 
 HELD_OUT = 10  # one subject in so many is kept out of the pretext training, to see what was learned

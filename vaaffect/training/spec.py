@@ -8,28 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..base import UserError, code_digest, digest
+from ..base import UserError, digest
 from ..corpora import Crops, Split, assert_disjoint
 from .clip_network import check_length
+from .identity import learning_code
+from .pretext import PretextStart
 from .recipe import Recipe, check_fits
-
-if TYPE_CHECKING:
-    from .pretext import PretextStart  # which identifies itself by `learning_code`
-
-# Modules of this room that do not decide what a given training learns: which trainings there are
-# (their fields are in the identity), where they run, in which files results are kept, and names.
-# Weights of a pretext task have a key of their own.
-NOT_LEARNING = (
-    "__init__.py", "ablation.py", "cluster.py", "many.py", "plan.py", "pretext.py",
-    "run_folder.py", "spec.py",
-)  # fmt: skip
-
-
-def learning_code() -> str:
-    """A digest of the code that trains; it stands where a version would have to be raised."""
-    return code_digest(Path(__file__).parent, but=NOT_LEARNING)
 
 
 @dataclass(frozen=True)
@@ -42,7 +27,7 @@ class Training:
     split: Split
     weight_seed: int = 0  # of initial weights, batch order, augmentation and dropout
     other_corpora: Sequence[Crops] = ()  # every frame is predicted too, after the test
-    start: "PretextStart | None" = None  # for a recipe whose weights are "pretext"
+    start: PretextStart | None = None  # for a recipe whose weights are "pretext"
     keep_model: bool = False  # whether model.pt (the chosen epoch's weights) stays after the test
 
     def __str__(self) -> str:
