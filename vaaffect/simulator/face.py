@@ -34,7 +34,7 @@ def render(
     picture = shared.backdrop.copy()
     _body(picture, identity, scene, whole)
     # The head is painted on a canvas of its own, as large as it needs.
-    centre = whole.project([0.0, 0.2, 0.0])
+    centre = whole.point(0.0, 0.2, 0.0)
     low = np.floor(centre - whole.scale * np.array([1.75, 2.1])).clip(0, size).astype(int)
     high = np.ceil(centre + whole.scale * np.array([1.75, 2.45])).clip(0, size).astype(int)
     if np.all(high > low):
@@ -62,7 +62,7 @@ def landmarks_of(
 
 def _collar(view: PinholeCamera) -> np.ndarray:
     """The middle of the collar (2,) in pixels."""
-    return view.project([0.0, 1.1, -0.3]) + np.array([0, 1.05 * view.scale])
+    return view.point(0.0, 1.1, -0.3) + np.array([0, 1.05 * view.scale])
 
 
 def _body(picture: np.ndarray, person: Identity, scene: Scene, view: PinholeCamera) -> None:

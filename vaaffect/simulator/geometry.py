@@ -284,6 +284,10 @@ class PinholeCamera:
         near = (self._DISTANCE - 0.6) / (self._DISTANCE - turned[..., 2:])
         return self.origin + self.scale * near * turned[..., :2]
 
+    def point(self, x: float, y: float, z: float) -> np.ndarray:
+        """One point in face units to pixels (2,)."""
+        return self.project([[x, y, z]])[0]
+
 
 def pinhole_camera(scene: Scene, size: tuple[int, int]) -> PinholeCamera:
     """The camera of a scene for pictures of `size` (width, height)."""

@@ -38,7 +38,7 @@ def _skull(view: PinholeCamera, person: Identity, thickness: float) -> np.ndarra
     both = mirrored(half)
     across = view.across
     down = np.array([-across[1], across[0]])
-    centre = view.project([0.0, -0.40, -0.15])
+    centre = view.point(0.0, -0.40, -0.15)
     return curve(centre + view.scale * (both[:, :1] * across + both[:, 1:] * down), 4)
 
 
@@ -58,7 +58,7 @@ def hair_behind(page: Canvas, person: Identity) -> None:
         path = view.project(np.concatenate([left, left[::-1] * (-1, 1, 1)]))
         page.put(curve(path, 4), deep)
     if style == "bun":
-        at = view.project([0.0, -1.5, -0.3])
+        at = view.point(0.0, -1.5, -0.3)
         page.put(ellipse(at, (0.42 * unit, 0.34 * unit)), tone(person.hair, 0.9))
         page.put(ellipse(at - 0.05 * unit, (0.26 * unit, 0.18 * unit)), tone(person.hair, 1.08))
     page.put(_skull(view, person, volume), deep)

@@ -81,7 +81,8 @@ def shade(page: Canvas, surface: np.ndarray, scene: Scene) -> np.ndarray:
     wide += np.float32([0.72e-3, 1e-3])  # where no point fell: a shadow
     mixed = sharp + 0.04 * wide
     result = cv2.merge([mixed[..., 0] / mixed[..., 1]] * 3)
-    for spot in view.project([[-0.56, 0.48, 0.7], [0.56, 0.48, 0.7]]) / 4:  # red cheeks
+    for x in (-0.56, 0.56):  # red cheeks
+        spot = view.point(x, 0.48, 0.7) / 4
         red = np.zeros((height, width), np.float32)
         fill(red, ellipse(spot, (view.scale * 0.05, view.scale * 0.045)), 0.10)
         red = cv2.GaussianBlur(red, (0, 0), view.scale * 0.03)
@@ -104,7 +105,7 @@ def eye(page: Canvas, face: Face, which: int) -> None:
     box, low = page.inset(almond, 4)
     if box.size and face.opening > 0.06:
         ball = np.full_like(box, (236, 232, 226))
-        centre = view.project(face.irises[which]) - low
+        centre = view.point(*face.irises[which]) - low
         radius = 0.083 * person.eye_size**0.5 * unit
         fill(ball, ellipse(centre, radius), tone(person.iris, 0.45))
         fill(ball, ellipse(centre, radius * 0.84), tone(person.iris, 1.1))
@@ -126,7 +127,8 @@ def brow(page: Canvas, face: Face, which: int) -> None:
     """One brow: a tapered stroke with a few hairs; `which` as of `eye`."""
     unit, person = page.view.scale, face.person
     path = curve(page.view.project(face.brows[which]), 5)
-    t = np.linspace(which, 1 - which, len(path))  # 0 at the outer end
+    t = np.linspace(0, 1, len(path))
+    t = t[::-1] if which else t
     shape = np.interp(t, [0, 0.35, 0.85, 1], [0.25, 0.8, 1, 0.7])
     widths = unit * 0.105 * person.brow_thickness**0.6 * shape
     hair = 0.75 * np.asarray(person.hair) + 0.25 * np.asarray(person.skin) * 0.5
@@ -142,7 +144,7 @@ def nose(page: Canvas, face: Face) -> None:
     view, unit, person, mood = page.view, page.view.scale, face.person, face.mood
     base = face.nose[4:]
     for side, wing, inner in ((-1, base[0], base[1]), (1, base[4], base[3])):
-        hole = view.project(0.62 * inner + 0.38 * wing + [0, 0.002, 0])
+        hole = view.point(*(0.62 * inner + 0.38 * wing + [0, 0.002, 0]))
         tilt = side * 0.35 + np.arctan2(view.rotation[1, 0], view.rotation[0, 0])
         radii = (unit * 0.058 * person.nose_width, unit * 0.026)
         fill(page.colour, ellipse(hole, radii, tilt), tone(person.skin, 0.33))
@@ -243,8 +245,8 @@ def folds(page: Canvas, face: Face) -> None:
         y = face.outer_lip[9, 1] + 0.16 - 0.5 * x**2
         chin = np.column_stack([x, y, np.full(5, 0.95)])
         page.fold(chin, 0.3 * mood["chin_raiser"], 0.05)
-    y = face.nose[6, 1]
-    page.fold([[0, y + 0.05, 1.02], [0, y + 0.13, 1.02]], 0.10, 0.06)  # above the lip
+    longer = face.nose[6, 1] - 0.69
+    page.fold([[0, 0.74 + longer, 1.02], [0, 0.82 + longer, 1.02]], 0.10, 0.06)  # above the lip
 
 
 def glasses(page: Canvas, face: Face) -> None:
@@ -276,8 +278,9 @@ def beard(page: Canvas, face: Face, sides: tuple[np.ndarray, np.ndarray]) -> Non
     fill(mask, np.concatenate([left, right[::-1], inner[::-1]]) / 2, 255)
     ends = (face.outer_lip[[0, 6]] + [0, -0.03, 0]) * [1.12, 1, 1]
     base = face.nose[[4, 6, 8]] + [0, 0.05, 0]
-    below = [(0.50, y + 0.16, 0.85), (0, y + 0.2, 1), (-0.50, y + 0.16, 0.85)]
-    fill(mask, view.project(np.concatenate([ends[:1], base, ends[1:], below])) / 2, 255)
+    low = [(0.50, y + 0.16, 0.85), (0, y + 0.2, 1)]
+    stache = [[(-0.50, y + 0.16, 0.85)], ends[:1], base, ends[1:], low]
+    fill(mask, view.project(np.concatenate(stache)) / 2, 255)
     chin = [[-0.42, y, 0.9], [0.42, y, 0.9], [0.5, y + 0.4, 0.8], [-0.5, y + 0.4, 0.8]]
     fill(mask, view.project(chin) / 2, 255)
     mask = cv2.GaussianBlur(mask, (0, 0), view.scale * 0.03)

@@ -71,7 +71,7 @@ def occlude(image: np.ndarray, scene: Scene, view: PinholeCamera, person: Identi
         return
     unit, (x, y) = view.scale, scene.occluder_place
     side, width = np.sign(x), image.shape[1]
-    at = view.project([x, y, 1.0])
+    at = view.point(x, y, 1.0)
     rng = np.random.default_rng([scene.backdrop_seed, 2])
     shade = 0.55 + 0.45 * scene.ambient
     cloth = rng.uniform(30, 190, 3) * shade
@@ -101,12 +101,12 @@ def occlude(image: np.ndarray, scene: Scene, view: PinholeCamera, person: Identi
         top = 1.42 - 0.35 * (y / 1.3)
         across = np.linspace(-1.25, 1.25, 9)
         edge = np.stack([across, top - 0.25 * across**2 + 0.1, 0.9 - 0.8 * across**2], -1)
-        lower = (edge + np.array([0, 1.1, 0]))[::-1]
-        fill(image, view.project(np.concatenate([edge, lower])), cloth)
+        lower = view.project(edge + np.array([0, 1.1, 0]))[::-1]
+        fill(image, np.concatenate([view.project(edge), lower]), cloth)
         for shift in (0.2, 0.42, 0.66):
             line(image, view.project(edge + np.array([0, shift, 0])), cloth * 0.78, unit * 0.04)
     elif scene.occluder == "strand":
-        root = view.project([0.5 * x, -0.95, 0.7])
+        root = view.point(0.5 * x, -0.95, 0.7)
         t = np.linspace(0, 1, 9)[:, None]
         for i in range(7):
             end = at + unit * np.array([side * 0.25 + 0.035 * i, 0.2 - 0.03 * i])
