@@ -92,10 +92,9 @@ def _agree(true: np.ndarray, pred: np.ndarray) -> int:
 
 
 def _mean_squares(s: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean squares of the two-way table frames x (label, prediction).
+    """Between frames, between label and prediction, and residual: of the two-way table of both.
 
-    Shrout & Fleiss (1979), table 1, for k = 2 judges: between frames (n - 1 degrees of freedom),
-    between judges (1), and residual (n - 1).
+    Shrout & Fleiss (1979), table 1, for k = 2 judges; n - 1, 1 and n - 1 degrees of freedom.
     """
     unbiased = s.n / (s.n - 1)
     between_frames = unbiased * (s.var_t + s.var_p + 2 * s.cov) / 2
