@@ -38,9 +38,9 @@ def world_key(world: object) -> str:
 
     It follows from the world and from what the simulator's code does, on every machine alike.
     """
-    others = ["__init__.py", "tour.py", "truth.py"]  # draw nothing that this corpus holds
+    others = ("__init__.py", "tour.py", "truth.py")  # draw nothing that this corpus holds
     if isinstance(world, WildWorld):
-        others += ["laboratory.py", "recordings.py"]
+        others += ("laboratory.py", "recordings.py")
     code = code_digest(Path(__file__).parent, but=others)
     return digest(type(world).__name__, asdict(world), code)
 
