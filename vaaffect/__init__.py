@@ -1,7 +1,9 @@
 """A reproducible study of facial valence and arousal.
 
-The modules follow the data: simulator -> corpus (afew_va) -> crops -> splits, models, training,
-baselines -> metrics, evaluation -> plots, tables -> study (the runner), html (the pages).
+Rooms in the order in which the data flows: simulator -> corpora -> training, classical -> results
+-> report, live, widgets -> study (the runner); base is what all stand on. The text of each room
+says what comes in and what goes out. Imports between rooms run one way: base, simulator, corpora,
+results, training, classical, report, live, widgets, study.
 Everywhere the order is (valence, arousal) and the range [-1, 1].
 """
 
