@@ -26,8 +26,8 @@ from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, t
 
 __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "PROFILES", "REPORTS", "ROOT", "RUNS",
-    "SIMULATED", "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "attempt",
-    "cache", "code_digest", "cores", "digest", "find_files", "held", "in_processes", "in_workers",
-    "kept", "paths", "report_epoch", "report_event", "report_folder", "report_step", "runs_folder",
-    "sha256_of", "shown", "sync", "tagged", "write_atomically",
+    "SIMULATED", "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError",
+    "attempt", "cache", "code_digest", "cores", "digest", "find_files", "held", "in_processes",
+    "in_workers", "kept", "paths", "report_epoch", "report_event", "report_folder",
+    "report_step", "runs_folder", "sha256_of", "shown", "sync", "tagged", "write_atomically",
 ]  # fmt: skip

@@ -10,5 +10,6 @@ from .baselines import (
 )
 
 __all__ = [
-    "CONSTANT", "DISPLAY", "check_names", "constant_predictor", "fit_baselines", "reads_landmarks",
+    "CONSTANT", "DISPLAY", "check_names", "constant_predictor", "fit_baselines",
+    "reads_landmarks",
 ]  # fmt: skip

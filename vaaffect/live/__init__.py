@@ -9,14 +9,6 @@ from .predictor import STAGES, FacePrediction, Predictor, Smoother, find_run
 from .sources import Clip, open_camera
 
 __all__ = [
-    "STAGES",
-    "Clip",
-    "FacePrediction",
-    "Predictor",
-    "Smoother",
-    "acted_emotions",
-    "find_run",
-    "loop",
-    "open_camera",
-    "overlay",
-]
+    "STAGES", "Clip", "FacePrediction", "Predictor", "Smoother", "acted_emotions", "find_run",
+    "loop", "open_camera", "overlay",
+]  # fmt: skip

@@ -9,6 +9,6 @@ from .page_tables import blocks, claims_table, comparison_blocks
 from .record import read_record
 
 __all__ = [
-    "blocks", "cards", "claims_table", "comparison_blocks", "diagrams", "error_plots", "literature",
-    "plots", "read_record", "sentences", "tables",
+    "blocks", "cards", "claims_table", "comparison_blocks", "diagrams", "error_plots",
+    "literature", "plots", "read_record", "sentences", "tables",
 ]  # fmt: skip

@@ -23,10 +23,10 @@ from .raters import RATER, rater_predictions
 from .subgroups import FEWEST, turn
 
 __all__ = [
-    "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "PREDICTION_COLUMNS", "RATER", "SUPPORTED",
-    "UNDECIDED", "Bootstrap", "apply_corrections", "bootstrap", "check_predictions", "claims",
-    "clip_weights", "corrected_across_subjects", "corrections", "differences", "error_analysis",
-    "evaluate", "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "metrics",
-    "paired_difference", "prediction_table", "rater_predictions", "read_predictions", "smoothed",
-    "subgroups", "turn",
+    "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "PREDICTION_COLUMNS", "RATER",
+    "SUPPORTED", "UNDECIDED", "Bootstrap", "apply_corrections", "bootstrap",
+    "check_predictions", "claims", "clip_weights", "corrected_across_subjects", "corrections",
+    "differences", "error_analysis", "evaluate", "evaluation", "fold_summary",
+    "in_within_corpus_folds", "interval", "metrics", "paired_difference", "prediction_table",
+    "rater_predictions", "read_predictions", "smoothed", "subgroups", "turn",
 ]  # fmt: skip

@@ -16,25 +16,8 @@ from .worlds import WildWorld, sample_subject
 from .writers import marker_of, world_key, write_afew_va
 
 __all__ = [
-    "ACTION_UNITS",
-    "EMOTIONS",
-    "Identity",
-    "LabWorld",
-    "Scene",
-    "WildWorld",
-    "action_units",
-    "build_set",
-    "draw_tour",
-    "landmarks_of",
-    "marker_of",
-    "record",
-    "render",
-    "sample_identity",
-    "sample_scene",
-    "sample_subject",
-    "session_plan",
-    "wild_truth",
-    "world_key",
-    "write_afew_va",
-    "write_semaine",
-]
+    "ACTION_UNITS", "EMOTIONS", "Identity", "LabWorld", "Scene", "WildWorld", "action_units",
+    "build_set", "draw_tour", "landmarks_of", "marker_of", "record", "render",
+    "sample_identity", "sample_scene", "sample_subject", "session_plan", "wild_truth",
+    "world_key", "write_afew_va", "write_semaine",
+]  # fmt: skip

@@ -21,8 +21,8 @@ from .step import autocast_dtype, default_device
 __all__ = [
     "NETWORK_NAMES", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
     "autocast_dtype", "backbone_of", "build_model", "build_optimizer", "check_parameters",
-    "chosen", "count_parameters", "default_device", "distributed", "epoch_losses", "farther_ends",
-    "fold_training", "is_finished", "load_model", "losses", "mean_ccc", "predict", "pretext",
-    "read_config", "read_done", "read_history", "refuse_clips", "resident", "targets", "to_input",
-    "together", "train", "verdicts",
+    "chosen", "count_parameters", "default_device", "distributed", "epoch_losses",
+    "farther_ends", "fold_training", "is_finished", "load_model", "losses", "mean_ccc",
+    "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips",
+    "resident", "targets", "to_input", "together", "train", "verdicts",
 ]  # fmt: skip

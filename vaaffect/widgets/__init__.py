@@ -12,16 +12,6 @@ from .plane_widget import FaceModel, model_from_run, plane
 from .traces_widget import traces
 
 __all__ = [
-    "FaceModel",
-    "Surface",
-    "camera",
-    "check",
-    "descend",
-    "descent",
-    "draw_path",
-    "draw_surface",
-    "model_from_run",
-    "numbers",
-    "plane",
-    "traces",
-]
+    "FaceModel", "Surface", "camera", "check", "descend", "descent", "draw_path",
+    "draw_surface", "model_from_run", "numbers", "plane", "traces",
+]  # fmt: skip
