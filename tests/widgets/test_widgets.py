@@ -406,7 +406,7 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind, tmp_path):
     cell = nbformat.v4.new_code_cell("x", outputs=[output], execution_count=1)
     notebook = nbformat.v4.new_notebook(cells=[cell])
     notebook.metadata["widgets"] = {"state": {}}
-    execution.slim(notebook, {})
+    execution.slim(notebook, execution.cleaner({}))
     assert set(notebook.cells[0].outputs[0].data) == {"text/plain", "text/html"}
     assert "widgets" not in notebook.metadata
     (tmp_path / "notebooks").mkdir()
