@@ -28,58 +28,32 @@ class Recipe:
     Whatever stops a training, the weights that are kept are those of the epoch with the smallest
     error on the inner validation part. The thesis has no such part and does not say which epoch's
     weights it kept; this choice is ours, the same for every rule, so that rules can be compared.
-
-    Attributes:
-        name: how tables call the recipe.
-        epochs: passes over the training rows, at most.
-        batch_size: images (or sequences) per step; a last, smaller batch is left out.
-        optimizer: "sgd", or "adamw" (Loshchilov & Hutter 2019), which needs fewer epochs.
-        lr: learning rate (the largest one, if it is scheduled).
-        momentum: of SGD, in PyTorch's form v <- momentum v + gradient.
-        weight_decay: SGD's L2 penalty, or AdamW's decoupled decay.
-        schedule: "constant", or "one-cycle": up in a fifth of all epochs, then cosine to zero.
-        flip: mirror each training image with probability one half.
-        shift: largest random shift (of half the crop's side) and zoom, as a proportion.
-        jitter: largest random change of brightness and of contrast, as a proportion.
-        weights: "imagenet", "pretext" (see `pretext.py`), or "none" for training from scratch.
-        trained: "all", or the "head" alone (feature extraction, thesis section 3.5).
-        stop: after all "epochs", once "converged", or "early", see `reason_to_stop`.
-        window: epochs over which "converged" averages the training loss.
-        min_gain: proportion by which that average must fall from one window to the next.
-        patience: epochs that "early" waits for a smaller validation error.
-        loss: "mse", the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", their sum.
-        density_weighting: how much more rare labels count, 0 to 1, see `losses.density_weights`.
-        normalisation: "unit", the thesis's [-1, 1]; "imagenet", that of its weights (`adapt.py`).
-        dropout: of the network's dropout layers; None leaves the network's own (VGG's is 0.5).
-        averaging: "none", or a running mean of the weights, "ema" or "swa" (`averaging.py`).
-        decay: of "ema", per step.
-        sequence: frames that a network with memory takes one after the other (`clip_network.py`).
     """
 
-    name: str = "thesis"
-    epochs: int = 190
-    batch_size: int = 20
-    optimizer: str = "sgd"
-    lr: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    flip: bool = False
-    shift: float = 0.0
-    jitter: float = 0.0
-    weights: str = "none"
-    trained: str = "all"
-    stop: str = "epochs"
-    window: int = 10
-    min_gain: float = 0.01
-    patience: int = 10
-    loss: str = "mse"
-    density_weighting: float = 0.0
-    normalisation: str = "unit"
-    dropout: float | None = None
-    averaging: str = "none"
-    decay: float = 0.99
-    sequence: int = 1
+    name: str = "thesis"  # how tables call the recipe
+    epochs: int = 190  # passes over the training rows, at most
+    batch_size: int = 20  # images (or sequences) per step; a last, smaller batch is left out
+    optimizer: str = "sgd"  # or "adamw" (Loshchilov & Hutter 2019), which needs fewer epochs
+    lr: float = 0.001  # learning rate (the largest one, if it is scheduled)
+    momentum: float = 0.9  # of SGD, in PyTorch's form v <- momentum v + gradient
+    weight_decay: float = 0.0  # SGD's L2 penalty, or AdamW's decoupled decay
+    schedule: str = "constant"  # or "one-cycle": up in a fifth of all epochs, then cosine to zero
+    flip: bool = False  # mirror each training image with probability one half
+    shift: float = 0.0  # largest random shift (of half the crop's side) and zoom, as a proportion
+    jitter: float = 0.0  # largest random change of brightness and of contrast, as a proportion
+    weights: str = "none"  # for training from scratch; or "imagenet", or "pretext" (`pretext.py`)
+    trained: str = "all"  # or the "head" alone (feature extraction, thesis section 3.5)
+    stop: str = "epochs"  # after all of them; or once "converged", or "early": `reason_to_stop`
+    window: int = 10  # epochs over which "converged" averages the training loss
+    min_gain: float = 0.01  # proportion by which that average must fall from one window to the next
+    patience: int = 10  # epochs that "early" waits for a smaller validation error
+    loss: str = "mse"  # the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", the sum
+    density_weighting: float = 0.0  # how much more rare labels count, 0 to 1 (`density_weights`)
+    normalisation: str = "unit"  # the thesis's [-1, 1]; or "imagenet", that of its weights
+    dropout: float | None = None  # of all dropout layers; None leaves the network's (VGG's is 0.5)
+    averaging: str = "none"  # or a running mean of the weights, "ema" or "swa" (`averaging.py`)
+    decay: float = 0.99  # of "ema", per step
+    sequence: int = 1  # frames that a network with memory takes in a row (`clip_network.py`)
 
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():
