@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import StoppedError, stop_after
 from torch import nn
 
 from vaaffect.base.errors import UserError
@@ -25,10 +26,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def split(tiny_crops):
     return subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
-
-
-class StoppedError(Exception):
-    pass
 
 
 def noisy_walk(model: nn.Linear, average: Average, steps: int) -> list[torch.Tensor]:
@@ -100,18 +97,12 @@ def test_an_interrupted_average_ends_like_an_undisturbed_one(
     recipe = dataclasses.replace(RECIPE, averaging=averaging)
     work = Training("vgg_tiny_bn", recipe, tiny_crops, split, keep_model=True)
     whole = train(work, tmp_path / "whole")
-    trained = []
-
-    def stop(progress):
-        trained.append(progress.epoch)
-        if len(trained) in (2, 5):
-            raise StoppedError
-
+    saved = stop_after(monkeypatch, 2, 5)
     for _ in range(2):
         with pytest.raises(StoppedError):
-            train(work, tmp_path / "parts", checkpoint_seconds=0, after_epoch=stop)
-    parts = train(work, tmp_path / "parts", checkpoint_seconds=0)
-    assert trained == [1, 2, 3, 4, 5]  # the last one in the third attempt
+            train(work, tmp_path / "parts")
+    parts = train(work, tmp_path / "parts")
+    assert saved == [1, 2, 3, 4, 5]  # the last one in the third attempt
     for name in ("predictions", "validation"):
         tables = [pd.read_parquet(run / f"{name}.parquet") for run in (whole, parts)]
         pd.testing.assert_frame_equal(*tables)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import StoppedError, stop_after
 
 from vaaffect import training
 from vaaffect.base.errors import UserError
@@ -219,16 +220,12 @@ def test_a_training_on_clips_is_like_any_other(tiny_crops, split, tmp_path):
         find_run(str(tmp_path))
 
 
-def test_a_training_on_clips_goes_on_where_it_was_stopped(tiny_crops, split, tmp_path):
+def test_a_training_on_clips_goes_on_where_it_was_stopped(tiny_crops, split, tmp_path, monkeypatch):
     whole = train(Training(NAME, RECIPE, tiny_crops, split), tmp_path / "whole")
-
-    def stop(progress):
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
-
     args = (Training(NAME, RECIPE, tiny_crops, split), tmp_path / "parts")
-    with pytest.raises(KeyboardInterrupt):
-        train(*args, checkpoint_seconds=0, after_epoch=stop)
+    stop_after(monkeypatch, 2)
+    with pytest.raises(StoppedError):
+        train(*args)
     run = train(*args)
     tables = [pd.read_parquet(of / "predictions.parquet") for of in (whole, run)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)

@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import StoppedError, stop_after
 
 from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.results.predictions import check_predictions
-from vaaffect.training import frozen_features, step
+from vaaffect.training import frozen_features, loop, step
 from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model, head_of, put_head
 from vaaffect.training.recipe import Recipe
@@ -24,6 +25,13 @@ RECIPE = Recipe("head", epochs=20, batch_size=8, lr=0.01, trained="head")
 @pytest.fixture
 def split(tiny_crops):
     return subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
+
+
+@pytest.fixture(autouse=True)
+def features(tmp_path, monkeypatch):
+    """The folder of cached features, empty before each test."""
+    monkeypatch.setattr(loop, "FEATURES", tmp_path / "features")
+    return loop.FEATURES
 
 
 @pytest.fixture
@@ -42,9 +50,9 @@ def test_only_the_head_learns_and_the_stored_model_predicts(
     name, tiny_crops, split, tmp_path, computed
 ):
     other = replace(tiny_crops, label="other", images=tiny_crops.images[::-1].copy(), key="other")
-    folders = {"runs": tmp_path / "runs", "features": tmp_path / "features"}
+    runs = tmp_path / "runs"
     work = Training(name, RECIPE, tiny_crops, split, other_corpora=[other], keep_model=True)
-    run = train(work, **folders)
+    run = train(work, runs)
     table = pd.read_parquet(run / "predictions.parquet")
     check_predictions(table)
     assert len(table) == len(split.test) + len(other.frames)
@@ -67,9 +75,9 @@ def test_only_the_head_learns_and_the_stored_model_predicts(
         assert history["train_mse"].iloc[-1] < 0.9 * history["train_mse"].iloc[0]
     # Once per crops and weights: not for another recipe, but for other weights.
     assert len(computed) == 2
-    train(replace(work, recipe=replace(RECIPE, lr=0.02)), **folders)
+    train(replace(work, recipe=replace(RECIPE, lr=0.02)), runs)
     assert len(computed) == 2
-    train(replace(work, weight_seed=1), **folders)
+    train(replace(work, weight_seed=1), runs)
     assert len(computed) == 4
 
 
@@ -89,34 +97,27 @@ def test_features_are_what_the_last_layer_reads(tiny_crops, tmp_path):
     assert torch.allclose(whole, again, rtol=0, atol=1e-5 if precise else 2**-7)
 
 
-def test_damaged_features_are_named(tiny_crops, split, tmp_path):
+def test_damaged_features_are_named(tiny_crops, split, tmp_path, features):
     work = Training("resnet10", RECIPE, tiny_crops, split)
-    train(work, tmp_path / "a", features=tmp_path / "features")
-    [path] = (tmp_path / "features").glob("*/features.npy")
+    train(work, tmp_path / "a")
+    [path] = features.glob("*/features.npy")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"features\.npy: is damaged .* delete the folder"):
-        train(work, tmp_path / "b", features=tmp_path / "features")
+        train(work, tmp_path / "b")
     # An unfinished folder is nobody's.
     (path.parent / "manifest.json").unlink()
-    train(work, tmp_path / "b", features=tmp_path / "features")
+    train(work, tmp_path / "b")
     assert json.loads((path.parent / "manifest.json").read_text())["crops"] == tiny_crops.key
 
 
-def test_the_head_resumes_too(tiny_crops, split, tmp_path):
+def test_the_head_resumes_too(tiny_crops, split, tmp_path, monkeypatch):
     work = Training("vgg_tiny_bn", RECIPE, tiny_crops, split)
-    tables = []
-    for name, last in [("whole", None), ("parts", 7)]:
-
-        def stop(progress, last=last):
-            if progress.epoch == last:
-                raise KeyboardInterrupt
-
-        kwargs = {"checkpoint_seconds": 0, "features": tmp_path / "features"}
-        if last:
-            with pytest.raises(KeyboardInterrupt):
-                train(work, tmp_path / name, after_epoch=stop, **kwargs)
-        run = train(work, tmp_path / name, **kwargs)
-        tables.append(pd.read_parquet(run / "predictions.parquet"))
+    whole = train(work, tmp_path / "whole")
+    stop_after(monkeypatch, 7)
+    with pytest.raises(StoppedError):
+        train(work, tmp_path / "parts")
+    parts = train(work, tmp_path / "parts")
+    tables = [pd.read_parquet(run / "predictions.parquet") for run in (whole, parts)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)

@@ -18,8 +18,8 @@ import torch
 
 from vaaffect.corpora.crops import Crops
 from vaaffect.corpora.folds import Split, subject_folds
+from vaaffect.training import loop
 from vaaffect.training import run_folder as run_files
-from vaaffect.training.loop import train
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.spec import Training
 
@@ -30,12 +30,13 @@ RECIPE = Recipe("kill", epochs=16, batch_size=4, lr=0.005, schedule="one-cycle",
 def train_here(crops: Crops, split: Split, folder: Path, how: str = "") -> None:
     """A whole training, with a checkpoint after each epoch; `how` says what kills it, and where."""
     torch.set_num_threads(1)
+    loop.CHECKPOINT_SECONDS = 0
     if how == "half written":
         torch.save = partial(half_then_die, torch.save)
     if how == "before the rename":
         run_files.sync = partial(die_at_checkpoint, run_files.sync)
     training = Training("vgg_tiny_bn", RECIPE, crops, split, keep_model=True)
-    train(training, folder, checkpoint_seconds=0)
+    loop.train(training, folder)
 
 
 def half_then_die(save, state, path: Path) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import StoppedError, stop_after
 from torch import nn
 
 from vaaffect import training
@@ -12,6 +13,7 @@ from vaaffect.base.errors import UserError
 from vaaffect.classical.baselines import constant_predictor
 from vaaffect.corpora.folds import leaking_folds, subject_folds
 from vaaffect.results.predictions import check_predictions, read_predictions
+from vaaffect.training import loop
 from vaaffect.training.batches import augment
 from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
@@ -32,15 +34,8 @@ def read(run) -> pd.DataFrame:
 
 
 def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
-    epochs = []
-    run = train(
-        Training(
-            "resnet10", dataclasses.replace(RECIPE, jitter=0.1), tiny_crops, split, keep_model=True
-        ),
-        tmp_path,
-        after_epoch=lambda progress: epochs.append(progress.epoch),
-    )
-    assert epochs == [1, 2, 3]
+    recipe = dataclasses.replace(RECIPE, jitter=0.1)
+    run = train(Training("resnet10", recipe, tiny_crops, split, keep_model=True), tmp_path)
     assert sorted(p.name for p in run.iterdir()) == [
         "config.json",
         "done.json",
@@ -66,6 +61,7 @@ def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
     best = json.loads((run / "done.json").read_text())["best_val_mse"]
     assert np.mean(error**2) == pytest.approx(best, rel=1e-6)
     history = pd.read_csv(run / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3]
     done = json.loads((run / "done.json").read_text())
     assert done["best_epoch"] == history["epoch"][history["val_mse"].idxmin()]
 
@@ -104,14 +100,12 @@ def test_the_same_seed_gives_the_same_predictions_and_another_does_not(tiny_crop
     assert not np.allclose(tables[0]["valence_pred"], tables[2]["valence_pred"])
 
 
-def test_a_finished_run_is_not_trained_again(tiny_crops, split, tmp_path):
+def test_a_finished_run_is_not_trained_again(tiny_crops, split, tmp_path, monkeypatch):
     run = train(Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path)
     before = (run / "done.json").stat().st_mtime_ns
-    epochs = []
-    again = train(
-        Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path, after_epoch=epochs.append
-    )
-    assert again == run and not epochs
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "epoch_losses", None)
+        assert train(Training("vgg_tiny_bn", RECIPE, tiny_crops, split), tmp_path) == run
     assert (run / "done.json").stat().st_mtime_ns == before
     other = train(
         Training("vgg_tiny_bn", dataclasses.replace(RECIPE, lr=0.01), tiny_crops, split), tmp_path
@@ -119,25 +113,17 @@ def test_a_finished_run_is_not_trained_again(tiny_crops, split, tmp_path):
     assert other != run
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("model", ["resnet10", "vgg_tiny_bn"])  # the second one has dropout
-def test_an_interrupted_training_ends_like_an_undisturbed_one(model, tiny_crops, split, tmp_path):
+def test_an_interrupted_training_ends_like_an_undisturbed_one(
+    model, tiny_crops, split, tmp_path, monkeypatch
+):
     whole = read(train(Training(model, RECIPE, tiny_crops, split), tmp_path / "whole"))
-    trained = []
-
-    def stop(progress):
-        trained.append(progress.epoch)
-        if len(trained) == 2:
-            raise StoppedError
-
     args = (Training(model, RECIPE, tiny_crops, split), tmp_path / "parts")
+    saved = stop_after(monkeypatch, 2)
     with pytest.raises(StoppedError):
-        train(*args, checkpoint_seconds=0, after_epoch=stop)
-    resumed = read(train(*args, checkpoint_seconds=0, after_epoch=stop))
-    assert trained == [1, 2, 3]
+        train(*args)
+    resumed = read(train(*args))
+    assert saved == [1, 2]  # and the third epoch, which ends with results, in the second attempt
     pd.testing.assert_frame_equal(whole, resumed)
 
 

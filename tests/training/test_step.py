@@ -297,7 +297,8 @@ def test_a_divided_training_ends_the_same_whenever_it_was_saved(
     tables = []
     for seconds in (0.0, 1e9):  # a checkpoint after each epoch, or none: then it begins anew
         work = Training("vgg_tiny_bn", recipe, tiny_crops, split)
-        run = train(work, tmp_path / str(seconds), checkpoint_seconds=seconds)
+        monkeypatch.setattr("vaaffect.training.loop.CHECKPOINT_SECONDS", seconds)
+        run = train(work, tmp_path / str(seconds))
         assert list(read_history(run)["parts"]) == [1, 1, 2, 2]
         tables.append(pd.read_parquet(run / "predictions.parquet"))
     pd.testing.assert_frame_equal(*tables, check_exact=True)

@@ -4,7 +4,6 @@ What is trained is in `spec.py`, the loop over one epoch in `epoch.py`, its step
 """
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -31,6 +30,8 @@ from .recipe import reason_to_stop
 from .spec import Training
 from .step import COMPILING, default_device, fastest_step, waits_for_python, worth_compiling
 
+CHECKPOINT_SECONDS = 60.0  # a checkpoint is written after an epoch if the last one is this old
+
 
 @dataclass
 class TrainingProgress:
@@ -45,30 +46,21 @@ class TrainingProgress:
 
 @dataclass
 class State:
-    """A training between two epochs."""
+    """A training between two epochs, and what it reads."""
 
     network: nn.Module  # the whole network; in feature extraction without its head
     model: nn.Module  # what learns: the network, or its head
     optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor]  # the model's weights (or their mean) after the best epoch
-    progress: TrainingProgress
-    average: Average | None = None  # of the weights, where the recipe asks for it
-
-
-@dataclass
-class Inputs:
-    """What a training reads: images (or features) and labels of all rows, and which are whose."""
-
-    images: Tensor
-    va: Tensor
+    average: Average | None  # of the weights, where the recipe asks for it
+    images: Tensor  # of all rows of the crops, or their features
+    va: Tensor  # of all rows
     train: Rows
     val: Rows
+    best: dict[str, Tensor]  # the model's weights (or their mean) after the best epoch
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
 
 
-def train(
-    training: Training, runs: Path, *, checkpoint_seconds: float = 60.0,
-    after_epoch: Callable[[TrainingProgress], None] | None = None, features: Path = FEATURES,
-) -> Path:  # fmt: skip
+def train(training: Training, runs: Path) -> Path:
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
 
     A finished run with the same identity is returned as it is, wherever it was trained; an
@@ -80,13 +72,6 @@ def train(
 
     Where memory runs out, each batch goes through in twice as many parts (see `step.take_step`),
     from the epoch on in which it ran out. history.csv, memory.json and done.json say so.
-
-    Args:
-        training: what is to be learned.
-        runs: folder of run folders.
-        checkpoint_seconds: write a checkpoint at the end of an epoch if the last one is this old.
-        after_epoch: called at the end of each epoch.
-        features: folder of cached features, for recipes that train the head alone.
 
     Returns the run folder, `runs / training.name`. A process that trains holds it: another one with
     the same training waits, and then finds it finished. UserErrors are those of `Training.check`;
@@ -108,40 +93,33 @@ def train(
         memory.keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
         device = default_device()
-        crops, split, recipe = training.crops, training.split, training.recipe
 
         state = None
         while state is None:
             state = _start(training, weights, run, device)
-            inputs = Inputs(
-                _images(training, state, crops, device, features),
-                torch.from_numpy(crops.va).to(device),
-                units(crops, split.train, recipe.sequence, device),
-                units(crops, split.val, recipe.sequence, device),
-            )
             try:
-                _fit(state, training, inputs, run, checkpoint_seconds, after_epoch)
+                _fit(state, training, run)
             except (RuntimeError, MemoryError) as error:
                 # One process alone cannot divide the batches of all.
                 if not memory.is_out_of_memory(error) or distributed.count() > 1:
                     raise
                 epoch, why = state.progress.epoch + 1, str(error).splitlines()[0]
-                state = inputs = None
+                state = None
             if state is None:  # outside of `except`, which keeps all tensors of the failed step
                 memory.give_back_memory()
-                memory.divide_batches(run, training.model, recipe, epoch, why)
+                memory.divide_batches(run, training.model, training.recipe, epoch, why)
 
         if first:
-            _test(training, state, inputs, run, features)
+            _test(training, state, run)
         distributed.from_first(None)  # has written
     return run
 
 
 def _start(training: Training, weights: Path | None, run: Path, device: torch.device) -> State:
     """The training as its newest checkpoint left it, or before the first epoch."""
-    recipe, size = training.recipe, training.crops.images.shape[1]
+    recipe, crops, split = training.recipe, training.crops, training.split
     torch.manual_seed(training.weight_seed)
-    network = new_network(training.model, recipe, size)
+    network = new_network(training.model, recipe, crops.images.shape[1])
     if weights is not None:
         start_from(network, weights)
     network.to(device, memory_format=torch.channels_last)
@@ -152,9 +130,12 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
     model = distributed.with_whole_batch_layers(model)
     optimizer = build_optimizer(model, recipe)
     average = Average(model, recipe) if recipe.averaging != "none" else None
+    train, val = (units(crops, r, recipe.sequence, device) for r in (split.train, split.val))
+    images, va = _images(training, network, crops, device), torch.from_numpy(crops.va).to(device)
+    state = State(network, model, optimizer, average, images, va, train, val, _copy(model))
     saved = run_folder.load_checkpoint(run, device)
     if saved is None:
-        return State(network, model, optimizer, _copy(model), TrainingProgress(), average)
+        return state
     model.load_state_dict(saved["model"])
     rates = [group["lr"] for group in optimizer.param_groups]
     optimizer.load_state_dict(saved["optimizer"])
@@ -164,29 +145,24 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
         group["lr"] = rate
     if average is not None:
         average.load_state(saved["average"])
-    progress = TrainingProgress(**saved["progress"])
-    return State(network, model, optimizer, saved["best"], progress, average)
+    state.best, state.progress = saved["best"], TrainingProgress(**saved["progress"])
+    return state
 
 
-def _images(
-    training: Training, state: State, crops: Crops, device: torch.device, features: Path
-) -> Tensor:
+def _images(training: Training, network: nn.Module, crops: Crops, device: torch.device) -> Tensor:
     """What the model reads of each frame: its picture, or its features."""
-    if training.recipe.trained == "all":
-        return on_device(crops.images, device)
-    made = cached_features(state.network, training.model, crops, device, features)
-    return on_device(made, device)
+    images = crops.images
+    if training.recipe.trained == "head":
+        images = cached_features(network, training.model, crops, device, FEATURES)
+    return on_device(images, device)
 
 
-def _fit(
-    state: State, training: Training, inputs: Inputs, run: Path, checkpoint_seconds: float,
-    after_epoch: Callable[[TrainingProgress], None] | None,
-) -> None:  # fmt: skip
+def _fit(state: State, training: Training, run: Path) -> None:
     """Train epoch after epoch until the recipe says stop; `state` follows."""
     recipe, seed = training.recipe, training.weight_seed
-    model, progress, device = state.model, state.progress, inputs.va.device
+    model, progress, device = state.model, state.progress, state.va.device
     divided = memory.read_memory(run)
-    truth = inputs.va[torch.from_numpy(rows_of(inputs.val)).to(device)].cpu().numpy()
+    truth = state.va[torch.from_numpy(rows_of(state.val)).to(device)].cpu().numpy()
     step, step_is_for = None, None
     written = time.monotonic()
     while reason_to_stop(recipe, progress.history) is None:
@@ -198,7 +174,7 @@ def _fit(
             if state.average is not None:
                 step = partial(state.average.step_and_follow, step)
         losses = epoch_losses(
-            model, state.optimizer, recipe, inputs.images, inputs.va, inputs.train,
+            model, state.optimizer, recipe, state.images, state.va, state.train,
             progress.epoch, seed, step,
         )  # fmt: skip
         loss = float(losses.double().mean())  # the epoch's only read-back from the device
@@ -210,9 +186,9 @@ def _fit(
         judged = model
         if state.average is not None:
             state.average.after_epoch(progress.epoch + 1)
-            state.average.renew_statistics(inputs.images, inputs.train, device)
+            state.average.renew_statistics(state.images, state.train, device)
             judged = state.average.current
-        error = predict(judged, inputs.images, inputs.val, device) - truth
+        error = predict(judged, state.images, state.val, device) - truth
         val = distributed.from_first(float(np.mean(error**2)))
         progress.epoch += 1
         if val < progress.best_val:
@@ -229,16 +205,14 @@ def _fit(
         title = f"{training.model} fold {training.split.fold}"
         report_epoch(title, progress.epoch, recipe.epochs, loss, seconds, left_seconds)
         if progress.epoch == 1 and not waits_for_python(recipe):
-            rate = len(inputs.train) / seconds
-            worth = worth_compiling(left * len(inputs.train), rate, *COMPILING[device.type])
+            rate = len(state.train) / seconds
+            worth = worth_compiling(left * len(state.train), rate, *COMPILING[device.type])
             progress.compiled = distributed.from_first(worth)
         last = reason_to_stop(recipe, progress.history) is not None
-        old = time.monotonic() - written >= checkpoint_seconds
+        old = time.monotonic() - written >= CHECKPOINT_SECONDS
         if distributed.is_first() and old and not last:
             run_folder.save_checkpoint(run, _checkpoint(state), progress.epoch)
             written = time.monotonic()
-        if after_epoch is not None:
-            after_epoch(progress)
 
 
 def _checkpoint(state: State) -> dict:
@@ -253,14 +227,14 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def _test(training: Training, state: State, inputs: Inputs, run: Path, features: Path) -> None:
+def _test(training: Training, state: State, run: Path) -> None:
     """Predict with the chosen weights, and finish the run: the only time test rows are read."""
-    crops, split, recipe, device = training.crops, training.split, training.recipe, inputs.va.device
+    crops, split, recipe, device = training.crops, training.split, training.recipe, state.va.device
     state.model.load_state_dict(state.best)
 
     def table_of(some: Crops, rows: np.ndarray) -> pd.DataFrame:
         same = some is crops
-        images = inputs.images if same else _images(training, state, some, device, features)
+        images = state.images if same else _images(training, state.network, some, device)
         pred = predict(state.model, images, units(some, rows, recipe.sequence, device), device)
         return prediction_table(
             pred, some, rows, model=training.model, recipe=recipe.name, train_corpus=crops.label,
