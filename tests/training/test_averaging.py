@@ -31,10 +31,13 @@ def split(tiny_crops):
 def noisy_walk(model: nn.Linear, average: Average, steps: int) -> list[torch.Tensor]:
     """Move the weights as a training would; returns them after each step."""
     generator, path = torch.Generator().manual_seed(1), []
+
+    @torch.no_grad()
+    def step(batch):
+        model.weight += torch.randn(model.weight.shape, generator=generator)
+
     for _ in range(steps):
-        with torch.no_grad():
-            model.weight += torch.randn(model.weight.shape, generator=generator)
-        average.after_step()
+        average.step_and_follow(step, None)
         path.append(model.weight.detach().clone())
     return path
 

@@ -144,7 +144,7 @@ def test_windows_travel_in_blocks_as_they_do_at_once(monkeypatch):
     images = torch.arange(20 * 2 * 2 * 3).view(20, 2, 2, 3)
     order = torch.randint(0, 20, (5, 2, 3), generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr("vaaffect.training.batches.BLOCK_BYTES", images[0].nbytes * 6 * 2)
-    blocks = gather_in_blocks(images, order, CPU, pin=False)  # into buffers that are used again
+    blocks = gather_in_blocks(images, order, CPU)  # into buffers that are used again
     for a, b in zip(blocks, gather(images, order, CPU), strict=True):
         assert a.shape == (2, 3, 2, 2, 3) and torch.equal(a, b)
 

@@ -190,9 +190,8 @@ def test_images_that_stay_on_disk_arrive_the_same_in_blocks(tiny_crops, monkeypa
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0)).view(15, 4)
     # Four batches to a block: the last block holds three.
     monkeypatch.setattr(batches, "BLOCK_BYTES", 4 * 4 * images[0].nbytes + 1)
-    arrived = [
-        some.clone() for some in batches.gather_in_blocks(images, order, CPU, pin=False)
-    ]  # the buffers are used again
+    blocks = batches.gather_in_blocks(images, order, CPU)
+    arrived = [some.clone() for some in blocks]  # the buffers are used again
     assert torch.equal(torch.stack(arrived), images[order])
     assert torch.equal(torch.stack(list(batches.gather(images, order, CPU))), images[order])
 

@@ -67,14 +67,9 @@ def constant_predictor(
 
 
 def fit_baselines(
-    crops: Crops,
-    splits: Sequence[Split],
-    names: Iterable[str],
-    elsewhere: Sequence[Crops] = (),
-    *,
-    seed: int = 0,
-    cache: Path | None = None,
-) -> pd.DataFrame:
+    crops: Crops, splits: Sequence[Split], names: Iterable[str], elsewhere: Sequence[Crops] = (), *,
+    seed: int = 0, cache: Path | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Fit baselines on each fold and predict its test rows, and every frame of other corpora.
 
     Valence and arousal are fitted separately, each with hyperparameters of its own: those of the
@@ -82,18 +77,13 @@ def fit_baselines(
     predictions, however many cores there are.
 
     Args:
-        crops: pictures, landmarks and labels.
-        splits: the folds that the networks are trained on.
         names: keys of BASELINES.
         elsewhere: other corpora; their crops may have another size.
         seed: of random forests and of randomised principal components.
         cache: folder in which predictions are kept; later calls with the same inputs read them.
 
-    Returns:
-        A table as of `prediction_table`, by name, then by fold; predictions clipped to [-1, 1].
-
-    Raises:
-        UserError: an unknown name, landmarks without a shape, a damaged cache or a full disk.
+    Returns a table as of `prediction_table`, by name, then by fold; predictions clipped to [-1, 1].
+    UserErrors: an unknown name, landmarks without a shape, a damaged cache or a full disk.
     """
     names = check_names(names)
     for split in splits:
@@ -141,12 +131,9 @@ def _measure(kind: str, crops: Crops) -> np.ndarray:
 
 
 def _folder_name(name: str, split: Split, corpora: list[Crops], seed: int) -> str:
-    key = digest(
-        code_digest(Path(__file__).parent, but=("__init__.py",)),
-        [[c.label, c.key] for c in corpora],
-        split.fingerprint(),
-        [sklearn.__version__, skimage.__version__],
-    )
+    code = code_digest(Path(__file__).parent, but=("__init__.py",))
+    versions = [sklearn.__version__, skimage.__version__]
+    key = digest(code, [[c.label, c.key] for c in corpora], split.fingerprint(), versions)
     return f"{name}_{split.by}_fold{split.fold}_seed{seed}_{key[:16]}"
 
 

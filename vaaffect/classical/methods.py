@@ -136,12 +136,9 @@ def preparation(kind: str, rows: int, seed: int) -> Pipeline:
 
 
 def choose(
-    candidates: list[BaseEstimator],
-    x_train: np.ndarray,
-    y_train: np.ndarray,
-    x_val: np.ndarray,
+    candidates: list[BaseEstimator], x_train: np.ndarray, y_train: np.ndarray, x_val: np.ndarray,
     y_val: np.ndarray,
-) -> BaseEstimator:
+) -> BaseEstimator:  # fmt: skip
     """The fitted candidate with the smallest squared error on the inner validation rows."""
     fitted = [candidate.fit(x_train, y_train) for candidate in candidates]
     errors = [np.mean((f.predict(x_val).clip(-1, 1) - y_val) ** 2) for f in fitted]

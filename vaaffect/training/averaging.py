@@ -29,18 +29,14 @@ class Average:
         self.count = 0  # weights that went into the mean
 
     def step_and_follow(self, step: Step, batch: Batch) -> Tensor:
-        """A step, after which the mean follows; no part of a recorded graph."""
+        """A step, after which an exponential mean takes in the weights; no part of a recorded
+        graph. mean <- d mean + (1 - d) weights; d is the recipe's decay, or (1 + t) / (10 + t) in
+        the first steps t, when the mean still holds the weights that nothing was learned with."""
         error = step(batch)
-        self.after_step()
-        return error
-
-    def after_step(self) -> None:
-        """An exponential mean takes in the weights: mean <- d mean + (1 - d) weights; d is the
-        recipe's decay, or (1 + t) / (10 + t) in the first steps t, when the mean still holds the
-        weights that nothing was learned with."""
         if self.recipe.averaging == "ema":
             decay = min(self.recipe.decay, (1 + self.count) / (10 + self.count))
             self._take_in(1 - decay)
+        return error
 
     def after_epoch(self, epoch: int) -> None:
         """Take the weights after an epoch (1-based) into a plain mean, if it is one of the last."""

@@ -121,12 +121,10 @@ def gather(images: Tensor, order: Tensor, device: torch.device) -> Iterator[Tens
         for rows in order.to(device):
             yield images[rows]
     else:
-        yield from gather_in_blocks(images, order, device, pin=True)
+        yield from gather_in_blocks(images, order, device)
 
 
-def gather_in_blocks(
-    images: Tensor, order: Tensor, device: torch.device, pin: bool
-) -> Iterator[Tensor]:
+def gather_in_blocks(images: Tensor, order: Tensor, device: torch.device) -> Iterator[Tensor]:
     """As `gather`, for images in host memory or on disk: several batches travel together.
 
     Two buffers take turns, so the next block is read while the device works on this one; from
@@ -135,8 +133,9 @@ def gather_in_blocks(
     size = order[0].numel()
     steps = max(1, BLOCK_BYTES // (size * images[0].nbytes))
     shape = (steps * size, *images.shape[1:])
-    buffers = [torch.empty(shape, dtype=images.dtype, pin_memory=pin) for _ in range(2)]
-    copied = [torch.cuda.Event() if device.type == "cuda" else None for _ in buffers]
+    on_gpu = device.type == "cuda"  # tests gather on a CPU
+    buffers = [torch.empty(shape, dtype=images.dtype, pin_memory=on_gpu) for _ in range(2)]
+    copied = [torch.cuda.Event() if on_gpu else None for _ in buffers]
     for number, block in enumerate(order.split(steps)):
         buffer, event = buffers[number % 2], copied[number % 2]
         if event is not None:

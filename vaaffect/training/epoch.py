@@ -35,15 +35,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def predict(
-    model: nn.Module, images: Tensor, rows: Rows, device: torch.device, batch_size: int = 128
-) -> np.ndarray:
+def predict(model: nn.Module, images: Tensor, rows: Rows, device: torch.device) -> np.ndarray:
     """(n, 2) float32 predictions, columns (valence, arousal), clipped to [-1, 1].
 
     images are (N, S, S, 3) uint8, or (N, D) float32 features, on any device; rows (n,) row numbers,
-    or windows of n rows in all; batch_size is halved where memory runs out.
+    or windows of n rows in all.
     """
-    return raw_predictions(model, images, rows, device, batch_size).clamp(-1, 1).cpu().numpy()
+    return raw_predictions(model, images, rows, device).clamp(-1, 1).cpu().numpy()
 
 
 def epoch_losses(
@@ -57,8 +55,7 @@ def epoch_losses(
     or not the training was interrupted before it.
 
     Args:
-        model, optimizer: the network, or what learns of it, and the optimizer of its weights.
-        recipe: how to train.
+        model: the network, or what learns of it.
         images, va: (N, S, S, 3) uint8 crops or (N, D) float features; (N, 2) labels, on the device.
         rows: (n,) training rows, or windows of them (UserError: fewer than a batch); those that do
             not fill a last batch are left out of this epoch.

@@ -75,10 +75,9 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     by_name: dict[str, int] = {}  # the same training twice is trained once, and keeps its model
     for number in sorted(range(len(trainings)), key=lambda n: not trainings[n].keep_model):
         by_name.setdefault(names[number], number)
-    todo = [
+    todo = sorted(
         n for name, n in by_name.items() if not is_finished(runs / name, trainings[n].keep_model)
-    ]
-    todo.sort()
+    )
     todo_names = {names[number] for number in todo}
     for number in todo:  # once, before several processes or jobs want the same weights
         trainings[number].starting_weights()

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..base import UserError, code_digest, digest, kept, report_epoch, write_atomically
+from ..base import UserError, code_digest, digest, kept, paths, report_epoch, write_atomically
 from ..corpora import Crops, pretext_crops
 from ..simulator import WildWorld
 from . import distributed
@@ -30,7 +30,6 @@ from .run_folder import machine
 from .step import default_device, fastest_step, raw_predictions
 
 HELD_OUT = 10  # one subject in so many is kept out of the pretext training, to see what was learned
-_ROOMS = Path(__file__).parents[1]
 # Modules of the corpora room that drawn faces with known landmarks do not pass through.
 _NOT_FACES = ("__init__.py", "check.py", "folds.py", "landmarks.py", "semaine.py", "tracking.py")
 
@@ -56,8 +55,12 @@ class PretextStart:
     def key(self) -> str:
         """A digest of everything that determines the weights; no face is drawn for it."""
         faces = asdict(WildWorld(**self.world)), self.size
-        code = learning_code(), code_digest(Path(__file__)), code_digest(_ROOMS / "simulator")
-        crops = code_digest(_ROOMS / "corpora", but=_NOT_FACES)
+        code = (
+            learning_code(),
+            code_digest(Path(__file__)),
+            code_digest(paths.LIBRARY / "simulator"),
+        )
+        crops = code_digest(paths.LIBRARY / "corpora", but=_NOT_FACES)
         return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
 
     def weights(self, study: Sequence[Crops] = ()) -> Path:
@@ -102,12 +105,11 @@ def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
     Columns: model, epochs, people (held out), error (mean distance of a predicted landmark from the
     true one, in percent of the crop's side), blind_error (the same for the mean face).
     """
-    rows = []
-    for (model, _), start in started.items():
-        manifest = start.manifest()
-        row = {"model": model, "epochs": start.recipe.epochs}
-        rows.append(row | {k: manifest[k] for k in ("people", "error", "blind_error")})
-    return pd.DataFrame(rows)
+    rows = [
+        start.manifest() | {"model": model, "epochs": start.recipe.epochs}
+        for (model, _), start in started.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "epochs", "people", "error", "blind_error"])
 
 
 def targets(landmarks: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -71,8 +71,9 @@ def raw_predictions(
 ) -> Tensor:  # fmt: skip
     """(n, D) float32 outputs of a network in eval mode for some rows, on the device.
 
-    Arguments as of `epoch.predict`. With `even` the last batch reaches back, to be as large as the
-    others; by default on a GPU, where cuDNN tries all its algorithms for each new size.
+    Arguments as of `epoch.predict`; batch_size, in pictures, is halved where memory runs out. With
+    `even` the last batch reaches back, to be as large as the others; by default on a GPU, where
+    cuDNN tries all its algorithms for each new size.
     """
     model.eval()
     even = device.type == "cuda" if even is None else even
