@@ -70,8 +70,8 @@ def train(training: Training, runs: Path) -> Path:
     up to rounding and what grows of it; so do a GPU and a CPU, and a network that torch.compile has
     made faster, which the time of the first epoch decides. done.json records all of that.
 
-    Where memory runs out, each batch goes through in twice as many parts (see `step.take_step`),
-    from the epoch on in which it ran out. history.csv, memory.json and done.json say so.
+    Where memory runs out, batches are divided (see `memory.py`); history.csv, memory.json and
+    done.json say so.
 
     Returns the run folder, `runs / training.name`. A process that trains holds it: another one with
     the same training waits, and then finds it finished. UserErrors are those of `Training.check`;

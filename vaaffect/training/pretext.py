@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..base import UserError, code_digest, digest, kept, paths, report_epoch, write_atomically
+from ..base import UserError, code_digest, digest, kept, report_epoch, write_atomically
 from ..corpora import Crops, pretext_crops
 from ..simulator import WildWorld
 from . import distributed
@@ -30,6 +30,7 @@ from .run_folder import machine
 from .step import default_device, fastest_step, raw_predictions
 
 HELD_OUT = 10  # one subject in so many is kept out of the pretext training, to see what was learned
+_ROOMS = Path(__file__).parents[1]
 # Modules of the corpora room that drawn faces with known landmarks do not pass through.
 _NOT_FACES = ("__init__.py", "check.py", "folds.py", "landmarks.py", "semaine.py", "tracking.py")
 
@@ -55,12 +56,8 @@ class PretextStart:
     def key(self) -> str:
         """A digest of everything that determines the weights; no face is drawn for it."""
         faces = asdict(WildWorld(**self.world)), self.size
-        code = (
-            learning_code(),
-            code_digest(Path(__file__)),
-            code_digest(paths.LIBRARY / "simulator"),
-        )
-        crops = code_digest(paths.LIBRARY / "corpora", but=_NOT_FACES)
+        code = learning_code(), code_digest(Path(__file__)), code_digest(_ROOMS / "simulator")
+        crops = code_digest(_ROOMS / "corpora", but=_NOT_FACES)
         return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
 
     def weights(self, study: Sequence[Crops] = ()) -> Path:
