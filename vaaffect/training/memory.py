@@ -15,11 +15,9 @@ import torch
 from ..base import UserError, write_atomically
 from .recipe import Recipe
 
-_GLIBC = ctypes.CDLL("libc.so.6")  # what PyTorch's packages for Linux need
-
 
 def keep_freed_memory() -> None:
-    """Let freed memory stay with this process instead of going back to the kernel.
+    """Let freed memory stay with this process instead of going back to the kernel (glibc only).
 
     Gradients and activations are freed and asked for again in every step on a CPU; from the kernel
     they would come back page by page, each zeroed first, which costs VGG11 a quarter of its time.
@@ -27,17 +25,26 @@ def keep_freed_memory() -> None:
     # In a limited address space what one size of tensor leaves behind could not be had as another.
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return
-    mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
-    _GLIBC.mallopt(mmap_max, 0)
-    _GLIBC.mallopt(trim_threshold, 2**31 - 1)
+    if libc := _glibc():
+        mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def give_back_memory() -> None:
     """Give freed memory back, so that it can be had again in other pieces."""
     gc.collect()
-    _GLIBC.malloc_trim(0)
+    if libc := _glibc():
+        libc.malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None  # another C library or system, which has its own ways
 
 
 def is_out_of_memory(error: BaseException) -> bool:
