@@ -68,6 +68,15 @@ class LabWorld:
             (self.raters >= 2, f"raters must be at least 2, not {self.raters}"),
         )
 
+    def subject_of(self, index: int) -> int:
+        """Who is in session `index`: everyone pays one visit before anyone pays another."""
+        return in_turn([self.seed, _ORDER], visit_of(index)[0], self.subjects)
+
+    def frame_count(self, index: int) -> int:
+        """How many video frames session `index` has, without planning it."""
+        rng = np.random.default_rng([self.seed, _SESSION, index])
+        return round(float(rng.uniform(*self.seconds)) * self.fps)
+
 
 @dataclass(frozen=True)
 class Rater:
@@ -123,17 +132,6 @@ def visit_of(index: int) -> tuple[int, int]:
     return 4 * (index // 8) + visit, place
 
 
-def subject_of(world: LabWorld, index: int) -> int:
-    """Who is in session `index`: everyone pays one visit before anyone pays another."""
-    return in_turn([world.seed, _ORDER], visit_of(index)[0], world.subjects)
-
-
-def frame_count(world: LabWorld, index: int) -> int:
-    """How many video frames session `index` has, without planning it."""
-    rng = np.random.default_rng([world.seed, _SESSION, index])
-    return round(float(rng.uniform(*world.seconds)) * world.fps)
-
-
 def session_plan(world: LabWorld, index: int) -> SessionPlan:
     """The plan of session `index` (0 .. sessions - 1). Raises IndexError for another index."""
     if not 0 <= index < world.sessions:
@@ -144,7 +142,7 @@ def session_plan(world: LabWorld, index: int) -> SessionPlan:
     visit, place = visit_of(index)
     # Four sessions in a row have four characters, so those of one visit never share one.
     character = list(CHARACTERS)[in_turn([world.seed, _CHARACTERS], index, len(CHARACTERS))]
-    person = subject(world, subject_of(world, index))
+    person = subject(world, world.subject_of(index))
     clock, mood = _mood(rng, CHARACTERS[character], seconds)
     affect = _at(time, clock, mood)
     return SessionPlan(
