@@ -198,7 +198,7 @@ def test_two_raters_at_least_and_not_always_all(plans):
 
 def test_the_mean_of_the_raters_follows_the_true_affect(plans):
     told, true = [[], []], [[], []]
-    lag = np.mean([rater(LabWorld(seed=3), number).lag for number in range(1, 7)])
+    lag = np.mean([rater(LabWorld(seed=3), number)[2] for number in range(1, 7)])
     for plan in plans:
         times = np.arange(1.5, 0.9 * len(plan.scenes) / LabWorld.fps, 0.1)
         for dimension, code in enumerate("VA"):
@@ -218,17 +218,17 @@ def test_raters_have_habits_over_the_whole_corpus(plans):
     world = LabWorld(seed=3)
     measured, known = [], []
     for number in range(1, 7):
-        person = rater(world, number)
-        assert 0.2 <= person.lag <= 1.0
+        gain, offset, lag = rater(world, number)
+        assert 0.2 <= lag <= 1.0
         times, values = [], []
         for plan in plans:
             for trace in traces_of(plan, "V"):
                 if trace.rater == number:
                     inner = trace.rows[(trace.rows[:, 0] > 1) & (trace.rows[:, 0] < 19)][::10]
-                    times.append(affect_at(plan, inner[:, 0] - person.lag, 0))
+                    times.append(affect_at(plan, inner[:, 0] - lag, 0))
                     values.append(inner[:, 1])
         measured.append(np.polyfit(np.concatenate(times), np.concatenate(values), 1))
-        known.append((person.gain[0], person.offset[0]))
+        known.append((gain[0], offset[0]))
     known = np.array(known)
     np.testing.assert_allclose(measured, known, atol=0.06)
     assert known[:, 0].std() > 0.07 and known[:, 1].std() > 0.02

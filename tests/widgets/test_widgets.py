@@ -285,7 +285,7 @@ def test_a_sweep_says_what_a_model_is_blind_to(small):
 def test_the_plane_without_a_model_and_with_one_that_finds_nothing():
     page = Page(widgets.plane())
     assert page.ask("draw", va=[0, 0])["prediction"] is None
-    assert page.widget.name == "" and len(page.widget.figure(3).axes) == 1
+    assert page.widget.name == "" and len(page.widget.figure().axes) == 1
     assert (
         Page(widgets.plane(lambda picture, points: None)).ask("draw", va=[0, 0])["prediction"]
         is None

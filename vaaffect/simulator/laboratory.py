@@ -79,15 +79,6 @@ class LabWorld:
 
 
 @dataclass(frozen=True)
-class Rater:
-    """How one person rates: `gain` * affect + `offset`, each (2,), `lag` seconds late."""
-
-    gain: np.ndarray
-    offset: np.ndarray
-    lag: float
-
-
-@dataclass(frozen=True)
 class DrawnTrace:
     """What one rater wrote about one dimension of one session: N samples."""
 
@@ -119,11 +110,12 @@ def subject(world: LabWorld, number: int) -> Subject:
     return sample_subject(rng, number, world.difficulty)
 
 
-def rater(world: LabWorld, number: int) -> Rater:
-    """Rater `number` (1 .. raters) of a world: the same person in all sessions."""
+def rater(world: LabWorld, number: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """How rater `number` (1 .. raters) of a world rates in all sessions, as (gain, offset, lag):
+    gain * affect + offset, each (2,), lag seconds late."""
     rng = np.random.default_rng([world.seed, _RATER, number])
     gain = np.clip(rng.normal(1, 0.2, 2), 0.5, 1.5)
-    return Rater(gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0)))
+    return gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0))
 
 
 def visit_of(index: int) -> tuple[int, int]:
@@ -221,18 +213,15 @@ def _takes(rng: Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ..
 def _traces(
     world: LabWorld, index: int, clock: np.ndarray, mood: np.ndarray, seconds: float
 ) -> tuple[DrawnTrace, ...]:
-    """Valence and arousal by the raters who were there, and two dimensions that nobody asked for.
-
-    At least two raters rate each of valence and arousal.
-    """
+    """Valence and arousal by the raters who were there, and two dimensions that nobody asked for."""
     rng = np.random.default_rng([world.seed, _TRACES, index])
     there = rng.random((world.raters, 2)) > 0.15
-    for dimension in (0, 1):
+    for dimension in (0, 1):  # two raters at least
         there[rng.permutation(world.raters)[:2], dimension] = True
     traces = []
     for number in range(1, world.raters + 1):
-        person = rater(world, number)
-        seen = person.gain * _at(clock - person.lag, clock, mood) + person.offset
+        gain, offset, lag = rater(world, number)
+        seen = gain * _at(clock - lag, clock, mood) + offset
         for dimension, code in enumerate("VA"):
             if there[number - 1, dimension]:
                 traces.append(_trace(rng, number, code, clock, seen[:, dimension], seconds))

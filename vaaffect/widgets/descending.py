@@ -6,7 +6,6 @@ For the primer and its widget, which derive and show what `torch.optim.SGD` does
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
@@ -58,12 +57,8 @@ def descend(
     return np.array(path)
 
 
-def draw_surface(surface: Surface, ax: Axes | None = None) -> Axes:
-    """The surface from above, in grey: light is low; lines of equal cost lie closer near the floor.
-
-    It is drawn into the current axes by default.
-    """
-    ax = ax or plt.gca()
+def draw_surface(surface: Surface, ax: Axes) -> None:
+    """From above, in grey: light is low, and lines of equal cost lie closer near the floor."""
     left, right, bottom, top = surface.window
     grid = np.stack(np.meshgrid(np.linspace(left, right, 120), np.linspace(bottom, top, 120)))
     costs = surface.cost(np.moveaxis(grid, 0, -1))
@@ -73,12 +68,10 @@ def draw_surface(surface: Surface, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.set(xlabel=f"weight {surface.names[0]}", ylabel=f"weight {surface.names[1]}")
     ax.grid(False)
-    return ax
 
 
-def draw_path(path: np.ndarray, ax: Axes, colour: str, label: str = "") -> Axes:
+def draw_path(path: np.ndarray, ax: Axes, colour: str) -> None:
     """A path over a surface: a ring where it starts, a dot per step. path: (steps + 1, 2)."""
-    ax.plot(*path.T, "-", color=colour, lw=1.4, zorder=3, label=label)
+    ax.plot(*path.T, "-", color=colour, lw=1.4, zorder=3)
     ax.plot(*path[1:].T, "o", color=colour, ms=3.5, zorder=4)
     ax.plot(*path[0], "o", color=colour, ms=9, mfc="none", mew=2, zorder=4)
-    return ax
