@@ -213,7 +213,7 @@ def _takes(rng: Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ..
 def _traces(
     world: LabWorld, index: int, clock: np.ndarray, mood: np.ndarray, seconds: float
 ) -> tuple[DrawnTrace, ...]:
-    """Valence and arousal by the raters who were there, and two dimensions that nobody asked for."""
+    """Valence and arousal by the raters who were there, and two dimensions nobody asked for."""
     rng = np.random.default_rng([world.seed, _TRACES, index])
     there = rng.random((world.raters, 2)) > 0.15
     for dimension in (0, 1):  # two raters at least
