@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from vaaffect.widgets.descending import FAR, Surface, descend, draw_path, draw_surface
+from vaaffect.widgets.descent_widget import FAR, Surface, descend, draw_path, draw_surface
 
 CURVED = np.array([4.0, 0.5])
 BOWL = Surface(

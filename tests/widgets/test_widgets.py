@@ -27,7 +27,7 @@ from vaaffect.simulator import Scene, render, sample_identity
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.study import execution
 from vaaffect.widgets import base
-from vaaffect.widgets.descending import Surface
+from vaaffect.widgets.descent_widget import Surface
 from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of
 from vaaffect.widgets.traces_widget import Traces
 
