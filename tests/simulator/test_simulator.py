@@ -18,7 +18,7 @@ from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import Scene, build_set, render, sample_identity, sample_scene, writers
 from vaaffect.simulator.circumplex import ACTION_UNITS, EMOTIONS, PROTOTYPES, action_units
 from vaaffect.simulator.laboratory import LabWorld
-from vaaffect.simulator.worlds import WildWorld, clip_plan, frame_count, subject, subject_of
+from vaaffect.simulator.worlds import WildWorld, clip_plan, subject
 from vaaffect.simulator.writers import read_marker, write_afew_va
 
 TINY = WildWorld(clips=3, subjects=2, frames=(2, 3), seed=5)
@@ -189,12 +189,12 @@ def test_plans_are_consistent_and_balanced(big):
     world, plans = big
     for i, plan in enumerate(plans[:60]):
         count = len(plan.affect)
-        assert world.frames[0] <= count <= world.frames[1] and count == frame_count(world, i)
+        assert world.frames[0] <= count <= world.frames[1] and count == world.frame_count(i)
         assert plan.labels.shape == (count, 2) and len(plan.scenes) == count
         assert plan.units.shape == (count, len(ACTION_UNITS))
         assert plan.units.min() >= 0 and plan.units.max() <= 1
         assert np.abs(plan.labels / 10 - plan.affect).max() < 0.25
-        assert plan.subject.number == subject_of(world, i)
+        assert plan.subject.number == world.subject_of(i)
     counts = np.bincount([plan.subject.number for plan in plans], minlength=240)
     assert counts.min() >= 2 and counts.max() <= 3
     names = {plan.subject.actor for plan in plans}
@@ -243,9 +243,7 @@ def test_layout(tiny):
     for i in range(TINY.clips):
         clip = f"{i + 1:03d}"
         expected.add(f"01/{clip}/{clip}.json")
-        expected |= {
-            f"01/{clip}/{k * TINY.frame_step:05d}.png" for k in range(frame_count(TINY, i))
-        }
+        expected |= {f"01/{clip}/{k * TINY.frame_step:05d}.png" for k in range(TINY.frame_count(i))}
     assert names == expected
     text = (tiny / "01" / "002" / "002.json").read_text()
     record = json.loads(text)
@@ -274,7 +272,7 @@ def test_marker(tiny, tmp_path):
     marker = read_marker(tiny)
     assert marker["simulated"] is True and marker["key"] == writers.world_key(TINY)
     assert WildWorld(**marker["parameters"]) == TINY
-    frames = sum(frame_count(TINY, i) for i in range(TINY.clips))
+    frames = sum(TINY.frame_count(i) for i in range(TINY.clips))
     assert marker["counts"] == {"clips": 3, "subjects": 2, "frames": frames}
     assert read_marker(tmp_path) is None
 
@@ -284,7 +282,7 @@ def test_same_bytes_for_any_number_of_workers(tiny, tmp_path):
     progress = lambda done, total: seen.append((done, total))  # noqa: E731
     write_afew_va(tmp_path / "two", TINY, workers=2, progress=progress)
     assert contents(tmp_path / "two") == contents(tiny)
-    total = sum(frame_count(TINY, i) for i in range(TINY.clips))
+    total = sum(TINY.frame_count(i) for i in range(TINY.clips))
     assert seen[0] == (0, total) and seen[-1] == (total, total) and seen == sorted(seen)
 
 

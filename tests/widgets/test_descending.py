@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from vaaffect.widgets.descending import FAR, Surface, descend, draw_path, draw_surface
+from vaaffect.widgets.descent_widget import FAR, Surface, descend, draw_path, draw_surface
 
 CURVED = np.array([4.0, 0.5])
 BOWL = Surface(
@@ -33,10 +33,11 @@ def test_what_diverges_ends():
 
 def test_the_surface_and_a_path_are_drawn_where_they_are():
     _, ax = plt.subplots()
-    draw_path(descend(BOWL.gradient, START, 0.1), draw_surface(BOWL, ax), "red", "walk")
+    draw_surface(BOWL, ax)
+    draw_path(descend(BOWL.gradient, START, 0.1), ax, "red")
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 1), (-1, 1))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("weight a", "weight b")
     line, dots, ring = ax.lines
-    assert line.get_label() == "walk" and len(dots.get_xdata()) == 50
+    assert line.get_color() == "red" and len(dots.get_xdata()) == 50
     assert np.array_equal([ring.get_xdata()[0], ring.get_ydata()[0]], START)
     plt.close()

@@ -27,7 +27,7 @@ from vaaffect.simulator import Scene, render, sample_identity
 from vaaffect.simulator.circumplex import EMOTIONS, action_units
 from vaaffect.study import execution
 from vaaffect.widgets import base
-from vaaffect.widgets.descending import Surface
+from vaaffect.widgets.descent_widget import Surface
 from vaaffect.widgets.plane_widget import CONTROLS, DEFAULTS, draw, point_of
 from vaaffect.widgets.traces_widget import Traces
 
@@ -285,7 +285,7 @@ def test_a_sweep_says_what_a_model_is_blind_to(small):
 def test_the_plane_without_a_model_and_with_one_that_finds_nothing():
     page = Page(widgets.plane())
     assert page.ask("draw", va=[0, 0])["prediction"] is None
-    assert page.widget.name == "" and len(page.widget.figure(3).axes) == 1
+    assert page.widget.name == "" and len(page.widget.figure().axes) == 1
     assert (
         Page(widgets.plane(lambda picture, points: None)).ask("draw", va=[0, 0])["prediction"]
         is None

@@ -6,28 +6,23 @@ given by its prototype in action units, the vocabulary of facial movements of th
 Coding System (Ekman & Friesen 1978; prototypes after their EMFACS).
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 # Where each emotion lies, (valence, arousal) in [-1, 1]. The order around the circle is Russell's
 # (1980); the angles are spread a little more evenly than in his data, where anger, fear and disgust
 # crowd together, so that the face tells them apart.
-EMOTIONS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "neutral": (0.0, 0.0),
-        "happiness": (0.80, 0.40),
-        "surprise": (0.25, 0.85),
-        "fear": (-0.45, 0.80),
-        "anger": (-0.75, 0.55),
-        "disgust": (-0.80, 0.15),
-        "sadness": (-0.70, -0.40),
-        "boredom": (-0.25, -0.80),
-        "calm": (0.60, -0.55),
-    }
-)
+EMOTIONS: dict[str, tuple[float, float]] = {
+    "neutral": (0.0, 0.0),
+    "happiness": (0.80, 0.40),
+    "surprise": (0.25, 0.85),
+    "fear": (-0.45, 0.80),
+    "anger": (-0.75, 0.55),
+    "disgust": (-0.80, 0.15),
+    "sadness": (-0.70, -0.40),
+    "boredom": (-0.25, -0.80),
+    "calm": (0.60, -0.55),
+}
 
 # How strongly each emotion, in the same order, moves each action unit, in [0, 1]; at the right the
 # unit's number in FACS. A lid droops until it is closed; 23 and 24 are seen together.
@@ -82,8 +77,6 @@ def action_units(va: np.ndarray) -> np.ndarray:
     `va` is (..., 2), (valence, arousal) in [-1, 1]; the answer is (..., n_aus) in [0, 1], in the
     order of `ACTION_UNITS`. At an emotion of `EMOTIONS` it is the emotion's prototype, at (0, 0) it
     is a neutral face, and it is continuous in between.
-
-    Sources: Russell (1980), A circumplex model of affect; Ekman & Friesen (1978), FACS.
     """
     va = np.asarray(va, dtype=np.float64)
     valence, arousal = va[..., 0], va[..., 1]

@@ -29,11 +29,9 @@ _SKULL = np.array([
 
 
 def _skull(view: PinholeCamera, person: Identity, thickness: float) -> np.ndarray:
-    """Outline (n, 2) in pixels of the head with its hair, from left over the crown to the right.
-
-    The skull is round: turning it moves its outline but hardly changes it, so it is built in the
-    picture's plane and only rolls with the head.
-    """
+    """Outline (n, 2) in pixels of the head with its hair, from left over the crown to the right."""
+    # The skull is round: turning it moves its outline but hardly changes it, so it is built in the
+    # picture's plane and only rolls with the head.
     half = _SKULL * np.array([person.face_width * 1.02 + thickness * 0.8, 0.98 + thickness])
     both = mirrored(half)
     across = view.across

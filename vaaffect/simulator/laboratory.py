@@ -68,14 +68,14 @@ class LabWorld:
             (self.raters >= 2, f"raters must be at least 2, not {self.raters}"),
         )
 
+    def subject_of(self, index: int) -> int:
+        """Who is in session `index`: everyone pays one visit before anyone pays another."""
+        return in_turn([self.seed, _ORDER], visit_of(index)[0], self.subjects)
 
-@dataclass(frozen=True)
-class Rater:
-    """How one person rates: `gain` * affect + `offset`, each (2,), `lag` seconds late."""
-
-    gain: np.ndarray
-    offset: np.ndarray
-    lag: float
+    def frame_count(self, index: int) -> int:
+        """How many video frames session `index` has, without planning it."""
+        rng = np.random.default_rng([self.seed, _SESSION, index])
+        return round(float(rng.uniform(*self.seconds)) * self.fps)
 
 
 @dataclass(frozen=True)
@@ -110,28 +110,18 @@ def subject(world: LabWorld, number: int) -> Subject:
     return sample_subject(rng, number, world.difficulty)
 
 
-def rater(world: LabWorld, number: int) -> Rater:
-    """Rater `number` (1 .. raters) of a world: the same person in all sessions."""
+def rater(world: LabWorld, number: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """How rater `number` (1 .. raters) of a world rates in all sessions, as (gain, offset, lag):
+    gain * affect + offset, each (2,), lag seconds late."""
     rng = np.random.default_rng([world.seed, _RATER, number])
     gain = np.clip(rng.normal(1, 0.2, 2), 0.5, 1.5)
-    return Rater(gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0)))
+    return gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0))
 
 
 def visit_of(index: int) -> tuple[int, int]:
     """To which visit session `index` belongs, and which session of the visit it is; from 0."""
     visit, place = _VISITS[index % 8]
     return 4 * (index // 8) + visit, place
-
-
-def subject_of(world: LabWorld, index: int) -> int:
-    """Who is in session `index`: everyone pays one visit before anyone pays another."""
-    return in_turn([world.seed, _ORDER], visit_of(index)[0], world.subjects)
-
-
-def frame_count(world: LabWorld, index: int) -> int:
-    """How many video frames session `index` has, without planning it."""
-    rng = np.random.default_rng([world.seed, _SESSION, index])
-    return round(float(rng.uniform(*world.seconds)) * world.fps)
 
 
 def session_plan(world: LabWorld, index: int) -> SessionPlan:
@@ -144,7 +134,7 @@ def session_plan(world: LabWorld, index: int) -> SessionPlan:
     visit, place = visit_of(index)
     # Four sessions in a row have four characters, so those of one visit never share one.
     character = list(CHARACTERS)[in_turn([world.seed, _CHARACTERS], index, len(CHARACTERS))]
-    person = subject(world, subject_of(world, index))
+    person = subject(world, world.subject_of(index))
     clock, mood = _mood(rng, CHARACTERS[character], seconds)
     affect = _at(time, clock, mood)
     return SessionPlan(
@@ -223,18 +213,15 @@ def _takes(rng: Generator, world: LabWorld, time: np.ndarray) -> tuple[Scene, ..
 def _traces(
     world: LabWorld, index: int, clock: np.ndarray, mood: np.ndarray, seconds: float
 ) -> tuple[DrawnTrace, ...]:
-    """Valence and arousal by the raters who were there, and two dimensions that nobody asked for.
-
-    At least two raters rate each of valence and arousal.
-    """
+    """Valence and arousal by the raters who were there, and two dimensions nobody asked for."""
     rng = np.random.default_rng([world.seed, _TRACES, index])
     there = rng.random((world.raters, 2)) > 0.15
-    for dimension in (0, 1):
+    for dimension in (0, 1):  # two raters at least
         there[rng.permutation(world.raters)[:2], dimension] = True
     traces = []
     for number in range(1, world.raters + 1):
-        person = rater(world, number)
-        seen = person.gain * _at(clock - person.lag, clock, mood) + person.offset
+        gain, offset, lag = rater(world, number)
+        seen = gain * _at(clock - lag, clock, mood) + offset
         for dimension, code in enumerate("VA"):
             if there[number - 1, dimension]:
                 traces.append(_trace(rng, number, code, clock, seen[:, dimension], seconds))

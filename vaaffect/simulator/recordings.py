@@ -13,7 +13,7 @@ import numpy as np
 
 from ..base import write_atomically
 from .face import render
-from .laboratory import DrawnTrace, LabWorld, SessionPlan, frame_count, session_plan, subject_of
+from .laboratory import DrawnTrace, LabWorld, SessionPlan, session_plan
 from .scenery import build_set
 from .writers import FrameProgress, Layout, whole_folder, write_corpus
 
@@ -31,10 +31,8 @@ def write_semaine(
 
     Workers, progress, what is promised and what is refused are those of `writers.write_afew_va`.
     """
-    layout = Layout(
-        "SEMAINE layout", "sessions", _session_folder, frame_count, subject_of, write_session
-    )
-    return write_corpus(Path(out), world, layout, workers, progress)
+    layout = Layout("SEMAINE layout", "sessions", _session_folder, write_session)
+    return write_corpus(out, world, layout, workers, progress)
 
 
 def write_session(out: Path, world: LabWorld, index: int) -> int:
@@ -44,7 +42,12 @@ def write_session(out: Path, world: LabWorld, index: int) -> int:
         for trace in plan.traces:
             write_atomically(draft / trace_name(plan, trace), _lines(trace))
         write_atomically(draft / "session.xml", _xml(plan))
-        _write_video(draft / video_name(plan), plan, world)
+        wall = np.full((world.size[1], world.size[0], 3), WALL, np.uint8)
+        shared = replace(build_set(plan.scenes[0], world.size), backdrop=wall)
+        person = plan.subject.identity
+        drawn = zip(plan.units, plan.scenes, strict=True)
+        pictures = (render(person, *one, world.size, shared)[0] for one in drawn)
+        write_video(draft / video_name(plan), pictures, world.fps)
     return len(plan.scenes)
 
 
@@ -84,14 +87,6 @@ def _xml(plan: SessionPlan) -> str:
         ElementTree.SubElement(track, "annotation", type="FeelTrace", filename=name)
     ElementTree.indent(session)
     return ElementTree.tostring(session, encoding="unicode") + "\n"
-
-
-def _write_video(path: Path, plan: SessionPlan, world: LabWorld) -> None:
-    wall = np.full((world.size[1], world.size[0], 3), WALL, np.uint8)
-    shared = replace(build_set(plan.scenes[0], world.size), backdrop=wall)
-    drawn = zip(plan.units, plan.scenes, strict=True)
-    person = plan.subject.identity
-    write_video(path, (render(person, *one, world.size, shared)[0] for one in drawn), world.fps)
 
 
 def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float) -> None:

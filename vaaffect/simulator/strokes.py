@@ -19,16 +19,10 @@ def _catmull_rom(n: int, steps: int, closed: bool) -> np.ndarray:
         [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3],
         axis=-1,
     )
-    segments = n if closed else n - 1
-    matrix = np.zeros((segments * steps + (not closed), n))
-    for segment in range(segments):
-        for j in range(4):
-            point = segment + j - 1
-            point = point % n if closed else min(max(point, 0), n - 1)
-            matrix[segment * steps : (segment + 1) * steps, point] += weights[:, j]
-    if not closed:
-        matrix[-1, -1] = 1
-    return matrix
+    points = np.arange(n if closed else n - 1)[:, None] + np.arange(-1, 3)  # four per segment
+    chosen = np.eye(n)[points % n if closed else points.clip(0, n - 1)]
+    matrix = np.einsum("sj,ijn->isn", weights, chosen).reshape(-1, n)
+    return matrix if closed else np.vstack([matrix, chosen[-1, -1]])
 
 
 def curve(points: np.ndarray, steps: int = 6, closed: bool = False) -> np.ndarray:

@@ -67,6 +67,15 @@ class WildWorld:
             (self.frame_step >= 1, f"frame_step must be at least 1, not {self.frame_step}"),
         )
 
+    def subject_of(self, index: int) -> int:
+        """Who is in clip `index`: everyone once, in a random order, before anyone appears again."""
+        return in_turn([self.seed, _ORDER], index, self.subjects)
+
+    def frame_count(self, index: int) -> int:
+        """How many frames clip `index` has, without planning it."""
+        rng = np.random.default_rng([self.seed, _CLIP, index])
+        return int(rng.integers(self.frames[0], self.frames[1] + 1))
+
 
 def require(world: Any, *conditions: tuple[bool, str]) -> None:
     """Raises UserError with the first condition that a world breaks: one of every world, or one of
@@ -120,11 +129,6 @@ def sample_subject(rng: Generator, number: int, difficulty: float) -> Subject:
     identity = sample_identity(rng, difficulty)
     gain = float(np.clip(np.exp(rng.normal(0.05, 0.05 + 0.40 * difficulty)), 0.5, 1.7))
     return Subject(number, f"Actor {number + 1:03d}", identity, gain)
-
-
-def subject_of(world: WildWorld, index: int) -> int:
-    """Who is in clip `index`: everyone once, in a random order, before anyone appears again."""
-    return in_turn([world.seed, _ORDER], index, world.subjects)
 
 
 def in_turn(stream: list[int], index: int, count: int) -> int:
@@ -224,7 +228,7 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
     rng = np.random.default_rng([world.seed, _CLIP, index])
     count = int(rng.integers(world.frames[0], world.frames[1] + 1))
     time = np.arange(count) * world.frame_step / world.fps
-    person = subject(world, subject_of(world, index))
+    person = subject(world, world.subject_of(index))
     affect, still = _affect(rng, time)
     return ClipPlan(
         clip=f"{index + 1:03d}",
@@ -235,9 +239,3 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
         units=_expression(rng, world, person, affect, time),
         scenes=_takes(rng, world, time),
     )
-
-
-def frame_count(world: WildWorld, index: int) -> int:
-    """How many frames clip `index` has, without planning it."""
-    rng = np.random.default_rng([world.seed, _CLIP, index])
-    return int(rng.integers(world.frames[0], world.frames[1] + 1))

@@ -16,7 +16,7 @@ import numpy as np
 from ..base import UserError, cache, code_digest, digest, in_processes, kept, write_atomically
 from .face import render
 from .scenery import build_set
-from .worlds import WildWorld, clip_plan, frame_count, subject_of
+from .worlds import WildWorld, clip_plan
 
 MARKER = "simulated.json"  # written first: whatever lies beside it is drawn
 _WORKSHOP = ".simulating"  # pieces are drawn here and moved when they are whole
@@ -50,7 +50,7 @@ def read_marker(folder: Path) -> dict | None:
 
     Raises UserError when the marker is damaged.
     """
-    path = Path(folder) / MARKER
+    path = folder / MARKER
     try:
         marker = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -80,8 +80,8 @@ def write_afew_va(
 
     Raises UserError when `out` holds something else, when the disk is full, or when a process dies.
     """
-    layout = Layout("AFEW-VA layout", "clips", _clip_folder, frame_count, subject_of, write_clip)
-    return write_corpus(Path(out), world, layout, workers, progress)
+    layout = Layout("AFEW-VA layout", "clips", _clip_folder, write_clip)
+    return write_corpus(out, world, layout, workers, progress)
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,6 @@ class Layout:
     name: str
     pieces: str  # the field of the world that counts them
     folder: Callable[[int], Path]  # of piece `index`, below the corpus
-    frame_count: Callable[[Any, int], int]
-    subject_of: Callable[[Any, int], int]
     draw: Callable[[Path, Any, int], int]  # a piece into its folder; returns how many frames
 
 
@@ -104,7 +102,7 @@ def write_corpus(
     Raises UserError as `write_afew_va` does.
     """
     indices = range(getattr(world, layout.pieces))
-    frames = [layout.frame_count(world, i) for i in indices]
+    frames = [world.frame_count(i) for i in indices]
     marker = {
         "simulated": True,
         "note": "Drawn by vaaffect.simulator: these are not pictures of people.",
@@ -113,7 +111,7 @@ def write_corpus(
         "parameters": asdict(world),
         "counts": {
             layout.pieces: len(frames),
-            "subjects": len({layout.subject_of(world, i) for i in indices}),
+            "subjects": len({world.subject_of(i) for i in indices}),
             "frames": sum(frames),
         },
     }

@@ -5,8 +5,7 @@ can be interactive (papermill, exported pages, GitHub) they are a static picture
 """
 
 from .camera_widget import camera
-from .descending import Surface, descend, draw_path, draw_surface
-from .descent_widget import descent
+from .descent_widget import Surface, descend, descent, draw_path, draw_surface
 from .exercises import check, numbers
 from .plane_widget import FaceModel, model_from_run, plane
 from .traces_widget import traces

@@ -19,7 +19,6 @@ import anywidget
 import cv2
 import numpy as np
 import traitlets
-from matplotlib.figure import Figure
 
 from ..base import UserError
 from ..report import plots
@@ -94,8 +93,9 @@ class Interactive(anywidget.AnyWidget):
     """A widget whose page asks and whose Python side answers, with a picture for where it cannot.
 
     Subclasses have a method `on_TYPE` for each type of request: from its content, with "buffers",
-    to the answer's; bytes under "picture" travel as a buffer. `figure` and `words` are what stands
-    in the widget's place in a stored notebook, an exported page, on GitHub.
+    to the answer's; bytes under "picture" travel as a buffer. In a stored notebook, an exported
+    page, on GitHub stands what `figure()` gives (not a figure of pyplot's, which a notebook would
+    show a second time), with the alternative text and the caption of `words()`.
     """
 
     _css = (FOLDER / "widgets.css").read_text(encoding="utf-8")
@@ -108,14 +108,6 @@ class Interactive(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"  # the same in every run
-
-    def figure(self) -> Figure:
-        """A static picture; not one of pyplot's, which a notebook would show a second time."""
-        raise NotImplementedError
-
-    def words(self) -> tuple[str, str]:
-        """The picture's alternative text, and its caption."""
-        raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs)

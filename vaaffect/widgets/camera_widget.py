@@ -43,7 +43,7 @@ class _Hold:
         """Take the predictions for a picture: of the largest face first, of the same one after."""
         self.pictures += 1
         if self.face is None and predictions:
-            self.face = max(predictions, key=_area).face
+            self.face = predictions[0].face
         self.va += [np.asarray(p.va, float) for p in predictions if p.face == self.face]
 
     def row(self) -> dict[str, Any]:
@@ -58,11 +58,6 @@ class _Hold:
         return dict(zip(POSE_COLUMNS, values, strict=True))
 
 
-def _area(prediction: FacePrediction) -> float:
-    left, top, right, bottom = prediction.box
-    return (right - left) * (bottom - top)
-
-
 class CameraWidget(Interactive):
     """The browser's camera, with predictions drawn over its picture; the page starts and stops it.
 
@@ -70,7 +65,7 @@ class CameraWidget(Interactive):
     what the button does.
 
     Args:
-        predictor: predicts for the faces of consecutive pictures.
+        predictor: predicts for the faces of consecutive pictures, the largest first.
         poses: names that "Hold the pose" offers; others can be typed.
     """
 
@@ -148,7 +143,7 @@ class CameraWidget(Interactive):
         if content["view"] != self._view:  # a second view of this widget has taken over
             self._view, self._hold = content["view"], None
         self._seen = monotonic()
-        faces = [_for_page(p) for p in sorted(predictions, key=_area, reverse=True)]
+        faces = [_for_page(prediction) for prediction in predictions]
         answer = {"size": list(picture.shape[1::-1]), "faces": faces, "milliseconds": took}
         return answer | self._go_on(predictions)
 

@@ -23,6 +23,7 @@ from .base import ONE_AT_A_TIME, Control, Interactive, pair_of, script, settings
 FaceModel = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 SIZE = (360, 360)  # of the drawn picture, pixels
+FACES = 7  # along an axis of the static picture, which has those within the unit circle
 CONTROLS = (
     Control("person", "Person", 1, 12, 1, 1),
     Control("yaw", "Turn", -30, 30, 1, 0, "°"),
@@ -114,19 +115,16 @@ class Plane(Interactive):
             "picture": to_jpeg(picture),
         }
 
-    def figure(self, steps: int = 7) -> Figure:
-        """Faces over the plane and, with a model, its predictions: the widget without a hand.
-
-        There are `steps` faces along an axis; those outside the unit circle are left out.
-        """
-        side = np.linspace(-1, 1, 2 * steps + 1)[1::2]
+    def figure(self) -> Figure:
+        """Faces over the plane and, with a model, its predictions: the widget without a hand."""
+        side = np.linspace(-1, 1, 2 * FACES + 1)[1::2]
         points = np.array([(v, a) for a in side for v in side if np.hypot(v, a) <= 1])
         faces = [draw(self._seed, va, DEFAULTS) for va in points]
         predictions = [self._predict(*face) for face in faces]
         crops = np.stack([crop_face(*face, 96, margin=0.2)[0] for face in faces])
         figure = Figure(figsize=(10.4, 5.2) if self.name else (5.4, 5.2), layout="constrained")
         axs = figure.subplots(1, 2 if self.name else 1, squeeze=False)[0]
-        plots.faces_on_plane(crops, points, axs[0], cells=steps)
+        plots.faces_on_plane(crops, points, axs[0], cells=FACES)
         axs[0].set_title("a drawn face at each point")
         if self.name:
             seen = [i for i, prediction in enumerate(predictions) if prediction is not None]

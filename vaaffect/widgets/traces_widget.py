@@ -20,18 +20,10 @@ from .base import Interactive, json_numbers, number_of, script
 FARTHEST, STEP = 2.0, 0.1  # seconds that a trace may be moved, either way
 
 
-def _shifted(trace: RaterTrace, seconds: float) -> RaterTrace:
-    """The same trace later, or earlier where `seconds` is negative."""
-    return replace(trace, time=trace.time + seconds)
-
-
 def _agreement(
     trace: RaterTrace, others: Sequence[RaterTrace], times: np.ndarray
 ) -> tuple[float, float]:
-    """(PCC, CCC) of a trace with the mean of others at some times (T,), where both were rated.
-
-    nan where there are no others, fewer than three common ratings, or a constant.
-    """
+    """(PCC, CCC) of a trace with the others' mean at times (T,); nan where that is undefined."""
     if not others:
         return np.nan, np.nan
     values, mean = trace.at(times), rate(list(others), times)[0]
@@ -96,7 +88,8 @@ class Traces(Interactive):
         best = {}
         for name, trace in self._traces.items():
             others = [other for other in self._traces.values() if other is not trace]
-            pcc = [_agreement(_shifted(trace, s), others, self._times)[0] for s in steps]
+            moved = [replace(trace, time=trace.time + step) for step in steps]
+            pcc = [_agreement(one, others, self._times)[0] for one in moved]
             best[name] = float(steps[np.nanargmax(pcc)]) if np.isfinite(pcc).any() else 0.0
         return best
 
@@ -130,11 +123,9 @@ class Traces(Interactive):
 
     def _draw(self, ax: Axes, shifts: Mapping[str, float], title: str) -> None:
         lines, mean, table = self._mix(shifts, None)
-        for (name, line), ccc, colour in zip(
-            lines.items(), table["CCC"], self.palette, strict=True
-        ):
-            label = f"{name}: CCC {tables.format_number(ccc)}"
-            ax.plot(self._times, line, lw=1.2, color=colour, label=label)
+        for row, colour in zip(table.itertuples(), self.palette, strict=True):
+            label = f"{row.rater}: CCC {tables.format_number(row.CCC)}"
+            ax.plot(self._times, lines[row.rater], lw=1.2, color=colour, label=label)
         ax.plot(self._times, mean, color="black", lw=2.6, label="mean")
         ax.set(xlabel="time (seconds)", ylim=(-1, 1), title=title)
         ax.legend(ncols=3, fontsize="small", title="rater, with the mean of the others",
@@ -152,7 +143,7 @@ class Traces(Interactive):
             shift = number_of(shifts.get(name, 0.0), f"the shift of rater {name}")
             if abs(shift) > FARTHEST + 1e-9:
                 raise UserError(f"a trace is moved by at most {FARTHEST:g} seconds either way.")
-            moved[name] = _shifted(trace, shift)
+            moved[name] = replace(trace, time=trace.time + shift)
         on = self.raters if on is None else on
         if not isinstance(on, (list, tuple)) or not set(on) <= set(self._traces):
             raise UserError(f"{on!r} are no raters; raters are {', '.join(self.raters)}.")
