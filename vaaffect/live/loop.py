@@ -81,7 +81,6 @@ def watch(
 
     Args:
         source: as of `sources.open_source`.
-        predictor: gets the pictures.
         rows: gets a CSV, a row per face, columns CSV_COLUMNS; pictures without a face have none.
         clip: where the annotated pictures go: a video for clips and cameras, an image for an
             image, a folder for a folder.
@@ -91,8 +90,7 @@ def watch(
         progress: called with (pictures done, pictures in all or None).
         seen: called with every picture and its predictions, smoothed where that is wanted.
 
-    Raises:
-        UserError: the clip cannot be written; smoothing of images.
+    UserError: the clip cannot be written; smoothing of images.
     """
     if smooth is not None and not source.is_clip:
         raise UserError("images have no time, so they cannot be smoothed; leave --smooth out.")

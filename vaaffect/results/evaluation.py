@@ -40,9 +40,8 @@ def evaluate(
         native_scale: of the tested corpus; RMSE is given on [-1, 1] and, times this, on its own.
         names: of the metrics, keys of metrics.FROM_MOMENTS.
 
-    Returns:
-        Columns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds);
-        `low` and `high` are its 95 % interval; `n` counts frames.
+    Returns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds); `low`
+    and `high` are the 95 % interval; `n` counts frames.
     """
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
@@ -99,19 +98,16 @@ def clip_moments(predictions: pd.DataFrame, dimension: str) -> tuple[np.ndarray,
 
 
 def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean, spread and interval over the folds, one row per model, dimension and metric.
+    """Mean, spread and interval over the folds of `results` as of `evaluate`: one row per model,
+    dimension and metric. The results of several seeds may stand under each other.
 
     A model trained with several seeds is one row: each fold is averaged over the seeds first. Its
     interval is the average of the seeds' intervals, which are about the same subjects (an average
     has no larger a standard deviation than its parts have on average, so this is a little wide). It
     does not contain the variation between seeds, which `seed_sd` shows.
 
-    Args:
-        results: as of `evaluate`; the rows of several seeds under each other.
-
-    Returns:
-        GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, n-1), low,
-        high, folds, n, seeds (how many), seed_sd (between the seeds' means, n-1; nan for one).
+    Returns GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, n-1),
+    low, high, folds, n, seeds (how many), seed_sd (between the seeds' means, n-1; nan for one).
     """
     keys = [*MODEL, "dimension", "metric", "scale"]
     per_fold = results[results["fold"] != "mean"]

@@ -78,11 +78,8 @@ def frame_groups(
     """To which groups each frame belongs.
 
     `frames` has the columns clip and frame; `landmarks` (N, 68, 2) are theirs; `world` is what they
-    were simulated from, None where people are real.
-
-    Returns:
-        clip, frame, and columns with names of groups: skin, age and turned, or turn alone where
-        people are real; see TRAITS.
+    were simulated from, None where people are real. Returns clip, frame, and columns with names of
+    groups: skin, age and turned, or turn alone where people are real; see TRAITS.
     """
     values = frames[["clip", "frame"]].reset_index(drop=True)
     if world is None:
@@ -102,11 +99,10 @@ def by_group(
 ) -> pd.DataFrame:
     """The error of each model in each group, as of `frame_groups`.
 
-    Returns:
-        GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC, bias:
-        predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
-        frames are left out; with fewer than FEWEST subjects, low and high are nan. CCC is nan for a
-        model that predicts the same for every frame of a fold, although its folds may differ.
+    Returns GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC,
+    bias: predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
+    frames are left out; with fewer than FEWEST subjects, low and high are nan. CCC is nan for a
+    model that predicts the same for every frame of a fold, although its folds may differ.
     """
     rows = []
     for head, trait, measured in _measured(predictions, groups, bootstrap):
@@ -132,10 +128,9 @@ def between_groups(
     sample or in none. The constant baseline sees no face; what differs for it is owed to the
     groups' labels.
 
-    Returns:
-        GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
-        reference), low, high, decided (the interval excludes 0), subjects (of the smaller group;
-        with fewer than FEWEST there is no interval, and nothing is decided).
+    Returns GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
+    reference), low, high, decided (the interval excludes 0), subjects (of the smaller group; with
+    fewer than FEWEST there is no interval, and nothing is decided).
     """
     rows = []
     for head, trait, measured in _measured(predictions, groups, bootstrap):
