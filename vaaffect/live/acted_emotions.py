@@ -48,11 +48,7 @@ class Pose:
 
 
 def draw_poses(
-    people: int,
-    emotions: Sequence[str] = tuple(EMOTIONS),
-    *,
-    seed: int = 0,
-    others: bool = False,
+    people: int, emotions: Sequence[str] = tuple(EMOTIONS), *, seed: int = 0, others: bool = False
 ) -> Iterator[Pose]:
     """Several people, one after the other, each acting every emotion in front of a camera.
 

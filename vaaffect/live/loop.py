@@ -143,7 +143,7 @@ def watch(
     return summary
 
 
-class Annotator:
+class Annotator(contextlib.AbstractContextManager):
     """Annotates the pictures of a source in a thread of its own, into `path` (see `watch`).
 
     Of a camera's pictures some are left out when drawing is too slow. Whatever goes wrong in the
@@ -160,9 +160,6 @@ class Annotator:
         self._trails = Trails()
         self._jobs: deque[Future] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1)
-
-    def __enter__(self) -> "Annotator":
-        return self
 
     def put(self, frame: Frame, predictions: Sequence[FacePrediction]) -> None:
         """Hand over a picture to be drawn."""
