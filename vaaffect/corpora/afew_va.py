@@ -37,22 +37,24 @@ def load_afew_va(root: Path) -> Corpus:
     clips = find_files(root, _is_clip, problems.rows)
     if not root.is_dir() or not (clips or problems.rows):
         raise refuse(root, "afew-va")
-    found: list[tuple] = []  # (row, landmarks)
+    rows: list[tuple] = []
+    landmarks: list[np.ndarray] = []
     first_of: dict[str, Path] = {}
     for path in sorted(clips, key=lambda path: (len(path.stem), path.stem, path.as_posix())):
         first = first_of.setdefault(path.stem, path)
         if first is not path:
             where = first.relative_to(root).as_posix()
             problems.add(path, f"clip {path.stem} was already read: {where}")
-        else:
-            found += _read_clip(path, problems)
-    if not found:
+            continue
+        for row, points in _read_clip(path, problems):
+            rows.append(row)
+            landmarks.append(points)
+    if not rows:
         path, reason = problems.rows[0]
         raise UserError(
             f"{root}: none of its {len(clips)} clips is usable; first: {path}: {reason}."
         )
-    rows, landmarks = zip(*found, strict=True)
-    frames = pd.DataFrame(list(rows), columns=FRAME_COLUMNS)
+    frames = pd.DataFrame(rows, columns=FRAME_COLUMNS)
     _refuse_another_scale(frames, problems)
     return as_corpus("afew-va", NATIVE_SCALE, frames, np.stack(landmarks), problems, clips)
 

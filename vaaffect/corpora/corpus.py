@@ -112,7 +112,8 @@ def as_corpus(
     """What a loader read: simulated, if the simulator's marker lies beside or above its `files`."""
     marker = marker_of(files)
     table = pd.DataFrame(problems.rows, columns=PROBLEM_COLUMNS)
-    corpus = Corpus(name, problems.root, marker is not None, native_scale, frames, landmarks, table)
+    simulated = marker is not None
+    corpus = Corpus(name, problems.root, simulated, native_scale, frames, landmarks, table)
     return corpus.made_from(marker.get("key", "")) if marker else corpus
 
 
