@@ -117,7 +117,7 @@ class Smoother:
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds > 0 or not math.isfinite(seconds):
+        if not 0 < seconds < math.inf:
             raise UserError(f"smoothing takes a number of seconds above 0, not {seconds}.")
         self.seconds = seconds
         self._last: dict[int, tuple[float, np.ndarray]] = {}

@@ -203,8 +203,7 @@ def neutral_bias(
 
 
 def _is_neutral(rows: pd.DataFrame) -> np.ndarray:
-    true, _ = _labels_and_errors(rows)
-    return (true == 0).all(axis=1)
+    return (rows[VALUES[:2]] == 0).all(axis=1).to_numpy()
 
 
 def _training_mean(model_rows: pd.DataFrame, fold: str) -> np.ndarray:
