@@ -185,8 +185,10 @@ def neutral_bias(
         means = np.stack([_training_mean(model_rows, fold) for fold in folds])
         for axis, dimension in enumerate(DIMENSIONS):
             label = means[:, axis]
-            columns = f"{dimension}_true", f"{dimension}_pred"
-            r = [pcc(*(part[name] for name in columns)) for part in folds.values()]
+            r = [
+                pcc(fold_rows[f"{dimension}_true"], fold_rows[f"{dimension}_pred"])
+                for fold_rows in folds.values()
+            ]
             r = np.nan_to_num(r).clip(0)
             row = {"mean_label": fraction @ label, "foretold": fraction @ ((1 - r**2) * label)}
             if not len(neutral):

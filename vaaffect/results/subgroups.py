@@ -178,7 +178,7 @@ def _measured(
 def _group(
     rows: pd.DataFrame, dimension: str, subjects: np.ndarray, weights: np.ndarray, constant: bool
 ) -> tuple[dict[str, Estimate], int, int]:
-    """The metrics of one group, how many subjects and frames they are about; no constant's CCC."""
+    """The metrics of one group (a constant has no CCC), and its numbers of subjects and frames."""
     true, pred = (rows[f"{dimension}_{kind}"].to_numpy(np.float64) for kind in ("true", "pred"))
     shift = float(true.mean())
     sums = np.zeros((len(subjects), 7))  # the moments of each subject, zeros for the others
