@@ -59,11 +59,11 @@ class Estimate:
     def __sub__(self, other: "Estimate") -> "Estimate":
         return Estimate(self.value - other.value, self.samples - other.samples)
 
-
-def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
-    """The average of several estimates, which met the same subjects in each sample."""
-    value = float(np.mean([estimate.value for estimate in estimates]))
-    return Estimate(value, np.mean([estimate.samples for estimate in estimates], axis=0))
+    @classmethod
+    def mean(cls, estimates: Sequence["Estimate"]) -> "Estimate":
+        """The average of several estimates, which met the same subjects in each sample."""
+        value = float(np.mean([estimate.value for estimate in estimates]))
+        return cls(value, np.mean([estimate.samples for estimate in estimates], axis=0))
 
 
 def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, mean_estimate, subject_draws
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
 from .evaluation import metric_estimates
 from .predictions import GROUP, MODEL, by_fold, check_predictions
 
@@ -185,7 +185,7 @@ def _compared(
         estimates = [metric_estimates(folds, dimension, names, weights) for folds in trainings]
         for name in names:
             means = [training[name, "mean"] for training in estimates]
-            one, other = mean_estimate(means[:seeds]), mean_estimate(means[seeds:])
+            one, other = Estimate.mean(means[:seeds]), Estimate.mean(means[seeds:])
             gain = one - other
             bounds = interval(gain.value, gain.samples, freedom["mean"])
             values = (gain.value, *bounds, one.value, other.value)

@@ -12,14 +12,7 @@ import pandas as pd
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from . import metrics
-from .bootstrap import (
-    DEFAULT_BOOTSTRAP,
-    Bootstrap,
-    Estimate,
-    interval,
-    mean_estimate,
-    subject_draws,
-)
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
 from .predictions import GROUP, MODEL, by_fold, by_model
 
 RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", "n"]
@@ -81,7 +74,7 @@ def metric_estimates(
             metric = metrics.FROM_MOMENTS[name]
             estimates[name, fold] = Estimate(float(metric(clips.sum(axis=0))), metric(resampled))
     for name in names:
-        estimates[name, "mean"] = mean_estimate([estimates[name, fold] for fold in folds])
+        estimates[name, "mean"] = Estimate.mean([estimates[name, fold] for fold in folds])
     return estimates
 
 
