@@ -134,14 +134,9 @@ def build_crops(
 ) -> Crops:
     """Crop every frame of a corpus, once; later calls with the same inputs open the result.
 
-    Args:
-        corpus: frames with landmarks.
-        size: side of the crops in pixels.
-        cache: folder in which sets of crops are kept.
-        workers: processes; None uses every core.
-        progress: called with (frames done, frames in all).
-
-    UserError: no landmarks, no usable picture, a damaged cache, or a full disk.
+    Crops are squares of `size` pixels, and are kept in the folder `cache`. `workers` are processes;
+    None uses every core. UserError: no landmarks, no usable picture, a damaged cache, or a full
+    disk.
     """
     if corpus.landmarks is None:
         raise UserError(f"{corpus.root}: has no landmarks, so its faces cannot be cropped.")
@@ -188,8 +183,7 @@ def _write(
 
 
 def _crop_piece(piece: Piece, path: Path, start: int, size: int) -> list[np.ndarray | str]:
-    """Write a piece's rows of `images.npy`, which begin at byte `start`; returns the landmarks of
-    each crop, or why there is none."""
+    """Write a piece's crops into the file at `path`; returns the landmarks of each, or why not."""
     results: list[np.ndarray | str] = []
     # Not through a memory map: there a full disk would kill the process without a word.
     with path.open("r+b") as file:

@@ -55,13 +55,9 @@ def subject_folds(
     """Cut a corpus into folds by subject, with an inner validation part in each. Both cuts balance
     the labels over the plane as far as whole subjects allow (scikit-learn's StratifiedGroupKFold).
 
-    Args:
-        frames: one row per frame, with subject, valence and arousal.
-        folds: number of folds; every frame is tested in exactly one.
-        val_share: share of a fold's non-test subjects that chooses the epoch.
-        seed: shuffles subjects.
-
-    UserError: fewer subjects than the cuts need, or folds < 2.
+    `frames` has one row per frame, with subject, valence and arousal; every frame is tested in
+    exactly one of the `folds`. `val_share` of a fold's other subjects choose the epoch. `seed`
+    shuffles subjects. UserError: fewer subjects than the cuts need, or folds < 2.
     """
     return _folds(frames, "subject", folds, val_share, seed)
 

@@ -45,15 +45,10 @@ def landmark_corpus(
     several people, the landmarks are those of the largest face, and then of the same one as long
     as it is seen.
 
-    Args:
-        corpus: any corpus; one that has landmarks is returned as it is.
-        cache: folder in which landmarks are kept.
-        workers: processes; None uses every core.
-        progress: called with (frames done, frames in all).
-
-    Returns the corpus with landmarks (N, 68, 2) float32 in native pixels. Frames that cannot be
-    decoded or show no face are left out and listed in `problems`. UserError: no face in any frame,
-    a damaged cache, dlib is missing, or a full disk.
+    Returns the corpus with landmarks (N, 68, 2) float32 in native pixels, or as it is if it has
+    some. Frames that cannot be decoded or show no face are left out and listed in `problems`.
+    `workers` are processes; None uses every core. UserError: no face in any frame, a damaged
+    `cache`, dlib is missing, or a full disk.
     """
     if corpus.landmarks is not None:
         return corpus

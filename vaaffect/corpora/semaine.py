@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..base import UserError, find_files
 from .corpus import FRAME_COLUMNS, Corpus, Problems, as_corpus, hashed_subject, refuse
-from .pictures import VIDEO_ENDINGS, Video, probe_video
+from .pictures import Video, is_video, probe_video
 
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")
@@ -188,7 +188,7 @@ def _user_video(files: list[Path], problems: Problems) -> tuple[Path, Video] | N
     openable = []
     for path in files:
         name = path.name.lower()
-        if path.suffix.lower() not in VIDEO_ENDINGS or "user" not in name or "profile" in name:
+        if not is_video(path) or "user" not in name or "profile" in name:
             continue
         try:
             openable.append((path, probe_video(path)))

@@ -48,11 +48,7 @@ class Pose:
 
 
 def draw_poses(
-    people: int,
-    emotions: Sequence[str] = tuple(EMOTIONS),
-    *,
-    seed: int = 0,
-    others: bool = False,
+    people: int, emotions: Sequence[str] = tuple(EMOTIONS), *, seed: int = 0, others: bool = False
 ) -> Iterator[Pose]:
     """Several people, one after the other, each acting every emotion in front of a camera.
 
@@ -71,14 +67,9 @@ def draw_poses(
 def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = False) -> pd.DataFrame:
     """What a predictor predicts for poses, each a clip of its own.
 
-    Args:
-        predictor: gets the pictures.
-        poses: as of `draw_poses`.
-        exact: take the simulator's landmarks, where dlib is not installed to look for the face.
-
-    Returns:
-        A row per pose: emotion, person, and valence and arousal, each `_true` and `_pred`; nan
-        where no face was found.
+    `exact` takes the simulator's landmarks, where dlib is not installed to look for the face.
+    Returns a row per pose: emotion, person, and valence and arousal, each `_true` and `_pred`; nan
+    where no face was found.
     """
     rows = []
     for pose in poses:
@@ -98,19 +89,15 @@ def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = Fal
 def check_poses(predictions: pd.DataFrame, data: str, *, bootstrap: Bootstrap) -> pd.DataFrame:
     """Whether the mean prediction for each emotion lies within its expected range.
 
-    Args:
-        predictions: as of `predict_poses`; rows with nan are left out.
-        data: whose predictions for whom, for the table.
-        bootstrap: how intervals over people are made.
+    `predictions` are as of `predict_poses`, rows with nan are left out; `data` says, for the table,
+    whose predictions for whom they are. UserError for fewer than two people.
 
-    Returns:
-        A row per emotion and dimension: emotion, dimension, drawn (where the face was drawn),
-        answer (the mean prediction over people), low, high (its 95 % interval), expected_low,
-        expected_high (the range), margin (how far inside the range the mean lies; negative
-        outside), margin_low, margin_high (the least and greatest margin in the interval), verdict
-        (WITHIN where the whole interval is inside the range, OUTSIDE where it is beside it,
-        UNDECIDED otherwise), thesis (its own range), people, data. All in [-1, 1]. UserError for
-        fewer than two people.
+    Returns a row per emotion and dimension: emotion, dimension, drawn (where the face was drawn),
+    answer (the mean prediction over people), low, high (its 95 % interval), expected_low,
+    expected_high (the range), margin (how far inside the range the mean lies; negative outside),
+    margin_low, margin_high (the least and greatest margin in the interval), verdict (WITHIN where
+    the whole interval is inside the range, OUTSIDE where it is beside it, UNDECIDED otherwise),
+    thesis (its own range), people, data. All in [-1, 1].
     """
     seen = predictions.dropna()
     if seen["person"].nunique() < 2:
@@ -161,4 +148,4 @@ def _mean(by_person: pd.Series, bootstrap: Bootstrap) -> tuple[float, float, flo
     weights = clip_weights(by_person.index.to_numpy(), bootstrap.resamples, rng)
     samples = weights @ by_person.to_numpy() / weights.sum(axis=1)
     value = float(by_person.mean())
-    return value, *interval(value, samples, len(by_person) - 1, level=bootstrap.level)
+    return value, *interval(value, samples, len(by_person) - 1)

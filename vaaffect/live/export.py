@@ -37,9 +37,8 @@ def export_run(run: Path, out: Path) -> list[str]:
     `out` ends in .onnx, or in .xml for OpenVINO IR, which writes a .bin beside it. The check
     compares OpenVINO in float32 with PyTorch, on random crops and on crops of drawn faces.
 
-    Raises:
-        UserError: an unknown ending, no model, a package is missing; or the predictions differ by
-            more than TOLERANCE, and then the file is removed.
+    UserError: an unknown ending, no model, a package is missing; or the predictions differ by more
+    than TOLERANCE, and then the file is removed.
     """
     ending = out.suffix.lower()
     if ending not in (".onnx", ".xml"):

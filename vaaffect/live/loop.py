@@ -81,7 +81,6 @@ def watch(
 
     Args:
         source: as of `sources.open_source`.
-        predictor: gets the pictures.
         rows: gets a CSV, a row per face, columns CSV_COLUMNS; pictures without a face have none.
         clip: where the annotated pictures go: a video for clips and cameras, an image for an
             image, a folder for a folder.
@@ -91,8 +90,7 @@ def watch(
         progress: called with (pictures done, pictures in all or None).
         seen: called with every picture and its predictions, smoothed where that is wanted.
 
-    Raises:
-        UserError: the clip cannot be written; smoothing of images.
+    UserError: the clip cannot be written; smoothing of images.
     """
     if smooth is not None and not source.is_clip:
         raise UserError("images have no time, so they cannot be smoothed; leave --smooth out.")
@@ -145,7 +143,7 @@ def watch(
     return summary
 
 
-class Annotator:
+class Annotator(contextlib.AbstractContextManager):
     """Annotates the pictures of a source in a thread of its own, into `path` (see `watch`).
 
     Of a camera's pictures some are left out when drawing is too slow. Whatever goes wrong in the
@@ -162,9 +160,6 @@ class Annotator:
         self._trails = Trails()
         self._jobs: deque[Future] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1)
-
-    def __enter__(self) -> "Annotator":
-        return self
 
     def put(self, frame: Frame, predictions: Sequence[FacePrediction]) -> None:
         """Hand over a picture to be drawn."""

@@ -47,15 +47,11 @@ def annotate(
 ) -> np.ndarray:
     """A picture (H, W, 3) uint8 RGB with predictions for its faces, and the circumplex beside it.
 
-    Args:
-        picture: stays as it is.
-        predictions: of its faces.
-        trails: by face, where it was before; ends with where it is.
-        note: a line of text, "smoothed 0.5 s" for example.
+    `trails` say by face where it was before, and end with where it is; `note` is a line of text,
+    "smoothed 0.5 s" for example. The picture stays as it is.
 
-    Returns:
-        (H', W', 3) uint8 RGB: the picture, scaled to a height at which text can be read, and a
-        panel on its right. The same size for all pictures of one size; both sides are even.
+    Returns (H', W', 3) uint8 RGB: the picture, scaled to a height at which text can be read, and a
+    panel on its right. The same size for all pictures of one size; both sides are even.
     """
     height, width = picture.shape[:2]
     scale = min(max(height, _LOWEST), _HIGHEST) / height

@@ -36,10 +36,8 @@ class FacePrediction:
 class Predictor:
     """Predicts for the faces of consecutive pictures.
 
-    Args:
-        network: maps crops (B, S, S, 3) uint8 to (B, 2); see `backends.build_network`.
-        size: S.
-        tracker: finds the faces and their landmarks; dlib by default, loaded when first needed.
+    `network` maps crops (B, size, size, 3) uint8 to (B, 2), see `backends.build_network`. `tracker`
+    finds the faces and their landmarks: dlib by default, loaded when first needed.
     """
 
     def __init__(self, network: Network, size: int, tracker: Tracker | None = None) -> None:
@@ -53,8 +51,7 @@ class Predictor:
     ) -> "Predictor":  # fmt: skip
         """A predictor with the network of a run folder, on a backend ("torch", "openvino").
 
-        Raises:
-            UserError: the run holds no model or is damaged; unknown backend or device.
+        UserError: the run holds no model or is damaged; unknown backend or device.
         """
         config = read_config(run)
         refuse_clips(run, config)
@@ -120,7 +117,7 @@ class Smoother:
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds > 0 or not math.isfinite(seconds):
+        if not 0 < seconds < math.inf:
             raise UserError(f"smoothing takes a number of seconds above 0, not {seconds}.")
         self.seconds = seconds
         self._last: dict[int, tuple[float, np.ndarray]] = {}

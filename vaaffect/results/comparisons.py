@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, mean_estimate, subject_draws
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
 from .evaluation import metric_estimates
 from .predictions import GROUP, MODEL, by_fold, check_predictions
 
@@ -75,13 +75,9 @@ def paired_difference(
     for both. Beside a within-corpus model, a cross-corpus one is taken `in_within_corpus_folds`.
     Several seeds of a model are averaged.
 
-    Args:
-        predictions: a row per frame, columns PREDICTION_COLUMNS.
-        first, second: what selects each model, e.g. {"model": "vgg11_bn", "train_corpus": ...};
-            UserError for none or several, or where their frames do not match.
-        metric: key of metrics.FROM_MOMENTS; RMSE on [-1, 1].
-        dimension: "valence" or "arousal".
-        bootstrap: how the interval, which is symmetrical, is made.
+    `first` and `second` are what selects each model in the table of predictions, such as
+    {"model": "vgg11_bn", "train_corpus": ...}; UserError for none or several, or where their frames
+    do not match. `metric` is a key of metrics.FROM_MOMENTS; RMSE is on [-1, 1].
     """
     check_predictions(predictions)
     one, other = (_selected(predictions, columns) for columns in (first, second))
@@ -98,19 +94,13 @@ def differences(
 ) -> pd.DataFrame:
     """`paired_difference` of every model against a reference, in both dimensions, as a table.
 
-    Models are compared within a test corpus. Where the reference was trained on several corpora, a
-    model is compared with the one from its own training corpus.
+    Models are compared within a test corpus. `reference` is what selects the model to compare with,
+    a dict of columns or the name of a model; where it was trained on several corpora, a model is
+    compared with the one from its own training corpus. UserError for none or no single one, or
+    where frames do not match.
 
-    Args:
-        predictions: a row per frame, columns PREDICTION_COLUMNS.
-        reference: what selects the model to compare with, a dict of columns or the name of a model;
-            UserError for none or no single one, or where frames do not match.
-        metrics: keys of metrics.FROM_MOMENTS; RMSE on [-1, 1].
-
-    Returns:
-        MODEL, reference, reference_recipe, reference_train_corpus, dimension, metric, value,
-        reference_value, difference (value - reference_value), low, high, decided, folds, subjects,
-        n.
+    Returns MODEL, reference, reference_recipe, reference_train_corpus, dimension, metric, value,
+    reference_value, difference (value - reference_value), low, high, decided, folds, subjects, n.
     """
     check_predictions(predictions)
     rows_of = dict(iter(predictions.groupby(MODEL, sort=False)))
@@ -187,18 +177,17 @@ def _compared(
     first, second = _same_frames(first, second)
     trainings = [by_fold(seed_rows) for seed_rows in _by_seed(first, second)]
     seeds = first["seed"].nunique()
-    draws = subject_draws(trainings[0], bootstrap)
+    weights, freedom = subject_draws(trainings[0], bootstrap)
     sizes = {"folds": len(trainings[0]), "subjects": first["subject"].nunique()}
     sizes["n"] = len(first.drop_duplicates(["clip", "frame"]))
     compared = []
     for dimension in dimensions:
-        estimates = [metric_estimates(folds, dimension, names, draws) for folds in trainings]
+        estimates = [metric_estimates(folds, dimension, names, weights) for folds in trainings]
         for name in names:
             means = [training[name, "mean"] for training in estimates]
-            one, other = mean_estimate(means[:seeds]), mean_estimate(means[seeds:])
+            one, other = Estimate.mean(means[:seeds]), Estimate.mean(means[seeds:])
             gain = one - other
-            freedom = draws.freedom["mean"]
-            bounds = interval(gain.value, gain.samples, freedom, level=bootstrap.level)
+            bounds = interval(gain.value, gain.samples, freedom["mean"])
             values = (gain.value, *bounds, one.value, other.value)
             compared.append(Difference(*values, name, dimension, **sizes))
     return compared

@@ -11,7 +11,7 @@ import pandas as pd
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, subject_draws
-from .metrics import from_arrays
+from .metrics import from_arrays, pcc
 from .predictions import VALUES, by_fold, by_model
 
 
@@ -32,11 +32,10 @@ def ccc_losses(predictions: pd.DataFrame) -> pd.DataFrame:
     offset is repaired by one number, the gain by two. With a negative correlation, repairs make
     agreement worse and their parts are negative.
 
-    Returns:
-        GROUP, dimension, CCC, PCC, C_b, gain, shift, lost_offset, lost_gain, lost_correlation,
-        folds; each computed within a fold and averaged over the folds (so that the losses still add
-        up to 1 - CCC, while the mean of PCC x C_b is not the product of the means). nan where a
-        fold has a constant.
+    Returns GROUP, dimension, CCC, PCC, C_b, gain, shift, lost_offset, lost_gain, lost_correlation,
+    folds; each computed within a fold and averaged over the folds (so that the losses still add up
+    to 1 - CCC, but the mean of PCC x C_b is not the product of the means). nan where a fold has a
+    constant.
     """
     rows = []
     for head, model_rows in by_model(predictions):
@@ -72,10 +71,9 @@ def by_density(predictions: pd.DataFrame, cells: int = 9) -> pd.DataFrame:
     third of all frames are "dense", and as many are "sparse". A cell is not cut, so the parts are
     thirds only roughly.
 
-    Returns:
-        GROUP, density ("dense", "middle", "sparse"), dimension, cells (how many), frames (rows that
-        were predicted; by each fold's network where it comes from another corpus), subjects, RMSE,
-        bias (mean error); pooled over the folds.
+    Returns GROUP, density ("dense", "middle", "sparse"), dimension, cells (how many), frames (rows
+    that were predicted; by each fold's network where it comes from another corpus), subjects, RMSE,
+    bias (mean error); pooled over the folds.
     """
     rows = []
     for head, model_rows in by_model(predictions):
@@ -100,10 +98,9 @@ def by_density(predictions: pd.DataFrame, cells: int = 9) -> pd.DataFrame:
 def over_plane(predictions: pd.DataFrame, cells: int = 9) -> pd.DataFrame:
     """The error in each of cells x cells parts of the plane: how large, and where it points.
 
-    Returns:
-        GROUP, valence and arousal (centre of the cell), frames, subjects, RMSE_valence,
-        RMSE_arousal, RMSE (root of the mean of both squares), error_valence, error_arousal (mean
-        error vector); pooled over the folds, cells without frames left out.
+    Returns GROUP, valence and arousal (centre of the cell), frames, subjects, RMSE_valence,
+    RMSE_arousal, RMSE (root of the mean of both squares), error_valence, error_arousal (mean error
+    vector); pooled over the folds, cells without frames left out.
     """
     rows = []
     for head, model_rows in by_model(predictions):
@@ -123,9 +120,8 @@ def over_plane(predictions: pd.DataFrame, cells: int = 9) -> pd.DataFrame:
 def by_subject(predictions: pd.DataFrame) -> pd.DataFrame:
     """The error for each subject, worst first within a model and dimension.
 
-    Returns:
-        GROUP, subject, dimension, clips, frames (that were seen), RMSE, bias (mean error); pooled
-        over the folds that test this subject.
+    Returns GROUP, subject, dimension, clips, frames (that were seen), RMSE, bias (mean error);
+    pooled over the folds that test this subject.
     """
     tables = []
     for head, model_rows in by_model(predictions):
@@ -173,15 +169,14 @@ def neutral_bias(
     Neutral frames are those labelled exactly (0, 0). The training labels of a fold are those of the
     other folds; UserError for a cross-corpus model, whose training labels are not here.
 
-    Returns:
-        GROUP, dimension, mean_label, foretold, observed (mean prediction for neutral frames), low,
-        high (of observed), frames, subjects (that have neutral frames). All pooled over the folds,
-        by number of neutral frames; nan without any.
+    Returns GROUP, dimension, mean_label, foretold, observed (mean prediction for neutral frames),
+    low, high (of observed), frames, subjects (that have neutral frames). All pooled over the folds,
+    by number of neutral frames; nan without any.
     """
     rows = []
     for head, model_rows in by_model(predictions):
         folds = by_fold(model_rows)
-        weights = subject_draws(folds, bootstrap).weights
+        weights, _ = subject_draws(folds, bootstrap)
         neutral = model_rows[_is_neutral(model_rows)]
         sizes = {"frames": len(neutral[["clip", "frame"]].drop_duplicates())}
         sizes["subjects"] = neutral["subject"].nunique()
@@ -190,7 +185,11 @@ def neutral_bias(
         means = np.stack([_training_mean(model_rows, fold) for fold in folds])
         for axis, dimension in enumerate(DIMENSIONS):
             label = means[:, axis]
-            r = np.array([_correlation(fold_rows, dimension) for fold_rows in folds.values()])
+            r = [
+                pcc(fold_rows[f"{dimension}_true"], fold_rows[f"{dimension}_pred"])
+                for fold_rows in folds.values()
+            ]
+            r = np.nan_to_num(r).clip(0)
             row = {"mean_label": fraction @ label, "foretold": fraction @ ((1 - r**2) * label)}
             if not len(neutral):
                 row = dict.fromkeys(row, np.nan)
@@ -200,15 +199,13 @@ def neutral_bias(
                 samples = sums[:, 0] / sums[:, 1]
             row["observed"] = mean = neutral[f"{dimension}_pred"].mean()
             # Only subjects with neutral frames say anything about them.
-            freedom = sizes["subjects"] - 1
-            row["low"], row["high"] = interval(mean, samples, freedom, level=bootstrap.level)
+            row["low"], row["high"] = interval(mean, samples, sizes["subjects"] - 1)
             rows.append(head | {"dimension": dimension} | row | sizes)
     return pd.DataFrame(rows)
 
 
 def _is_neutral(rows: pd.DataFrame) -> np.ndarray:
-    true, _ = _labels_and_errors(rows)
-    return (true == 0).all(axis=1)
+    return (rows[VALUES[:2]] == 0).all(axis=1).to_numpy()
 
 
 def _training_mean(model_rows: pd.DataFrame, fold: str) -> np.ndarray:
@@ -221,12 +218,6 @@ def _training_mean(model_rows: pd.DataFrame, fold: str) -> np.ndarray:
             "mean training label is not known; give within-corpus models with all their folds."
         )
     return others[["valence_true", "arousal_true"]].mean().to_numpy(np.float64)
-
-
-def _correlation(fold_rows: pd.DataFrame, dimension: str) -> float:
-    s = from_arrays(fold_rows[f"{dimension}_true"], fold_rows[f"{dimension}_pred"])
-    r = s.cov / np.sqrt(s.var_t * s.var_p)
-    return max(float(np.nan_to_num(r)), 0.0)
 
 
 def _neutral_sums(fold_rows: pd.DataFrame, dimension: str) -> np.ndarray:

@@ -12,15 +12,7 @@ import pandas as pd
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from . import metrics
-from .bootstrap import (
-    DEFAULT_BOOTSTRAP,
-    Bootstrap,
-    Estimate,
-    SubjectDraws,
-    interval,
-    mean_estimate,
-    subject_draws,
-)
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
 from .predictions import GROUP, MODEL, by_fold, by_model
 
 RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", "n"]
@@ -41,22 +33,21 @@ def evaluate(
         native_scale: of the tested corpus; RMSE is given on [-1, 1] and, times this, on its own.
         names: of the metrics, keys of metrics.FROM_MOMENTS.
 
-    Returns:
-        Columns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds);
-        `low` and `high` bound the value at the bootstrap's level; `n` counts frames.
+    Returns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds); `low`
+    and `high` are the 95 % interval; `n` counts frames.
     """
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
     for head, model_rows in by_model(predictions):
         folds = by_fold(model_rows)
-        draws = subject_draws(folds, bootstrap)
+        weights, freedom = subject_draws(folds, bootstrap)
         sizes = {fold: len(fold_rows) for fold, fold_rows in folds.items()}
         sizes["mean"] = len(model_rows.drop_duplicates(["clip", "frame"]))
         for dimension in DIMENSIONS:
-            estimates = metric_estimates(folds, dimension, names, draws)
+            estimates = metric_estimates(folds, dimension, names, weights)
             for (name, fold), estimate in estimates.items():
-                value, freedom = estimate.value, draws.freedom[fold]
-                low, high = interval(value, estimate.samples, freedom, name, bootstrap.level)
+                value = estimate.value
+                low, high = interval(value, estimate.samples, freedom[fold], name)
                 row = head | {"fold": fold, "dimension": dimension, "metric": name}
                 scales = {UNIT_SCALE: 1.0}
                 if name == "RMSE" and native_scale != 1:
@@ -68,21 +59,22 @@ def evaluate(
 
 
 def metric_estimates(
-    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], draws: SubjectDraws
+    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], weights: Mapping
 ) -> dict[tuple[str, str], Estimate]:
-    """Metrics of one training in its folds, by (metric, fold), "mean" last."""
+    """Metrics of one training in its folds, by (metric, fold), "mean" last; `weights` are as of
+    `subject_draws`."""
     estimates = {}
     for fold, fold_rows in folds.items():
         clips, owners = clip_moments(fold_rows, dimension)
         subjects, index = np.unique(owners, return_inverse=True)
         by_subject = np.zeros((len(subjects), clips.shape[1]))
         np.add.at(by_subject, index, clips)
-        resampled = draws.weights[fold] @ by_subject
+        resampled = weights[fold] @ by_subject
         for name in names:
             metric = metrics.FROM_MOMENTS[name]
             estimates[name, fold] = Estimate(float(metric(clips.sum(axis=0))), metric(resampled))
     for name in names:
-        estimates[name, "mean"] = mean_estimate([estimates[name, fold] for fold in folds])
+        estimates[name, "mean"] = Estimate.mean([estimates[name, fold] for fold in folds])
     return estimates
 
 
@@ -99,19 +91,16 @@ def clip_moments(predictions: pd.DataFrame, dimension: str) -> tuple[np.ndarray,
 
 
 def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean, spread and interval over the folds, one row per model, dimension and metric.
+    """Mean, spread and interval over the folds of `results` as of `evaluate`: one row per model,
+    dimension and metric. The results of several seeds may stand under each other.
 
     A model trained with several seeds is one row: each fold is averaged over the seeds first. Its
     interval is the average of the seeds' intervals, which are about the same subjects (an average
     has no larger a standard deviation than its parts have on average, so this is a little wide). It
     does not contain the variation between seeds, which `seed_sd` shows.
 
-    Args:
-        results: as of `evaluate`; the rows of several seeds under each other.
-
-    Returns:
-        GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, n-1), low,
-        high, folds, n, seeds (how many), seed_sd (between the seeds' means, n-1; nan for one).
+    Returns GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, n-1),
+    low, high, folds, n, seeds (how many), seed_sd (between the seeds' means, n-1; nan for one).
     """
     keys = [*MODEL, "dimension", "metric", "scale"]
     per_fold = results[results["fold"] != "mean"]

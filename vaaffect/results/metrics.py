@@ -92,10 +92,7 @@ def _agree(true: np.ndarray, pred: np.ndarray) -> int:
 
 
 def _mean_squares(s: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Between frames, between label and prediction, and residual: of the two-way table of both.
-
-    Shrout & Fleiss (1979), table 1, for k = 2 judges; n - 1, 1 and n - 1 degrees of freedom.
-    """
+    """Between frames, between the two judges, and residual (Shrout & Fleiss 1979, table 1)."""
     unbiased = s.n / (s.n - 1)
     between_frames = unbiased * (s.var_t + s.var_p + 2 * s.cov) / 2
     between_judges = s.n * s.gap**2 / 2

@@ -21,10 +21,8 @@ def smoothed(predictions: pd.DataFrame, frames: float) -> pd.DataFrame:
     A frame at a distance of d frames weighs exp(-d^2 / (2 frames^2)). The mean looks into the
     future too, so it is for recordings, not for a camera (`predictor.Smoother` is).
 
-    Args:
-        predictions: a row per frame; frame numbers count the film's frames, so that a corpus that
-            keeps one frame in ten has distances of ten.
-        frames: standard deviation of the weights, in frames; above 0.
+    Frame numbers count the film's frames, so that a corpus that keeps one frame in ten has
+    distances of ten. UserError unless `frames` is above 0 and some clip has several frames.
     """
     if not frames > 0:
         raise UserError(f"smoothing takes a number of frames above 0, not {frames}.")
@@ -48,8 +46,7 @@ def corrections(validation: pd.DataFrame) -> pd.DataFrame:
     (there CCC becomes PCC); it makes the squared error larger where PCC is low. AVEC's entries
     centre and scale like this (Trigeorgis et al. 2016). A constant prediction is only moved.
 
-    Returns:
-        GROUP, fold, dimension, gain, offset: corrected = gain x predicted + offset.
+    Returns GROUP, fold, dimension, gain, offset: corrected = gain x predicted + offset.
     """
     rows = []
     for key, fold_rows in validation.groupby(_FOLD, sort=False):

@@ -22,17 +22,15 @@ def rater_predictions(
 ) -> pd.DataFrame:
     """Each rater's values, beside the mean of the others, at the frames of a corpus.
 
-    Args:
-        corpus: SEMAINE, as of `semaine.load_semaine`; UserError for one without several raters.
-        splits: the folds in which models were tested, if raters are to be compared with them.
-        tested: the rows that `splits` number, columns clip and frame.
+    `corpus` is SEMAINE, as of `semaine.load_semaine`; UserError for one without several raters. If
+    raters are to be compared with models, `splits` are the folds in which these were tested, and
+    `tested` the rows that they number, columns clip and frame.
 
-    Returns:
-        PREDICTION_COLUMNS: `*_pred` is one rater, `*_true` the mean of the others; model RATER,
-        `seed` the rater's number; one fold, or those of `splits`, and then only raters of two
-        subjects or more in each of them, as intervals need (perhaps none). Frames that the rater or
-        all others did not rate in one of the dimensions are left out. Every rater has another mean
-        to agree with, so evaluate them one by one.
+    Returns PREDICTION_COLUMNS: `*_pred` is one rater, `*_true` the mean of the others; model RATER,
+    `seed` the rater's number; one fold, or those of `splits`, and then only raters of two subjects
+    or more in each of them, as intervals need (perhaps none). Frames that the rater or all others
+    did not rate in one of the dimensions are left out. Every rater has another mean to agree with,
+    so evaluate them one by one.
     """
     if "valence_raters" not in corpus.frames:
         raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")

@@ -78,11 +78,8 @@ def frame_groups(
     """To which groups each frame belongs.
 
     `frames` has the columns clip and frame; `landmarks` (N, 68, 2) are theirs; `world` is what they
-    were simulated from, None where people are real.
-
-    Returns:
-        clip, frame, and columns with names of groups: skin, age and turned, or turn alone where
-        people are real; see TRAITS.
+    were simulated from, None where people are real. Returns clip, frame, and columns with names of
+    groups: skin, age and turned, or turn alone where people are real; see TRAITS.
     """
     values = frames[["clip", "frame"]].reset_index(drop=True)
     if world is None:
@@ -97,36 +94,26 @@ def frame_groups(
     return values
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The metrics of one model in one group, and how many subjects and frames they are about."""
-
-    metrics: dict[str, Estimate]
-    subjects: int
-    frames: int
-
-
 def by_group(
     predictions: pd.DataFrame, groups: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:
     """The error of each model in each group, as of `frame_groups`.
 
-    Returns:
-        GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC, bias:
-        predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
-        frames are left out; with fewer than FEWEST subjects, low and high are nan. CCC is nan for a
-        model that predicts the same for every frame of a fold, although its folds may differ.
+    Returns GROUP, trait, group, span (the group's values in words), dimension, metric (RMSE, CCC,
+    bias: predicted - true), value, low, high, subjects, frames; labels in [-1, 1]. Groups without
+    frames are left out; with fewer than FEWEST subjects, low and high are nan. CCC is nan for a
+    model that predicts the same for every frame of a fold, although its folds may differ.
     """
     rows = []
     for head, trait, measured in _measured(predictions, groups, bootstrap):
         spans = trait.spans()
-        for name, group in measured.items():
-            for metric, estimate in group.metrics.items():
+        for name, (estimates, subjects, frames) in measured.items():
+            for metric, estimate in estimates.items():
                 scale = metric if metric in FROM_MOMENTS else None
-                low, high = _interval(estimate, group.subjects, scale, bootstrap)
+                low, high = _interval(estimate, subjects, scale)
                 cut = {"trait": trait.name, "group": name, "span": spans[name], "metric": metric}
                 values = {"value": estimate.value, "low": low, "high": high}
-                sizes = {"subjects": group.subjects, "frames": group.frames}
+                sizes = {"subjects": subjects, "frames": frames}
                 rows.append(head | cut | values | sizes)
     columns = [*GROUP, "trait", "group", "span", "dimension", "metric", "value", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "subjects", "frames"])
@@ -141,20 +128,20 @@ def between_groups(
     sample or in none. The constant baseline sees no face; what differs for it is owed to the
     groups' labels.
 
-    Returns:
-        GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
-        reference), low, high, decided (the interval excludes 0), subjects (of the smaller group;
-        with fewer than FEWEST there is no interval, and nothing is decided).
+    Returns GROUP, trait, compared, reference (groups), dimension, metric, difference (compared -
+    reference), low, high, decided (the interval excludes 0), subjects (of the smaller group; with
+    fewer than FEWEST there is no interval, and nothing is decided).
     """
     rows = []
     for head, trait, measured in _measured(predictions, groups, bootstrap):
         if not {trait.compared, trait.reference} <= measured.keys():
             continue
-        one, other = measured[trait.compared], measured[trait.reference]
-        subjects = min(one.subjects, other.subjects)
+        one, one_subjects, _ = measured[trait.compared]
+        other, other_subjects, _ = measured[trait.reference]
+        subjects = min(one_subjects, other_subjects)
         for metric in METRICS:
-            difference = one.metrics[metric] - other.metrics[metric]
-            low, high = _interval(difference, subjects, None, bootstrap)
+            difference = one[metric] - other[metric]
+            low, high = _interval(difference, subjects)
             cut = {"trait": trait.name, "compared": trait.compared, "reference": trait.reference}
             values = {"difference": difference.value, "low": low, "high": high}
             values["decided"] = bool(low > 0 or high < 0)
@@ -165,8 +152,8 @@ def between_groups(
 
 def _measured(
     predictions: pd.DataFrame, groups: pd.DataFrame, bootstrap: Bootstrap
-) -> Iterator[tuple[dict, Trait, dict[str, _Group]]]:
-    """For each model, trait and dimension: its head, the trait, and what each group has."""
+) -> Iterator[tuple[dict, Trait, dict[str, tuple]]]:
+    """For each model, trait and dimension: its head, the trait, and {group: as of `_group`}."""
     keys = [key for key in TRAITS if key in groups]
     for head, model_rows in by_model(predictions):
         model_rows = model_rows.merge(groups, on=["clip", "frame"], how="left", validate="m:1")
@@ -190,8 +177,8 @@ def _measured(
 
 def _group(
     rows: pd.DataFrame, dimension: str, subjects: np.ndarray, weights: np.ndarray, constant: bool
-) -> _Group:
-    """The metrics of one group; a constant has no CCC."""
+) -> tuple[dict[str, Estimate], int, int]:
+    """The metrics of one group (a constant has no CCC), and its numbers of subjects and frames."""
     true, pred = (rows[f"{dimension}_{kind}"].to_numpy(np.float64) for kind in ("true", "pred"))
     shift = float(true.mean())
     sums = np.zeros((len(subjects), 7))  # the moments of each subject, zeros for the others
@@ -202,12 +189,9 @@ def _group(
     estimates = {name: Estimate(float(f(whole)), f(resampled)) for name, f in METRICS.items()}
     if constant:
         estimates["CCC"] = Estimate(float("nan"), estimates["CCC"].samples)
-    return _Group(estimates, len(members), len(rows))
+    return estimates, len(members), len(rows)
 
 
-def _interval(
-    estimate: Estimate, subjects: int, name: str | None, bootstrap: Bootstrap
-) -> tuple[float, float]:
-    if subjects < FEWEST:
-        return float("nan"), float("nan")
-    return interval(estimate.value, estimate.samples, subjects - 1, name, bootstrap.level)
+def _interval(estimate: Estimate, subjects: int, name: str | None = None) -> tuple[float, float]:
+    freedom = subjects - 1 if subjects >= FEWEST else 0
+    return interval(estimate.value, estimate.samples, freedom, name)
