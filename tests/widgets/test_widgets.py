@@ -419,7 +419,7 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind, tmp_path):
 
 
 def test_the_modules_are_whole_and_load_nothing():
-    for name in ("camera.js", "plane.js", "descent.js"):
+    for name in ("camera.js", "descent.js", "plane.js", "traces.js"):
         module = base.script(name)
         assert module.count("export default") == 1 and "import " not in module
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|localhost|\$)", module)

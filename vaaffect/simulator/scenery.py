@@ -152,7 +152,7 @@ def photograph(image: np.ndarray, scene: Scene, shared: Set) -> np.ndarray:
     image = cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None])
     if scene.noise > 0:
         # The tile moves from frame to frame: new noise at the price of an addition.
-        x, y = scene.noise_phase % _NOISE_MARGIN, scene.noise_phase // 64 % _NOISE_MARGIN
+        x, y = scene.noise_phase % _NOISE_MARGIN, scene.noise_phase // _NOISE_MARGIN % _NOISE_MARGIN
         image = cv2.add(image, shared.brighter[y : y + height, x : x + width])
         image = cv2.subtract(image, shared.darker[y : y + height, x : x + width])
     return image
