@@ -147,15 +147,7 @@ def study(arguments: argparse.Namespace) -> None:
         arguments.profile, arguments.only, arguments.fresh, arguments.resume, arguments.out,
         arguments.minutes, arguments.set,
     )  # fmt: skip
-
-    def end(*_: object) -> None:
-        raise Terminated("ended from outside")
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        run_study(request, how)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    run_study(request, how)
 
 
 @command(arg("folder", metavar="FOLDER", help="a report folder, or a profile (demo)"))
@@ -200,10 +192,7 @@ def train(arguments: argparse.Namespace) -> None:
 )
 def simulate(arguments: argparse.Namespace) -> None:
     """write a corpus of drawn faces in the folder layout of a real corpus"""
-    from .simulator.laboratory import LabWorld
-    from .simulator.recordings import write_semaine
-    from .simulator.worlds import WildWorld
-    from .simulator.writers import write_afew_va
+    from .simulator import LabWorld, WildWorld, write_afew_va, write_semaine
 
     count, seed = arguments.clips, arguments.seed
     subjects = arguments.subjects or max(1, count // 2)

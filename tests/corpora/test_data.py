@@ -5,7 +5,7 @@ import cv2
 import pytest
 import yaml
 
-from vaaffect.base import PROFILES, UserError
+from vaaffect.base import NOTEBOOKS, UserError
 from vaaffect.corpora import data
 from vaaffect.corpora.corpus import VARIABLES
 from vaaffect.simulator import world_key
@@ -86,7 +86,7 @@ def test_a_world_has_a_key_before_it_is_drawn(tmp_path):
 def test_every_world_of_the_profiles_can_be_drawn():
     kinds = {"WILD": "wild", "LAB": "lab", "PRETEXT": "pretext"}
     tried = 0
-    for path in PROFILES.glob("*.yaml"):
+    for path in NOTEBOOKS.glob("profiles/*.yaml"):
         for name, world in yaml.safe_load(path.read_text())["all"].items():
             if name in kinds:
                 data.world_of(kinds[name], world)

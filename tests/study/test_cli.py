@@ -11,6 +11,7 @@ from vaaffect import __version__
 from vaaffect.__main__ import main
 from vaaffect.base import paths
 from vaaffect.base.errors import Terminated, TimeOver, UserError
+from vaaffect.simulator import WildWorld
 from vaaffect.study import Request
 from vaaffect.training import How
 
@@ -131,8 +132,6 @@ def test_a_bug_is_not_hidden(monkeypatch):
 
 
 def test_simulate_passes_the_world_on_and_shows_progress(monkeypatch, tmp_path, capsys):
-    worlds = pytest.importorskip("vaaffect.simulator.worlds")
-    writers = pytest.importorskip("vaaffect.simulator.writers")
     seen = []
 
     def write(out, world, workers, progress):
@@ -140,7 +139,7 @@ def test_simulate_passes_the_world_on_and_shows_progress(monkeypatch, tmp_path, 
         progress(3, 6)
         progress(6, 6)
 
-    monkeypatch.setattr(writers, "write_afew_va", write)
+    monkeypatch.setattr("vaaffect.simulator.write_afew_va", write)
     given = ["simulate", str(tmp_path / "c"), "--corpus", "afew-va", "--clips", "6", "--seed", "4"]
     assert main(given) == 0
     assert main([*given, "--subjects", "2", "--workers", "1"]) == 0
@@ -148,6 +147,6 @@ def test_simulate_passes_the_world_on_and_shows_progress(monkeypatch, tmp_path, 
         (tmp_path / "c", 3, None),
         (tmp_path / "c", 2, 1),
     ]
-    assert isinstance(seen[0][1], worlds.WildWorld)
+    assert isinstance(seen[0][1], WildWorld)
     assert (seen[0][1].clips, seen[0][1].seed) == (6, 4)
     assert "6/6" in capsys.readouterr().err

@@ -68,10 +68,13 @@ def test_parameters_are_typed_and_explained(path):
     parameters = read_parameters(path)
     assert list(parameters)[:2] == ["PROFILE", "OUT"]
     for parameter in parameters.values():
-        assert parameter.help, parameter.name
         assert not (isinstance(parameter.default, str) and "=" in parameter.default)
     annotated = [node for node in ast.parse(first.source).body if isinstance(node, ast.AnnAssign)]
     assert len(annotated) == len(parameters)
+    lines = first.source.splitlines()
+    for node in annotated:  # a dict may take several lines
+        own = lines[node.lineno - 1 : node.end_lineno]
+        assert any(re.search(r"  # \S", line) for line in own), node.target.id
 
 
 def test_notebooks_agree_on_what_a_parameter_is():

@@ -19,8 +19,14 @@ from papermill.cli import papermill as papermill_command
 from vaaffect.__main__ import build_parser
 from vaaffect.base.errors import UserError
 from vaaffect.base.paths import ROOT
-from vaaffect.study import load_profile, notebook_number, notebook_sources, read_parameters
-from vaaffect.study.profiles import matches
+from vaaffect.study.profiles import (
+    default_values,
+    load_profile,
+    matches,
+    notebook_number,
+    notebook_sources,
+    read_parameters,
+)
 from vaaffect.training.networks import build_model
 
 READMES = ("README.md", "data/README.md", "reports/README.md")
@@ -81,7 +87,9 @@ def check_ours(command: str) -> None:
         return
     profile = load_profile(arguments.profile, changes=getattr(arguments, "set", ()))
     sources = notebook_sources()
-    values = {p.name: p.default for path in sources for p in read_parameters(path).values()}
+    values = {}
+    for path in sources:
+        values |= default_values(path)
     values |= profile.all
     numbers = {notebook_number(path) for path in sources}
     assert {number.zfill(2) for number in getattr(arguments, "only", ())} <= numbers

@@ -19,7 +19,7 @@ from solved import exercises, run_again
 from threads import users_environment
 
 from vaaffect.base.paths import ROOT, RUNS
-from vaaffect.report.pages import external_loads
+from vaaffect.report.pages import loads
 from vaaffect.study import one_fold
 from vaaffect.study.profiles import notebook_sources
 
@@ -97,7 +97,7 @@ def test_every_notebook_ran_without_errors_or_warnings(report):
 def test_the_report_is_complete_and_opens_without_a_network(report):
     pages = [report / "report.html", *(report / "html" / f"{stem}.html" for stem in STEMS)]
     for page in pages:
-        assert external_loads(page.read_text()) == []
+        assert list(loads(page.read_text())) == []
         assert page.stat().st_size < 3e6
     assert "Simulated data" in pages[0].read_text()
     manifest = json.loads((report / "manifest.json").read_text())

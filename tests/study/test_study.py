@@ -475,7 +475,7 @@ def test_cleaner_replaces_whole_paths_only():
 
 def remaining(expected: dict, done: dict, elapsed: float) -> float:
     """Of a study in the first of its steps that is not done."""
-    display = Display(list(expected), expected, live=False)
+    display = Display(list(expected), expected)
     display.done = done
     display.now = next(step for step in expected if step not in done)
     display.now_started = time.monotonic() - elapsed
@@ -511,7 +511,7 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("VAAFFECT_PROGRESS", raising=False)
     report_event({"what": "nobody listens"})
     monkeypatch.setenv("VAAFFECT_PROGRESS", str(path))
-    display = Display(["a"], {"a": 1.0}, live=False)
+    display = Display(["a"], {"a": 1.0})
     tail = Tail(path, display.follow)
     assert tail.read() == []
     report_epoch("net", 1, 2, None, 0.5, 0.5)
@@ -527,16 +527,17 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
 
 
 def test_data_that_was_there_does_not_spoil_the_eta():
-    display = Display(["data", "a"], {"data": 60.0, "a": 100.0}, live=False)
+    display = Display(["data", "a"], {"data": 60.0, "a": 100.0})
     display.done["data"] = 0.2
     assert display.remaining() == 100
     display.done["data"] = 30.0
     assert display.remaining() == 50
 
 
-def test_display_draws_one_line_on_a_terminal_and_few_elsewhere(capsys):
+def test_display_draws_one_line_on_a_terminal_and_few_elsewhere(capsys, monkeypatch):
     for live in (True, False):
-        display = Display(["a", "b"], {"a": 10.0, "b": 30.0}, live=live)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda live=live: live)
+        display = Display(["a", "b"], {"a": 10.0, "b": 30.0})
         display.start("a")
         for epoch in range(5):
             display.follow([{"what": "net", "epoch": epoch, "epochs": 5}])

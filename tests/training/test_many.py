@@ -333,7 +333,7 @@ def test_how_is_no_parameter_of_a_study(tmp_path):
 # Progress
 
 
-def test_a_fan_out_foretells_its_end(capsys):
+def test_a_fan_out_foretells_its_end(capsys, monkeypatch):
     plan = {"epochs": [4, 4, 4, 10], "kinds": ["a", "a", "a", "b"], "ended": [0], "at_once": 2}
     fan = FanOut(plan)
     assert fan.remaining() is None and fan.describe() == "1/4 trainings, 2 at once"
@@ -344,7 +344,8 @@ def test_a_fan_out_foretells_its_end(capsys):
     fan.note({"ended": 1})
     assert fan.describe() == "2/4 trainings, 2 at once, ETA 00:08"
 
-    display = Display(["04"], {"04": 1.0}, live=True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    display = Display(["04"], {"04": 1.0})
     display.start("04")
     display.follow([{"fanout": plan}])
     display.follow([{"ended": 1}])

@@ -414,7 +414,7 @@ def test_a_stored_notebook_shows_a_static_picture(small, kind, tmp_path):
     nbformat.write(notebook, executed)
     pages.build_pages(tmp_path, [executed], {})
     page = (tmp_path / "html" / "00_x.html").read_text()
-    assert pages.external_loads(page) == [] and "data:image/jpeg" in page
+    assert list(pages.loads(page)) == [] and "data:image/jpeg" in page
     assert "widget-view" not in page
 
 
@@ -480,4 +480,4 @@ def test_shifts_and_raters_that_are_none_are_refused(hands):
 
 def test_traces_have_a_static_picture(hands):
     page = hands._repr_mimebundle_()[0]["text/html"]
-    assert pages.external_loads(page) == [] and "drawn (simulated)" in page
+    assert list(pages.loads(page)) == [] and "drawn (simulated)" in page

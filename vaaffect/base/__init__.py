@@ -12,7 +12,6 @@ from .paths import (
     FEATURES,
     LANDMARKS,
     NOTEBOOKS,
-    PROFILES,
     REPORTS,
     ROOT,
     RUNS,
@@ -25,9 +24,9 @@ from .processes import Failure, attempt, cores, in_processes, in_workers
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, tagged
 
 __all__ = [
-    "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "PROFILES", "REPORTS", "ROOT", "RUNS",
-    "SIMULATED", "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError",
-    "attempt", "cache", "code_digest", "cores", "digest", "find_files", "held", "in_processes",
-    "in_workers", "kept", "paths", "report_epoch", "report_event", "report_folder",
-    "report_step", "runs_folder", "sha256_of", "shown", "sync", "tagged", "write_atomically",
+    "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
+    "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "attempt", "cache",
+    "code_digest", "cores", "digest", "find_files", "held", "in_processes", "in_workers", "kept",
+    "paths", "report_epoch", "report_event", "report_folder", "report_step", "runs_folder",
+    "sha256_of", "shown", "sync", "tagged", "write_atomically",
 ]  # fmt: skip

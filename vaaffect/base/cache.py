@@ -79,10 +79,7 @@ def opened(folder: Path) -> dict[str, Any] | None:
 
 
 def check_files(folder: Path, files: Mapping[str, list]) -> dict[str, list]:
-    """Compare files with their stamps; returns new stamps of sound files with another time.
-
-    UserError where a file is missing or damaged.
-    """
+    """New stamps of sound files with another time; UserError where one is missing or damaged."""
     changed = {}
     for name, (sha256, size, time) in files.items():
         try:

@@ -10,7 +10,6 @@ from pathlib import Path
 LIBRARY = Path(__file__).resolve().parents[1]
 ROOT = LIBRARY.parent
 NOTEBOOKS = ROOT / "notebooks"  # sources, without outputs
-PROFILES = NOTEBOOKS / "profiles"  # one YAML file per profile
 REPORTS = ROOT / "reports"  # executed notebooks, pages, tables and figures, one folder per profile
 DATA = ROOT / "data"
 SIMULATED = DATA / "simulated"  # corpora written by the simulator

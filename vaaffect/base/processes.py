@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from .errors import UserError
@@ -114,7 +113,7 @@ def in_workers(
     dismissed: list[_Worker] = []
     try:
         for place in range(min(workers, len(todo))):
-            worker = _Worker.hire(function, start, place)
+            worker = _Worker(function, start, place)
             team[worker.connection] = worker
             worker.take(*todo.popleft())
         while team:
@@ -123,7 +122,7 @@ def in_workers(
                 number, result = worker.number, worker.result()
                 if todo:
                     if isinstance(result, Failure) and not worker.process.is_alive():
-                        worker = _Worker.hire(function, start, worker.place)
+                        worker = _Worker(function, start, worker.place)
                     team[worker.connection] = worker
                     worker.take(*todo.popleft())
                 else:
@@ -137,30 +136,24 @@ def in_workers(
             worker.process.join()
 
 
-@dataclass
 class _Worker:
-    """A process, the line to it, and the task it is at."""
+    """A process at its `place`, the line to it, and the `number` of the task it is at."""
 
-    place: int
-    process: BaseProcess
-    connection: Connection
-    number: int = -1
-
-    @classmethod
-    def hire(cls, function: Callable, start: Callable[[int], None], place: int) -> "_Worker":
+    def __init__(self, function: Callable, start: Callable[[int], None], place: int):
+        self.place, self.number = place, -1
         context = multiprocessing.get_context("spawn")  # as in `in_processes`
-        connection, its_end = context.Pipe()
-        process = context.Process(target=_work, args=(its_end, function, start, place), daemon=True)
+        self.connection, its_end = context.Pipe()
+        arguments = (its_end, function, start, place)
+        self.process = context.Process(target=_work, args=arguments, daemon=True)
         # Ctrl-C reaches every process of the terminal; it is this one that ends the others. (The
         # tracker, which `start` would start the first time, unblocks the signal when it is up.)
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()  # inherits what is blocked
+            self.process.start()  # inherits what is blocked
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         its_end.close()  # so that a dead worker ends the line
-        return cls(place, process, connection)
 
     def take(self, number: int, task: tuple) -> None:
         self.number = number

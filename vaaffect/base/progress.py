@@ -1,9 +1,8 @@
 """From a training inside a notebook's kernel to a line on the terminal.
 
 The study names a file in the environment variable VAAFFECT_PROGRESS. Code in the kernel appends a
-JSON line per event with `report_epoch` and `report_step`; the study reads the file and shows the
-latest event with the time that remains. Without the variable (a notebook opened in JupyterLab, or
-run with papermill by hand) the reports go nowhere.
+JSON line per event; the study shows the latest with the time that remains. Without the variable (a
+notebook opened in JupyterLab, or run with papermill by hand) the reports go nowhere.
 
 Events: an epoch of a training or a step of something else (`report_epoch`, `report_step`); and, of
 a list of trainings, {"fanout": its plan, or null at its end} and {"ended": number of a training}.
@@ -23,13 +22,11 @@ _tags: dict = {}  # see `tagged`
 @contextmanager
 def tagged(**tags: object) -> Iterator[None]:
     """Add these to all that is reported meanwhile: which of many trainings it comes from."""
-    before = dict(_tags)
     _tags.update(tags)
     try:
         yield
     finally:
         _tags.clear()
-        _tags.update(before)
 
 
 def report_event(event: dict) -> None:

@@ -59,22 +59,19 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
         cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
         card = new_notebook(cells=[cell])
         cards.append({"href": f"{path.stem}.html", "title": _title(card, path.stem)})
-        site.write(f"html/{path.stem}.html", path, card, [folder],
-                   title=cards[-1]["title"], up="../report.html")  # fmt: skip
-    up = "../report.html" if REPORT in site.stems else None
+        site.write(f"html/{path.stem}.html", path, card, [folder])
     neighbours = zip([None, *links], [*links[1:], None], strict=False)
-    for (source, notebook), link, (previous, following) in zip(
-        notebooks.items(), links, neighbours, strict=False
+    for (source, notebook), (previous, following) in zip(
+        notebooks.items(), neighbours, strict=False
     ):
         # What is beside the sources can be linked to from a report in the repository only.
         bases = [folder / "notebooks", *[source.parent] * folder.is_relative_to(paths.ROOT)]
         site.write(f"html/{source.stem}.html", source, notebook, bases,
-                   title=link["title"], up=up, previous=previous, next=following)  # fmt: skip
+                   previous=previous, next=following)  # fmt: skip
         if source.stem == REPORT:
-            report = _without_colophon(notebook)
-            contents = [other for other in links if other is not link] + cards
-            site.write("report.html", source, report, bases, title=_title(report, source.stem),
-                       contents=contents, is_report=True)  # fmt: skip
+            others = [link for link in links if link["href"] != f"{REPORT}.html"]
+            site.write("report.html", source, _without_colophon(notebook), bases,
+                       contents=others + cards, is_report=True)  # fmt: skip
     return site.notes
 
 
@@ -93,6 +90,8 @@ class _Site:
         """Make a page of the executed copy of `source`, with links looked up in `bases`."""
         left: list[str] = []
         is_report = bool(facts.get("is_report"))
+        facts["title"] = _title(notebook, source.stem)
+        facts["up"] = "../report.html" if REPORT in self.stems else None
 
         @pass_context
         def markdown(context: Context, text: str) -> str:
@@ -122,13 +121,13 @@ class _Site:
         )
         resources = {"metadata": {"path": str(source.parent)}, "page": facts, "run": self.manifest}
         text, _ = exporter.from_notebook_node(notebook, resources)
-        for address in external_loads(text):
-            raise UserError(
-                f"{source.name}: its page would load {address} from the network; embed it in the"
-                " notebook, or link to it in words."
-            )
-        for address in _loads(text):  # images that are there were embedded before
-            raise UserError(
+        for address in loads(text):
+            if EXTERNAL.search(address):
+                raise UserError(
+                    f"{source.name}: its page would load {address} from the network; embed it in"
+                    " the notebook, or link to it in words."
+                )
+            raise UserError(  # images that are there were embedded before
                 f"{source.name} shows {address}, which is not there (paths of pictures count from"
                 " the notebook's folder)."
             )
@@ -191,13 +190,9 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     return stem
 
 
-def external_loads(page: str) -> list[str]:
-    """The addresses that opening a page fetches; links that a reader may follow do not count."""
-    return [address for address in _loads(page) if EXTERNAL.search(address)]
-
-
-def _loads(page: str) -> Iterator[str]:
-    """What a browser would fetch by itself, from other machines or from files beside the page."""
+def loads(page: str) -> Iterator[str]:
+    """What a browser would fetch by itself, from other machines or from files beside the page;
+    links that a reader may follow do not count."""
     for tag in BeautifulSoup(page, "html.parser").find_all(True):
         for name in ("src", "srcset", "data", "poster", "background", "xlink:href", "href"):
             followed = name == "href" and tag.name not in ("link", "image", "use", "base")

@@ -76,15 +76,11 @@ class FanOut:
 
 
 class Display:
-    """A live line on a terminal, a line now and then elsewhere.
+    """A live line on a terminal, a line now and then elsewhere; `expected` are seconds per step."""
 
-    `expected` are seconds per step name; `live` says whether one line is redrawn (by default, on a
-    terminal).
-    """
-
-    def __init__(self, steps: Sequence[str], expected: dict[str, float], live: bool | None = None):
+    def __init__(self, steps: Sequence[str], expected: dict[str, float]):
         self.steps, self.expected = list(steps), expected
-        self.live = sys.stdout.isatty() if live is None else live
+        self.live = sys.stdout.isatty()  # one line is redrawn
         self.started = time.monotonic()
         self.done: dict[str, float] = {}  # seconds of the steps run so far, kept ones left out
         self.kept: set[str] = set()

@@ -1,17 +1,17 @@
 """One notebook executed with papermill: the kernel, the stored copy, what to say when it fails."""
 
-import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
@@ -43,23 +43,26 @@ def execute(
     failed_copy.unlink(missing_ok=True)
     running = work / target.name
     failure = ""
-    with _own_kernel(work, environment), _quiet_papermill():
-        try:
-            papermill.execute_notebook(
-                source, running, parameters=dict(parameters), cwd=source.parent,
-                kernel_name="python3", language="python", start_timeout=180,
-                progress_bar=False, log_output=False, store_widget_state=False,
-            )  # fmt: skip
-        except PapermillExecutionError as error:
-            ours = error.ename == "UserError"
-            said = error.evalue if ours else f"{error.ename}: {error.evalue[:2000]}"
-            failure = f"cell In [{error.exec_count}] ({_first_line(error.source)}):\n{said}"
-        except DeadKernelError:
-            failure = (
-                f"{_last_cell(nbformat.read(running, as_version=4))}:\nThe kernel died. Most often "
-                "memory ran out: close other programs, or lower the batch size or the number of "
-                "clips in the profile."
-            )
+    # These log what the study says itself, or (asyncio, some time later) what an interrupt leaves.
+    for name in ("papermill", "traitlets", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        papermill.execute_notebook(
+            source, running, parameters=dict(parameters), cwd=source.parent,
+            kernel_name="python3", language="python", start_timeout=180,
+            kernel_manager_class=_own_kernel(environment),
+            progress_bar=False, log_output=False, store_widget_state=False,
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        ours = error.ename == "UserError"
+        said = error.evalue if ours else f"{error.ename}: {error.evalue[:2000]}"
+        failure = f"cell In [{error.exec_count}] ({_first_line(error.source)}):\n{said}"
+    except DeadKernelError:
+        failure = (
+            f"{_last_cell(nbformat.read(running, as_version=4))}:\nThe kernel died. Most often "
+            "memory ran out: close other programs, or lower the batch size or the number of "
+            "clips in the profile."
+        )
     notebook = nbformat.read(running, as_version=4)
     if not failure and not is_complete(notebook):
         failure = "it ended before its last cell (a SystemExit?)"
@@ -138,46 +141,18 @@ def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
     return clean
 
 
-@contextmanager
-def _own_kernel(work: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Make `python3` mean this interpreter, whatever kernels are installed for the user."""
-    folder = work / "jupyter" / "kernels" / "python3"
-    folder.mkdir(parents=True, exist_ok=True)
+def _own_kernel(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
+    """What starts a kernel with this interpreter, whatever kernels the user has installed."""
     pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
     launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {
-        "argv": [*launch, "--log-level=50"],  # its notices would break the progress line
-        "display_name": "Python 3",
-        "language": "python",
-        "env": {"PYTHONPATH": pythonpath, **environment},
-    }
-    (folder / "kernel.json").write_text(json.dumps(spec))
-    before = os.environ.get("JUPYTER_PATH")
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(work / "jupyter"), before]))
-    try:
-        yield
-    finally:
-        del os.environ["JUPYTER_PATH"]
-        if before is not None:
-            os.environ["JUPYTER_PATH"] = before
 
+    class OwnKernel(AsyncKernelManager):
+        kernel_spec = KernelSpec(
+            argv=[*launch, "--log-level=50"],  # its notices would break the progress line
+            env={"PYTHONPATH": pythonpath, **environment},
+        )
 
-@contextmanager
-def _quiet_papermill() -> Iterator[None]:
-    """papermill and asyncio log what the study says itself, or what an interrupt leaves behind."""
-    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets", "asyncio")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    except KeyboardInterrupt:
-        # asyncio tells of what an interrupt leaves behind when that is collected, some time later.
-        loggers.pop()
-        raise
-    finally:
-        for logger, level in zip(loggers, before, strict=False):
-            logger.setLevel(level)
+    return OwnKernel
 
 
 def _last_cell(notebook: NotebookNode) -> str:

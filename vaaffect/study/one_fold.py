@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base import held
 from ..training import Plan, distributed, fold_training, is_finished, train
-from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
+from .profiles import default_values, load_profile, notebook_number, notebook_sources
 
 NOTEBOOKS = {"wild": "04", "lab": "05"}  # which notebook trains on which corpus
 
@@ -42,7 +42,5 @@ def train_fold(
 
 def notebook_parameters(profile: str, number: str) -> dict[str, Any]:
     """What a study with this profile gives to a notebook, over the notebook's defaults."""
-    settings = load_profile(profile)
     (source,) = [path for path in notebook_sources() if notebook_number(path) == number]
-    defaults = {name: declared.default for name, declared in read_parameters(source).items()}
-    return defaults | settings.parameters_for(source) | {"PROFILE": profile}
+    return default_values(source) | load_profile(profile).parameters_for(source, PROFILE=profile)

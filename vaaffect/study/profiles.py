@@ -18,9 +18,7 @@ type of a bare default; pydantic would refuse the same types, with four more pac
 
 import ast
 import difflib
-import io
 import re
-import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +41,8 @@ TYPES = {  # what a value in YAML may be; bool is no int here
 class Parameter:
     """One line of a parameters cell."""
 
-    name: str
     type: str  # the annotation as written, or the type of the default where there is none
     default: Any
-    help: str  # the trailing comment
 
 
 Declared = dict[str, dict[str, Parameter]]  # by number of the notebook and name
@@ -62,11 +58,12 @@ class Profile:
     all: dict[str, Any]
     notebooks: dict[str, dict[str, Any]]  # per notebook number
 
-    def parameters_for(self, notebook: Path) -> dict[str, Any]:
-        """The values this profile gives to a notebook; its other parameters keep their default."""
+    def parameters_for(self, notebook: Path, **ours: Any) -> dict[str, Any]:
+        """The values that this profile gives to a notebook, and `ours`, as far as it declares them;
+        its other parameters keep their default."""
+        values = self.all | self.notebooks.get(notebook_number(notebook), {}) | ours
         declared = read_parameters(notebook)
-        shared = {name: value for name, value in self.all.items() if name in declared}
-        return shared | self.notebooks.get(notebook_number(notebook), {})
+        return {name: value for name, value in values.items() if name in declared}
 
 
 def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -102,11 +99,6 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
 
 def _parse_parameters(source: str) -> dict[str, Parameter]:
     """Parse a parameters cell; ValueError or SyntaxError says what is wrong."""
-    comments = {
-        token.start[0]: token.string.lstrip("# ").strip()
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
     parameters = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.AnnAssign):
@@ -122,10 +114,13 @@ def _parse_parameters(source: str) -> dict[str, Parameter]:
         except ValueError:
             raise ValueError(f"the value of {target.id} is not a literal") from None
         written = ast.unparse(annotation) if annotation else type(default).__name__
-        lines = range(node.lineno, node.end_lineno + 1)  # a dict may take several
-        explained = next((comments[line] for line in lines if line in comments), "")
-        parameters[target.id] = Parameter(target.id, written, default, explained)
+        parameters[target.id] = Parameter(written, default)
     return parameters
+
+
+def default_values(notebook: Path) -> dict[str, Any]:
+    """What a notebook's parameters are where nobody gives them another value."""
+    return {name: parameter.default for name, parameter in read_parameters(notebook).items()}
 
 
 def matches(value: Any, annotation: str | ast.expr) -> bool:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from ..base import VARIABLE, Tail, TimeOver, UserError, digest, paths, provenance, shown
+from ..base import VARIABLE, Tail, Terminated, TimeOver, UserError, digest, paths, provenance, shown
 from . import entries, execution, folders
 from .display import Display, clock
-from .profiles import load_profile, notebook_number, notebook_sources, read_parameters
+from .profiles import default_values, load_profile, notebook_number, notebook_sources
 from .request import Request
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
@@ -36,13 +36,14 @@ def run_study(request: Request, how: "How | None" = None) -> Path:
 
     Raises:
         UserError: a profile, a folder or a notebook is not as it must be.
-        KeyboardInterrupt: interrupted; what is finished is kept. TimeOver: by `minutes`.
+        KeyboardInterrupt: interrupted; what is finished is kept. TimeOver by `minutes`, Terminated
+            by SIGTERM.
     """
     study = _Study(request, how)
     with (
         folders.locked(study.folder),
         tempfile.TemporaryDirectory(prefix="vaaffect-") as work,
-        _within(request.minutes),
+        _stopped_by_signals(request.minutes),
     ):
         study.run(Path(work))
     return study.folder
@@ -59,22 +60,22 @@ def _check_plan(parameters: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _within(minutes: float | None) -> Iterator[None]:
-    """Raise TimeOver in the block when its minutes are over."""
+def _stopped_by_signals(minutes: float | None) -> Iterator[None]:
+    """Raise TimeOver in the block when its minutes are over, Terminated at SIGTERM."""
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
+        if number == signal.SIGTERM:
+            raise Terminated("ended from outside")
         raise TimeOver(f"{minutes:g} minutes are over")
 
-    if minutes is None:
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    before = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_REAL, 60 * (minutes or 0))  # 0: no alarm
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,9 @@ class _Study:
             raise
 
     def _step(self, source: Path) -> _Step:
-        declared = read_parameters(source)
         ours = {"PROFILE": self.profile.name, "OUT": shown(self.folder)}
-        given = self.profile.parameters_for(source)
-        given |= {name: value for name, value in ours.items() if name in declared}
-        defaults = {parameter.name: parameter.default for parameter in declared.values()}
-        return _Step(source, given, defaults | given)
+        given = self.profile.parameters_for(source, **ours)
+        return _Step(source, given, default_values(source) | given)
 
     def _expected_seconds(self, previous: dict[str, Any]) -> dict[str, float]:
         """Per step: what the last study with these parameters took, else what the profile says."""
