@@ -59,6 +59,13 @@ def test_shown_tables_are_rounded_without_an_index_and_break_before_intervals():
     assert tables.show(table).to_html() == tables.show(table).to_html()
 
 
+def test_shown_words_stand_at_the_left_even_with_a_number_in_them():
+    settings = pd.DataFrame({"changes": ["flip True", "lr 0.001"]})
+    assert "text-align: left" in tables.show(settings).to_html()
+    estimates = pd.DataFrame({"CCC": ["0.50 [0.41, 0.56]", "–"]})
+    assert "text-align: left" not in tables.show(estimates).to_html()
+
+
 def test_figures_are_saved_where_the_report_is(tmp_path, ax):
     path = plots.save_figure(ax.figure, str(tmp_path), "01_x")
     assert path == tmp_path / "figures" / "01_x.png"

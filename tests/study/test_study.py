@@ -261,7 +261,7 @@ def test_in_steps_of_some_minutes_the_study_comes_to_its_end(toy):
         "import time\n"
         f"path = Path({str(steps)!r})\n"
         "done = len(path.read_text()) if path.exists() else 0\n"
-        "for _ in range(done, 120):\n"
+        "for _ in range(done, 60):\n"
         "    time.sleep(0.2)\n"
         "    with path.open('a') as file:\n"
         "        file.write('x')"
@@ -269,18 +269,18 @@ def test_in_steps_of_some_minutes_the_study_comes_to_its_end(toy):
     toy.write("03_train", ["# Train", work])
     codes, said = [], ""
     while (not codes or codes[-1] == 75) and len(codes) < 20:
-        process = child(toy, "--minutes", "0.3")
+        process = child(toy, "--minutes", "0.15")
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in out + err
         codes.append(process.returncode)
         said = said or out
     assert codes[-1] == 0 and len(codes) > 1, codes
-    assert "Stopped: 0.3 minutes are over. What is finished is kept; go on with: " in said
-    assert said.rstrip().endswith("--minutes 0.3")
+    assert "Stopped: 0.15 minutes are over. What is finished is kept; go on with: " in said
+    assert said.rstrip().endswith("--minutes 0.15")
     assert manifest(toy)["status"] == "complete"
     runs = [toy.runs_of(nn) for nn in ("00", "03", "99")]
     assert runs[1] > 1 and sum(runs) <= 3 + len(codes) - 1, runs  # one run more per stop
-    assert len(steps.read_text()) == 120
+    assert len(steps.read_text()) == 60
 
 
 def test_another_study_than_the_profile_needs_another_folder(toy, capsys):

@@ -118,7 +118,8 @@ def show(table: pd.DataFrame, digits: int = 3) -> Styler:
     styles = {}
     for name in table.select_dtypes(exclude=["number", "bool"]):
         cells = table[name].astype(str)
-        if not cells.str.contains(r"\d\.\d").any():  # no number in words
+        words = cells.str.match(r"[^\W\d_]+ ").any()  # "lr 0.001" is no number
+        if words or not cells.str.contains(r"\d\.\d").any():
             props = "text-align: left"
             if cells.str.len().max() > LONG:
                 props += "; white-space: normal; min-width: 11em"
