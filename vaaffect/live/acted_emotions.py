@@ -148,4 +148,4 @@ def _mean(by_person: pd.Series, bootstrap: Bootstrap) -> tuple[float, float, flo
     weights = clip_weights(by_person.index.to_numpy(), bootstrap.resamples, rng)
     samples = weights @ by_person.to_numpy() / weights.sum(axis=1)
     value = float(by_person.mean())
-    return value, *interval(value, samples, len(by_person) - 1)
+    return value, *interval(value, samples, len(by_person) - 1, level=bootstrap.level)

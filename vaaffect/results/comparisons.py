@@ -177,17 +177,18 @@ def _compared(
     first, second = _same_frames(first, second)
     trainings = [by_fold(seed_rows) for seed_rows in _by_seed(first, second)]
     seeds = first["seed"].nunique()
-    weights, freedom = subject_draws(trainings[0], bootstrap)
+    draws = subject_draws(trainings[0], bootstrap)
     sizes = {"folds": len(trainings[0]), "subjects": first["subject"].nunique()}
     sizes["n"] = len(first.drop_duplicates(["clip", "frame"]))
     compared = []
     for dimension in dimensions:
-        estimates = [metric_estimates(folds, dimension, names, weights) for folds in trainings]
+        estimates = [metric_estimates(folds, dimension, names, draws) for folds in trainings]
         for name in names:
             means = [training[name, "mean"] for training in estimates]
             one, other = Estimate.mean(means[:seeds]), Estimate.mean(means[seeds:])
             gain = one - other
-            bounds = interval(gain.value, gain.samples, freedom["mean"])
+            freedom = draws.freedom["mean"]
+            bounds = interval(gain.value, gain.samples, freedom, level=bootstrap.level)
             values = (gain.value, *bounds, one.value, other.value)
             compared.append(Difference(*values, name, dimension, **sizes))
     return compared

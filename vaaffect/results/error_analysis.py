@@ -176,7 +176,7 @@ def neutral_bias(
     rows = []
     for head, model_rows in by_model(predictions):
         folds = by_fold(model_rows)
-        weights, _ = subject_draws(folds, bootstrap)
+        weights = subject_draws(folds, bootstrap).weights
         neutral = model_rows[_is_neutral(model_rows)]
         sizes = {"frames": len(neutral[["clip", "frame"]].drop_duplicates())}
         sizes["subjects"] = neutral["subject"].nunique()
@@ -199,7 +199,8 @@ def neutral_bias(
                 samples = sums[:, 0] / sums[:, 1]
             row["observed"] = mean = neutral[f"{dimension}_pred"].mean()
             # Only subjects with neutral frames say anything about them.
-            row["low"], row["high"] = interval(mean, samples, sizes["subjects"] - 1)
+            freedom = sizes["subjects"] - 1
+            row["low"], row["high"] = interval(mean, samples, freedom, level=bootstrap.level)
             rows.append(head | {"dimension": dimension} | row | sizes)
     return pd.DataFrame(rows)
 

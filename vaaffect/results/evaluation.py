@@ -12,7 +12,14 @@ import pandas as pd
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from . import metrics
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
+from .bootstrap import (
+    DEFAULT_BOOTSTRAP,
+    Bootstrap,
+    Estimate,
+    SubjectDraws,
+    interval,
+    subject_draws,
+)
 from .predictions import GROUP, MODEL, by_fold, by_model
 
 RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", "n"]
@@ -34,20 +41,20 @@ def evaluate(
         names: of the metrics, keys of metrics.FROM_MOMENTS.
 
     Returns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds); `low`
-    and `high` are the 95 % interval; `n` counts frames.
+    and `high` bound the value at the bootstrap's level; `n` counts frames.
     """
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
     for head, model_rows in by_model(predictions):
         folds = by_fold(model_rows)
-        weights, freedom = subject_draws(folds, bootstrap)
+        draws = subject_draws(folds, bootstrap)
         sizes = {fold: len(fold_rows) for fold, fold_rows in folds.items()}
         sizes["mean"] = len(model_rows.drop_duplicates(["clip", "frame"]))
         for dimension in DIMENSIONS:
-            estimates = metric_estimates(folds, dimension, names, weights)
+            estimates = metric_estimates(folds, dimension, names, draws)
             for (name, fold), estimate in estimates.items():
-                value = estimate.value
-                low, high = interval(value, estimate.samples, freedom[fold], name)
+                value, freedom = estimate.value, draws.freedom[fold]
+                low, high = interval(value, estimate.samples, freedom, name, bootstrap.level)
                 row = head | {"fold": fold, "dimension": dimension, "metric": name}
                 scales = {UNIT_SCALE: 1.0}
                 if name == "RMSE" and native_scale != 1:
@@ -59,17 +66,16 @@ def evaluate(
 
 
 def metric_estimates(
-    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], weights: Mapping
+    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], draws: SubjectDraws
 ) -> dict[tuple[str, str], Estimate]:
-    """Metrics of one training in its folds, by (metric, fold), "mean" last; `weights` are as of
-    `subject_draws`."""
+    """Metrics of one training in its folds, by (metric, fold), "mean" last."""
     estimates = {}
     for fold, fold_rows in folds.items():
         clips, owners = clip_moments(fold_rows, dimension)
         subjects, index = np.unique(owners, return_inverse=True)
         by_subject = np.zeros((len(subjects), clips.shape[1]))
         np.add.at(by_subject, index, clips)
-        resampled = weights[fold] @ by_subject
+        resampled = draws.weights[fold] @ by_subject
         for name in names:
             metric = metrics.FROM_MOMENTS[name]
             estimates[name, fold] = Estimate(float(metric(clips.sum(axis=0))), metric(resampled))

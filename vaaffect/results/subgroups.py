@@ -94,6 +94,15 @@ def frame_groups(
     return values
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The metrics of one model in one group, and how many subjects and frames they are about."""
+
+    metrics: dict[str, Estimate]
+    subjects: int
+    frames: int
+
+
 def by_group(
     predictions: pd.DataFrame, groups: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:
@@ -107,13 +116,13 @@ def by_group(
     rows = []
     for head, trait, measured in _measured(predictions, groups, bootstrap):
         spans = trait.spans()
-        for name, (estimates, subjects, frames) in measured.items():
-            for metric, estimate in estimates.items():
+        for name, group in measured.items():
+            for metric, estimate in group.metrics.items():
                 scale = metric if metric in FROM_MOMENTS else None
-                low, high = _interval(estimate, subjects, scale)
+                low, high = _interval(estimate, group.subjects, scale, bootstrap)
                 cut = {"trait": trait.name, "group": name, "span": spans[name], "metric": metric}
                 values = {"value": estimate.value, "low": low, "high": high}
-                sizes = {"subjects": subjects, "frames": frames}
+                sizes = {"subjects": group.subjects, "frames": group.frames}
                 rows.append(head | cut | values | sizes)
     columns = [*GROUP, "trait", "group", "span", "dimension", "metric", "value", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "subjects", "frames"])
@@ -136,12 +145,11 @@ def between_groups(
     for head, trait, measured in _measured(predictions, groups, bootstrap):
         if not {trait.compared, trait.reference} <= measured.keys():
             continue
-        one, one_subjects, _ = measured[trait.compared]
-        other, other_subjects, _ = measured[trait.reference]
-        subjects = min(one_subjects, other_subjects)
+        one, other = measured[trait.compared], measured[trait.reference]
+        subjects = min(one.subjects, other.subjects)
         for metric in METRICS:
-            difference = one[metric] - other[metric]
-            low, high = _interval(difference, subjects)
+            difference = one.metrics[metric] - other.metrics[metric]
+            low, high = _interval(difference, subjects, None, bootstrap)
             cut = {"trait": trait.name, "compared": trait.compared, "reference": trait.reference}
             values = {"difference": difference.value, "low": low, "high": high}
             values["decided"] = bool(low > 0 or high < 0)
@@ -152,8 +160,8 @@ def between_groups(
 
 def _measured(
     predictions: pd.DataFrame, groups: pd.DataFrame, bootstrap: Bootstrap
-) -> Iterator[tuple[dict, Trait, dict[str, tuple]]]:
-    """For each model, trait and dimension: its head, the trait, and {group: as of `_group`}."""
+) -> Iterator[tuple[dict, Trait, dict[str, _Group]]]:
+    """For each model, trait and dimension: its head, the trait, and what each group has."""
     keys = [key for key in TRAITS if key in groups]
     for head, model_rows in by_model(predictions):
         model_rows = model_rows.merge(groups, on=["clip", "frame"], how="left", validate="m:1")
@@ -177,8 +185,8 @@ def _measured(
 
 def _group(
     rows: pd.DataFrame, dimension: str, subjects: np.ndarray, weights: np.ndarray, constant: bool
-) -> tuple[dict[str, Estimate], int, int]:
-    """The metrics of one group (a constant has no CCC), and its numbers of subjects and frames."""
+) -> _Group:
+    """The metrics of one group; a constant has no CCC."""
     true, pred = (rows[f"{dimension}_{kind}"].to_numpy(np.float64) for kind in ("true", "pred"))
     shift = float(true.mean())
     sums = np.zeros((len(subjects), 7))  # the moments of each subject, zeros for the others
@@ -189,9 +197,12 @@ def _group(
     estimates = {name: Estimate(float(f(whole)), f(resampled)) for name, f in METRICS.items()}
     if constant:
         estimates["CCC"] = Estimate(float("nan"), estimates["CCC"].samples)
-    return estimates, len(members), len(rows)
+    return _Group(estimates, len(members), len(rows))
 
 
-def _interval(estimate: Estimate, subjects: int, name: str | None = None) -> tuple[float, float]:
-    freedom = subjects - 1 if subjects >= FEWEST else 0
-    return interval(estimate.value, estimate.samples, freedom, name)
+def _interval(
+    estimate: Estimate, subjects: int, name: str | None, bootstrap: Bootstrap
+) -> tuple[float, float]:
+    if subjects < FEWEST:
+        return float("nan"), float("nan")
+    return interval(estimate.value, estimate.samples, subjects - 1, name, bootstrap.level)
