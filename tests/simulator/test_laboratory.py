@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from made_up import contents
 
+from vaaffect import simulator
 from vaaffect.__main__ import main
 from vaaffect.base import UserError, cache
 from vaaffect.corpora.tracking import FacesTracker
@@ -393,7 +394,7 @@ def test_the_command_writes_it(tmp_path, monkeypatch):
         seen.append(world)
         return write_semaine(out, replace(world, seconds=(3, 3)), workers, progress)
 
-    monkeypatch.setattr(recordings, "write_semaine", write)
+    monkeypatch.setattr(simulator, "write_semaine", write)
     given = ["simulate", str(tmp_path / "lab"), "--corpus", "semaine", "--clips", "2"]
     assert main([*given, "--seed", "4", "--workers", "1"]) == 0
     assert seen == [LabWorld(sessions=2, subjects=1, seed=4)]

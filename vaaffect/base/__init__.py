@@ -20,13 +20,13 @@ from .paths import (
     runs_folder,
     shown,
 )  # fmt: skip
-from .processes import Failure, attempt, cores, in_processes, in_workers
+from .processes import Failure, attempt, cores, end_with_parent, in_processes, in_workers
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, tagged
 
 __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
     "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "attempt", "cache",
-    "code_digest", "cores", "digest", "find_files", "held", "in_processes", "in_workers", "kept",
-    "paths", "report_epoch", "report_event", "report_folder", "report_step", "runs_folder",
-    "sha256_of", "shown", "sync", "tagged", "write_atomically",
+    "code_digest", "cores", "digest", "end_with_parent", "find_files", "held", "in_processes",
+    "in_workers", "kept", "paths", "report_epoch", "report_event", "report_folder", "report_step",
+    "runs_folder", "sha256_of", "shown", "sync", "tagged", "write_atomically",
 ]  # fmt: skip

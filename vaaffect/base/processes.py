@@ -177,7 +177,7 @@ def _work(
     connection: Connection, function: Callable, start: Callable[[int], None], place: int
 ) -> None:
     """What a worker does: task after task, until the line is closed."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     start(place)
 
     def call(task: bytes) -> object:  # unpickling can fail too: crops are looked at on arrival
@@ -188,7 +188,12 @@ def _work(
             connection.send(attempt(call, connection.recv_bytes()))
 
 
-def _end_with_parent() -> None:
-    """A parent that is killed cannot end its workers: nobody would wait for their results."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it does: one that is killed cannot
+    end those whose results nobody waits for any more."""
+
+    def follow() -> None:
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -1,23 +1,21 @@
 """One notebook executed with papermill: the kernel, the stored copy, what to say when it fails."""
 
 import logging
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from ..base import paths, write_atomically
+from ..base import write_atomically
+from .kernels import kernel_manager
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
@@ -28,14 +26,15 @@ class NotebookError(Exception):
 
 
 def execute(
-    source: Path, target: Path, parameters: Mapping[str, Any], environment: Mapping[str, str],
-    work: Path, clean: Callable[[Any], Any],
+    source: Path, target: Path, parameters: Mapping[str, Any], kernel: KernelSpec, work: Path,
+    clean: Callable[[Any], Any],
 ) -> None:  # fmt: skip
     """Run a notebook with parameters and store its executed copy as `target`.
 
     The copy appears under its name only when it is whole, so a killed run leaves none. A failing
-    notebook leaves `<name>.failed.ipynb` instead; NotebookError says why. `environment` is for the
-    kernel, `work` a folder for temporary files; the copy goes through `clean` (see `cleaner`).
+    notebook leaves `<name>.failed.ipynb` instead; NotebookError says why. `kernel` is as of
+    `kernels.kernel_spec`, `work` a folder for temporary files; the copy goes through `clean` (see
+    `cleaner`).
     """
     failed_copy = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +49,7 @@ def execute(
         papermill.execute_notebook(
             source, running, parameters=dict(parameters), cwd=source.parent,
             kernel_name="python3", language="python", start_timeout=180,
-            kernel_manager_class=_own_kernel(environment),
+            kernel_manager_class=kernel_manager(kernel),
             progress_bar=False, log_output=False, store_widget_state=False,
         )  # fmt: skip
     except PapermillExecutionError as error:
@@ -139,20 +138,6 @@ def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
         return value
 
     return clean
-
-
-def _own_kernel(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
-    """What starts a kernel with this interpreter, whatever kernels the user has installed."""
-    pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
-    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-
-    class OwnKernel(AsyncKernelManager):
-        kernel_spec = KernelSpec(
-            argv=[*launch, "--log-level=50"],  # its notices would break the progress line
-            env={"PYTHONPATH": pythonpath, **environment},
-        )
-
-    return OwnKernel
 
 
 def _last_cell(notebook: NotebookNode) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from ..base import VARIABLE, Tail, Terminated, TimeOver, UserError, digest, paths, provenance, shown
-from . import entries, execution, folders
+from . import entries, execution, folders, kernels
 from .display import Display, clock
 from .profiles import default_values, load_profile, notebook_number, notebook_sources
 from .request import Request
@@ -120,6 +120,7 @@ class _Study:
         _check_plan(self.union)
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
+        self.modules = kernels.imported(step.source for step in self.chosen)
 
     def run(self, work: Path) -> None:
         """Do all steps."""
@@ -220,11 +221,11 @@ class _Study:
             (self.folder / name).unlink()
         copy = self._copy(step.source.name)
         events = self.work / f"progress-{step.number}.jsonl"
-        variables = {VARIABLE: str(events), **self.variables}
+        kernel = kernels.kernel_spec(self.modules, {VARIABLE: str(events), **self.variables})
         self.display.start(step.name)
         try:
             with Tail(events, self.display.follow):
-                execution.execute(step.source, copy, step.given, variables, self.work, clean)
+                execution.execute(step.source, copy, step.given, kernel, self.work, clean)
         except execution.NotebookError as failure:
             self.display.end(failed=True)
             entry["status"] = "failed"

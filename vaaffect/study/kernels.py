@@ -1,0 +1,123 @@
+"""Kernels that begin with their libraries imported.
+
+Importing PyTorch, torchvision and what draws figures takes a kernel about six seconds, and a study
+starts twelve kernels. Python's own fork server imports once what the notebooks import, and each
+kernel is forked from it: a process of its own, in which nothing has been computed before.
+"""
+
+import ast
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from traitlets import List
+
+from ..base import end_with_parent, paths
+
+INLINE = "module://matplotlib_inline.backend_inline"  # where a kernel draws its figures
+_NAME = "vaaffect-forked"
+_FORKS = multiprocessing.get_context("forkserver")
+
+
+def imported(notebooks: Iterable[Path]) -> list[str]:
+    """The modules that code cells import, sorted."""
+    names = set()
+    for notebook in notebooks:
+        cells = nbformat.read(notebook, as_version=4).cells
+        for cell in (c for c in cells if c.cell_type == "code"):
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    names.add(node.module)
+    return sorted(names)
+
+
+def kernel_spec(modules: Iterable[str], environment: Mapping[str, str]) -> KernelSpec:
+    """A kernel of this interpreter with these variables, forked from where `modules` have been
+    imported: by the first kernel that this process starts."""
+    pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
+    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    how = {"provisioner_name": _NAME, "config": {"modules": list(modules)}}
+    return KernelSpec(
+        argv=[*launch, "--log-level=50"],  # its notices would break the progress line
+        display_name="Python 3",
+        language="python",
+        env={"PYTHONPATH": pythonpath, **environment},
+        metadata={"kernel_provisioner": how},
+    )
+
+
+def kernel_manager(spec: KernelSpec) -> type[AsyncKernelManager]:
+    """What starts kernels of this kind, whatever kernels the user has installed."""
+    return type("OwnKernels", (AsyncKernelManager,), {"kernel_spec": spec})
+
+
+class ForkedKernel(LocalProvisioner):
+    """Starts a kernel as a fork instead of as a program."""
+
+    modules = List(help="what is imported before").tag(config=True)
+
+    async def launch_kernel(self, cmd: list[str], **given: Any) -> dict[str, Any]:
+        """Start it; `cmd` is that of the kernel as a program."""
+        _FORKS.set_forkserver_preload(["ipykernel.kernelapp", *self.modules])
+        folder = given.get("cwd") or Path.cwd()
+        arguments = (cmd[cmd.index("-f") :], given["env"], folder)
+        process = _FORKS.Process(target=_run, args=arguments)
+        process.start()
+        self.process, self.pid, self.pgid = _Forked(process), process.pid, process.pid
+        return self.connection_info
+
+
+KernelProvisionerFactory.provisioners[_NAME] = EntryPoint(
+    _NAME, f"{__name__}:{ForkedKernel.__name__}", KernelProvisionerFactory.GROUP_NAME
+)
+
+
+class _Forked:
+    """A forked process as `subprocess.Popen` would show it."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: BaseProcess):
+        self._process = process
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        self._process.join()
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+def _run(arguments: list[str], environment: dict[str, str], folder: str | Path) -> None:
+    """Be a kernel."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.setsid()  # Ctrl-C is for the study, which interrupts the kernel itself
+    end_with_parent()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    if matplotlib := sys.modules.get("matplotlib"):  # imported before a kernel could say where to
+        matplotlib.rcParams["backend"] = environment.get("MPLBACKEND", INLINE)
+    IPKernelApp.launch_instance(arguments)
