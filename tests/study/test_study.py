@@ -48,10 +48,11 @@ def child(toy: Toy, *arguments: str) -> subprocess.Popen:
     )
 
 
-def wait_for(path: Path, seconds: float = 120) -> None:
+def wait_for(path: Path, seconds: float = 120, gone: bool = False) -> None:
+    """Until there is something at the path, or nothing any more."""
     end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path.name} did not appear"
+    while path.exists() == gone:
+        assert time.monotonic() < end, f"{path}: {'still there' if gone else 'did not appear'}"
         time.sleep(0.05)
 
 
@@ -211,7 +212,7 @@ def slow(toy: Toy) -> str:
     """Make notebook 03 wait once it runs; returns its first source."""
     good = (toy.notebooks / "03_train.ipynb").read_text()
     mark = toy.out.parent / "running"
-    code = f"Path({str(mark)!r}).touch()\nimport time\ntime.sleep(600)"
+    code = f"import os, time\nPath({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
     toy.write("03_train", ["# Train", code])
     return good
 
@@ -222,6 +223,8 @@ def test_a_killed_study_goes_on(toy):
     wait_for(toy.out.parent / "running")
     process.kill()
     process.communicate()
+    kernel = Path("/proc", (toy.out.parent / "running").read_text())
+    wait_for(kernel, gone=True)
     assert manifest(toy)["status"] == "running"
     assert [path.name for path in (toy.out / "notebooks").iterdir()] == ["00_start.ipynb"]
     (toy.notebooks / "03_train.ipynb").write_text(good)

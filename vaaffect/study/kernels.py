@@ -70,7 +70,7 @@ class ForkedKernel(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **given: Any) -> dict[str, Any]:
         """Start it; `cmd` is that of the kernel as a program."""
-        _FORKS.set_forkserver_preload(["ipykernel.kernelapp", *self.modules])
+        _FORKS.set_forkserver_preload([__name__, "ipykernel.kernelapp", *self.modules])
         folder = given.get("cwd") or Path.cwd()
         arguments = (cmd[cmd.index("-f") :], given["env"], folder)
         process = _FORKS.Process(target=_run, args=arguments)
