@@ -12,6 +12,7 @@ def outcome(seconds: float, rmse: tuple = (0.3, 0.2), tested: tuple = ((1, 0), (
             "crops": 0.5, "training": 1.0, "limit": 1.6}  # fmt: skip
 
 
+@pytest.mark.thorough  # three quarters of a minute, for a benchmark
 def test_a_tiny_study_both_ways(tmp_path):
     lines = bench_study(quick=True, out=tmp_path, say=lambda line: None)
     assert lines[0].startswith("VGG-tiny-bn, 32 px, batch 4, 80 frames on disk, 5 folds")

@@ -253,13 +253,28 @@ def test_goals_of_a_gpu_come_from_the_rows():
     assert said["G2", "vgg11_bn beside timm"][1] == "not measured"
 
 
+GROWING = {"frames": 3, "folds": 3, "batch": 5, "side": 4, "threads": 2}  # points of each curve
+
+
+@pytest.mark.thorough  # half a minute for a figure of the benchmark
+def test_growth_is_measured():
+    rows = pd.DataFrame(scaling_rows(dataclasses.replace(QUICK, scaling_s=0.01), CPU, print))
+    assert (rows["value"] > 0).all() and set(rows["curve"]) == set(GROWING)
+
+
 def test_the_report_is_written_with_failures_and_without_names_of_computers(tmp_path):
     rows = rows_of({Author.name: 2.0, "wrong": np.nan, "vaaffect": 5.0})
     rows.loc[1, "gate"] = "failed: its loss is 3 off"
     ceilings = Ceilings(1, 2e12, 1, 1e12, 1e10)
     rows = with_limits(rows, ceilings, {("resnet152", 224): Work(1e11, 0, 0)})
-    quick = dataclasses.replace(QUICK, scaling_s=0.01)
-    rows = pd.concat([rows, pd.DataFrame(scaling_rows(quick, CPU, print))], ignore_index=True)
+    common = {"track": "scaling", "model": "resnet10", "contender": "vaaffect", "unit": "s"}
+    common |= {"setting": "batch 4, 32 px"}
+    growth = [
+        common | {"curve": curve, "x": x, "value": 2.0 * x, "low": x, "high": 3.0 * x}
+        for curve, points in GROWING.items()
+        for x in range(1, points + 1)
+    ]
+    rows = pd.concat([rows, pd.DataFrame(growth)], ignore_index=True)
     line = pd.DataFrame({"track": "scaling", "curve": "frames", "x": [10, 20, 40]})
     assert fit(line.assign(value=3 + 0.5 * line["x"]), "frames") == pytest.approx((3, 0.5))
     verdicts = {"wrong": Verdict(3.0, 0.0, "its loss is 3 off")}
