@@ -11,7 +11,7 @@ import pytest
 from vaaffect.study.profiles import notebook_sources
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # half a minute; test_study.py runs a toy's notebook so
 def test_papermill_by_hand_works(tmp_path):
     wild = "{clips: 20, subjects: 12, frames: [2, 3], seed: 2}"
     lab = "{sessions: 2, subjects: 2, seconds: [3, 4], seed: 2}"

@@ -13,7 +13,7 @@ from ..base import code_digest, digest, paths, provenance, sha256_of
 from .folders import CARDS
 
 REPORT = "99"  # the notebook that the cards belong to
-PAGE_CODE = ("pages.py", "pdf.py", "formulas.py")  # of room report; pages are built in every study
+PAGE_CODE = ("pages.py", "pdf.py", "formulas.py")  # of room report; no notebook uses them
 
 
 def library_digest() -> str:
@@ -50,6 +50,17 @@ def outputs(folder: Path, number: str) -> dict[str, str]:
     files = [p for kind in ("tables", "figures") for p in folder.glob(f"{kind}/**/{number}_*")]
     files = [*sorted(files), *(folder / card for card in CARDS if number == REPORT)]
     return {p.relative_to(folder).as_posix(): sha256_of(p) for p in files if p.is_file()}
+
+
+def pages(folder: Path) -> dict[str, str]:
+    """SHA-256 of each page of a report folder, by relative path, and of the code that made them."""
+    report = paths.LIBRARY / "report"
+    code = [code_digest(*(report / name for name in PAGE_CODE))]
+    code.append(provenance.file_hashes(report / "template", "*"))
+    made = [*folder.glob("report.*"), *folder.glob("html/*.html")]
+    return {"code": digest(code)} | {
+        path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(made)
+    }
 
 
 def machines(runs: Path) -> list[dict[str, Any]]:

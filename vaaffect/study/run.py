@@ -148,12 +148,19 @@ class _Study:
             folders.clear(self.folder)
         try:
             self._prepare()
+            kept = True
             for step in self.chosen:
                 if (self.request.resume or not self.request.only) and self._is_current(step):
                     self.display.keep(step.name)
                 else:
                     self._execute(step)
-            self._finish()
+                    kept = False
+            if kept and self._has_pages_of(previous):
+                self.manifest = previous
+                self._save("complete")
+                self._say_done()
+            else:
+                self._finish()
         except KeyboardInterrupt as stop:
             self._save("interrupted")
             why = f"Stopped: {stop}." if str(stop) else "Stopped."
@@ -260,6 +267,7 @@ class _Study:
                 pdf.print_report(self.folder)
             except UserError as missing:  # the study is whole without it
                 self.display.say(f"note: {missing}")
+        self.manifest["pages"] = entries.pages(self.folder)
         self._save("partial" if stale else "complete")
         if stale:
             whole = replace(self.request, only=(), resume=False).command()
@@ -267,6 +275,17 @@ class _Study:
                 f"Notebooks {', '.join(stale)} were not run with the present code, parameters and"
                 f" data; this brings them up to date: {whole}"
             )
+        self._say_done()
+
+    def _has_pages_of(self, earlier: dict[str, Any]) -> bool:
+        """Whether a complete study before this one made the pages, and they would be the same."""
+        names = ("profile", "title", "parameters_hash")
+        same = all(earlier.get(name) == self.manifest[name] for name in names)
+        complete = same and earlier.get("status") == "complete"
+        return complete and earlier.get("pages") == entries.pages(self.folder)
+
+    def _say_done(self) -> None:
+        page = self.folder / "report.html"
         page = page if page.is_file() else self.folder / "html"
         self.display.say(f"Done in {clock(self.display.elapsed())}: {shown(page)}")
 
