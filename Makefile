@@ -20,7 +20,7 @@ test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks c
 	@$(VENV)/ruff format --check .
 	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-thorough: .venv/ready  ## what `make test` leaves out: the same again at more places
+test-thorough: .venv/ready  ## the long tests that `make test` leaves out
 	@$(VENV)/python -m pytest -m thorough
 
 test-browser: .venv/ready  ## the widgets in a real JupyterLab and Chromium, with a drawn camera clip

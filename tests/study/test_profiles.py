@@ -4,6 +4,7 @@ import pytest
 from toy_study import FIRST, write_notebook
 
 from vaaffect.base.errors import UserError
+from vaaffect.study.kernels import imported
 from vaaffect.study.profiles import (
     Parameter,
     load_profile,
@@ -198,3 +199,9 @@ def test_a_change_that_cannot_be_made(notebooks, load, change, said):
     load("title: t")
     with pytest.raises(UserError, match=said):
         load_profile("p", notebooks, [change])
+
+
+def test_what_a_kernel_finds_imported_are_the_rooms_that_notebooks_use(tmp_path):
+    cells = ["%time 1", "import json\nfrom vaaffect.report import plots", "from . import mine"]
+    notebook = write_notebook(tmp_path / "00_mine.ipynb", [*cells, "import vaaffect.base, of_mine"])
+    assert imported([notebook]) == ["vaaffect.base", "vaaffect.report"]

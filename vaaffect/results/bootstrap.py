@@ -72,7 +72,7 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
     """How often each clip counts in each sample: (resamples, clips) whole numbers as float64.
 
     Of m >= 2 subjects, the (clips,) `owners`, m - 1 are drawn with replacement, and a drawn subject
-    comes with all its clips (Rao & Wu 1988).
+    comes with all its clips; the module says why.
     """
     subjects, index = np.unique(owners, return_inverse=True)
     count = len(subjects)

@@ -1,8 +1,8 @@
 """Kernels that begin with their libraries imported.
 
 Importing PyTorch, torchvision and what draws figures takes a kernel about six seconds, and a study
-starts twelve kernels. Python's own fork server imports once what the notebooks import, and each
-kernel is forked from it: a process of its own, in which nothing has been computed before.
+starts twelve kernels. Python's own fork server imports once the rooms that the notebooks use, and
+each kernel is forked from it: a process of its own, in which nothing has been computed before.
 """
 
 import ast
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,17 +31,22 @@ _FORKS = multiprocessing.get_context("forkserver")
 
 
 def imported(notebooks: Iterable[Path]) -> list[str]:
-    """The modules that code cells import, sorted."""
+    """The modules of the library that notebooks import, sorted; they bring in PyTorch and the rest.
+
+    Nothing else is imported before a kernel starts, so that a mistake in a module of the user's own
+    is told by the cell that imports it. Cells with magics (`%time`) do not count.
+    """
     names = set()
     for notebook in notebooks:
         cells = nbformat.read(notebook, as_version=4).cells
         for cell in (c for c in cells if c.cell_type == "code"):
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, ast.Import):
-                    names |= {alias.name for alias in node.names}
-                elif isinstance(node, ast.ImportFrom):
-                    names.add(node.module)
-    return sorted(names)
+            with suppress(SyntaxError):
+                for node in ast.walk(ast.parse(cell.source)):
+                    if isinstance(node, ast.Import):
+                        names |= {alias.name for alias in node.names}
+                    elif isinstance(node, ast.ImportFrom) and node.module:
+                        names.add(node.module)
+    return sorted(name for name in names if name.partition(".")[0] == "vaaffect")
 
 
 def kernel_spec(modules: Iterable[str], environment: Mapping[str, str]) -> KernelSpec:
