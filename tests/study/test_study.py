@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -16,7 +17,7 @@ from toy_study import Toy
 from vaaffect.base import paths
 from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
-from vaaffect.study.display import Display, clock, describe
+from vaaffect.study.display import Display, Running, clock, describe
 from vaaffect.study.execution import cleaner, is_complete
 from vaaffect.study.folders import locked
 from vaaffect.study.profiles import read_parameters
@@ -120,7 +121,7 @@ def test_manifest(finished):
     assert content["python"].startswith("3.")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["started"])
     assert content["finished"] >= content["started"]
-    assert set(content["seconds"]) == {"data", "00", "03", "99"}
+    assert set(content["seconds"]) == {"data", "trainings", "00", "03", "99"}
     entry = content["notebooks"]["03"]
     assert entry["parameters"]["EPOCHS"] == 4 and entry["parameters"]["RATE"] == 0.1
     assert re.fullmatch(r"[0-9a-f]{64}", entry["key"])
@@ -391,7 +392,7 @@ def test_nothing_of_an_earlier_notebook_stays_behind(toy):
     assert [path.name for path in (toy.out / "tables").iterdir()] == ["03_a.csv"]
     assert not [path for path in toy.out.rglob("04_*")]
     assert set(manifest(toy)["notebooks"]) == {"00", "03", "99"}
-    assert set(manifest(toy)["seconds"]) == {"data", "00", "03", "99"}
+    assert set(manifest(toy)["seconds"]) == {"data", "trainings", "00", "03", "99"}
 
 
 def test_a_fresh_start_sets_the_trainings_aside_and_loses_none(toy, capsys):
@@ -494,8 +495,8 @@ def remaining(expected: dict, done: dict, elapsed: float) -> float:
     """Of a study in the first of its steps that is not done."""
     display = Display(list(expected), expected)
     display.done = done
-    display.now = next(step for step in expected if step not in done)
-    display.now_started = time.monotonic() - elapsed
+    now = next(step for step in expected if step not in done)
+    display.running[now] = Running(time.monotonic() - elapsed)
     return display.remaining()
 
 
@@ -529,7 +530,8 @@ def test_reports_reach_the_tail(tmp_path, monkeypatch, capsys):
     report_event({"what": "nobody listens"})
     monkeypatch.setenv("VAAFFECT_PROGRESS", str(path))
     display = Display(["a"], {"a": 1.0})
-    tail = Tail(path, display.follow)
+    display.start("a")
+    tail = Tail(path, partial(display.follow, "a"))
     assert tail.read() == []
     report_epoch("net", 1, 2, None, 0.5, 0.5)
     report_step("crops", 1, 3)
@@ -557,8 +559,8 @@ def test_display_draws_one_line_on_a_terminal_and_few_elsewhere(capsys, monkeypa
         display = Display(["a", "b"], {"a": 10.0, "b": 30.0})
         display.start("a")
         for epoch in range(5):
-            display.follow([{"what": "net", "epoch": epoch, "epochs": 5}])
-        display.end()
+            display.follow("a", [{"what": "net", "epoch": epoch, "epochs": 5}])
+        display.end("a")
         out = capsys.readouterr().out
         if live:
             assert "\r" in out and "[1/2] a  net  epoch 4/5  elapsed 00:00  ETA 00:40" in out

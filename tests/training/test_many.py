@@ -26,9 +26,10 @@ from vaaffect.base.progress import Tail
 from vaaffect.corpora.crops import build_crops
 from vaaffect.corpora.folds import Split, subject_folds
 from vaaffect.study.display import Display, FanOut
-from vaaffect.training import cluster, many
+from vaaffect.training import cluster, many, run_folder
 from vaaffect.training import step as training_step
 from vaaffect.training.many import How, train_all
+from vaaffect.training.pretext import PretextStart, pretext_recipe
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.spec import Training
 
@@ -82,7 +83,7 @@ def test_two_at_a_time_give_what_one_after_the_other_gives(trainings, tmp_path, 
     # The display learns from every process.
     assert {event["training"] for event in events if "epoch" in event} == {0, 1, 2, 3}
     assert sorted(event["ended"] for event in events if "ended" in event) == [0, 1, 2, 3]
-    assert events[0]["fanout"]["at_once"] == 2 and events[-1] == {"fanout": None}
+    assert events[0]["fanout"]["at_once"] == 2 and {"fanout": None} in events
 
     # What is finished costs nothing, and no process.
     written = [(run / "done.json").stat().st_mtime_ns for run in together]
@@ -104,23 +105,27 @@ def test_code_that_changes_meanwhile_is_noticed(trainings, tmp_path, monkeypatch
         train_all(trainings[:1], tmp_path)
 
 
-def test_weights_to_start_from_are_made_once_before_trainings_go_apart(
-    trainings, tmp_path, monkeypatch
-):
-    made = []
-
-    class Start:
-        key = "key"
-
-        def weights(self, study):
-            made.append(study)
-            raise UserError("no weights")
-
+def test_weights_to_start_from_are_made_once_before_who_needs_them(trainings, tmp_path, listen):
     recipe = dataclasses.replace(RECIPE, weights="pretext")
-    work = [dataclasses.replace(one, recipe=recipe, start=Start()) for one in trainings[:2]]
-    with pytest.raises(UserError, match="no weights"):
-        train_all(work, tmp_path, How(jobs=2))
-    assert made == [(trainings[0].crops,)] and not multiprocessing.active_children()
+    world = {"clips": 12, "subjects": 12, "frames": (1, 1), "seed": 9}
+    size = trainings[0].crops.images.shape[1]
+    start = PretextStart("vgg_tiny_bn", pretext_recipe(recipe, 1), world, size, 0, tmp_path / "s")
+    several = [dataclasses.replace(one, recipe=recipe, start=start) for one in trainings[:2]]
+    runs = train_all([*several, trainings[2]], tmp_path / "runs", How(jobs=2))
+    assert all(run_folder.is_finished(run, False) for run in runs)
+    events = listen.read()
+    [pretext] = [i for i, event in enumerate(events) if "pretext" in event.get("what", "")]
+    [plan] = [event["fanout"] for event in events if event.get("fanout")]
+    assert len(plan["epochs"]) == 4  # the pretext training is one of them
+    after = [
+        i for i, event in enumerate(events) if "epoch" in event and event["training"] in (0, 1)
+    ]
+    assert after and pretext < min(after)
+
+    bad = dataclasses.replace(start, recipe=dataclasses.replace(start.recipe, lr=1e9))
+    several = [dataclasses.replace(one, start=bad) for one in several]
+    with pytest.raises(UserError, match=r"2 of 3 trainings failed(?s:.*)diverged in epoch 1"):
+        train_all([*several, trainings[2]], tmp_path / "runs", How(jobs=2))
 
 
 def test_another_number_of_threads_changes_the_last_bits(trainings, tmp_path, monkeypatch):
@@ -279,7 +284,7 @@ def test_crops_travel_as_their_folder(tiny_corpus, tmp_path):
 def test_the_environment_says_how(monkeypatch):
     for name in (many.JOBS, many.CLUSTER, many.OPTIONS):
         monkeypatch.delenv(name, raising=False)
-    assert How.from_environment() == How(1)
+    assert How.from_environment() is None
     monkeypatch.setenv(many.JOBS, "3")
     assert How.from_environment() == How(3)
     assert How(3).variables()[many.JOBS] == "3" and How(3).arguments() == " --jobs 3"
@@ -322,7 +327,7 @@ def test_how_is_no_parameter_of_a_study(tmp_path):
         code = f"import os\nopen({str(seen)!r}, 'w').write(os.environ.get('VAAFFECT_JOBS', ''))"
         toy.write("00_start", ["# Start", code])
         toy.run(only=["00"], how=how)
-        assert seen.read_text() == ("2" if how else "")
+        assert seen.read_text() == str((how or How.of_this_machine()).jobs)
         hashes.append(json.loads((toy.out / "manifest.json").read_text())["parameters_hash"])
     assert hashes[0] == hashes[1]
     toy.write("00_start", ["# Start", "1 / 0"])
@@ -347,12 +352,12 @@ def test_a_fan_out_foretells_its_end(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     display = Display(["04"], {"04": 1.0})
     display.start("04")
-    display.follow([{"fanout": plan}])
-    display.follow([{"ended": 1}])
+    display.follow("04", [{"fanout": plan}])
+    display.follow("04", [{"ended": 1}])
     event = {"what": "net fold 0", "epoch": 2, "epochs": 4, "seconds": 30.0, "training": 2}
-    display.follow([event])
+    display.follow("04", [event])
     assert display.remaining() >= 300  # b has ten such epochs to go
     line = capsys.readouterr().out.split("\r")[-1]
     assert "2/4 trainings, 2 at once, ETA 05:00" in line and line.endswith("ETA 05:00")
-    display.follow([{"fanout": None}])
-    assert display.fanout is None and display.remaining() < 10
+    display.follow("04", [{"fanout": None}])
+    assert display.running["04"].fanout is None and display.remaining() < 10

@@ -20,13 +20,24 @@ from .paths import (
     runs_folder,
     shown,
 )  # fmt: skip
-from .processes import Failure, attempt, cores, end_with_parent, in_processes, in_workers
-from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, tagged
+from .processes import (
+    Failure,
+    at_once,
+    attempt,
+    compute_with,
+    cores,
+    end_with_parent,
+    forks,
+    in_processes,
+    in_workers,
+)
+from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, stage, tagged
 
 __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
-    "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "attempt", "cache",
-    "code_digest", "cores", "digest", "end_with_parent", "find_files", "held", "in_processes",
-    "in_workers", "kept", "paths", "report_epoch", "report_event", "report_folder", "report_step",
-    "runs_folder", "sha256_of", "shown", "sync", "tagged", "write_atomically",
+    "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "at_once", "attempt",
+    "cache", "code_digest", "compute_with", "cores", "digest", "end_with_parent", "find_files",
+    "forks", "held", "in_processes", "in_workers", "kept", "paths", "report_epoch",
+    "report_event", "report_folder", "report_step", "runs_folder", "sha256_of", "shown", "stage",
+    "sync", "tagged", "write_atomically",
 ]  # fmt: skip

@@ -9,32 +9,66 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from .errors import UserError
 
+_PRELOADED: dict[str, None] = {}  # see `forks`
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU, per period
 
 
 def cores() -> int:
     """How many processes may compute at a time: the cores that this one may use, or fewer where a
     container's limit says so (the machine may have many more)."""
-    usable = len(os.sched_getaffinity(0))
+    mine = getattr(os, "sched_getaffinity", None)  # macOS has none
+    usable = len(mine(0)) if mine else os.cpu_count() or 1
     try:
         quota, period = map(int, _CPU_LIMIT.read_text().split())
     except (OSError, ValueError):  # no such file, or "max": no limit
         return usable
     return max(1, min(usable, math.ceil(quota / period)))
+
+
+def at_once() -> int:
+    """How many processes with PyTorch compute at a time unless the user says so: one per core, and
+    not more than there are four gigabytes of memory for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores(), round(memory / 2**32)))
+
+
+def compute_with(threads: int) -> None:
+    """From now on the libraries of this process compute with so many threads, and so do those of
+    the programs that it starts. (Variables do that for libraries that are not loaded yet.)"""
+    import threadpoolctl
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    threadpoolctl.threadpool_limits(threads)
+    if cv2 := sys.modules.get("cv2"):
+        cv2.setNumThreads(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+def forks(*modules: str) -> BaseContext:
+    """Where processes are forked from: Python's own fork server, which computes nothing. Modules
+    named until the first process starts are imported once, for all of them.
+
+    (To fork a process that has started threads, PyTorch's for example, can deadlock.)
+    """
+    _PRELOADED.update(dict.fromkeys(modules))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_PRELOADED])
+    return context
 
 
 def in_processes(
@@ -51,8 +85,7 @@ def in_processes(
         for number, task in enumerate(tasks):
             yield number, function(*task)
         return
-    # "spawn": forking a process that has started torch's threads can deadlock.
-    context = multiprocessing.get_context("spawn")
+    context = forks(function.__module__)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
         futures = {pool.submit(function, *task): number for number, task in enumerate(tasks)}
         try:
@@ -92,8 +125,9 @@ def attempt(function: Callable, *arguments: object) -> object:
 
 
 def in_workers(
-    function: Callable, tasks: Sequence[tuple], workers: int, start: Callable[[int], None]
-) -> Iterator[tuple[int, object]]:
+    function: Callable, tasks: Sequence[tuple], workers: int, start: Callable[[int], None],
+    after: Mapping[int, int] | None = None,
+) -> Iterator[tuple[int, object]]:  # fmt: skip
     """Call `function(*task)` for every task; one that fails, or is killed, leaves the others alone.
 
     Yields (number of the task, result or Failure), in the order in which they end. Whoever stops
@@ -104,35 +138,38 @@ def in_workers(
         tasks: its arguments, each a tuple of things that can be pickled.
         workers: processes at a time.
         start: called first in each process, with its place (0 to workers - 1).
+        after: {task: another one} that has to end before it begins, well or not; no circles.
     """
     # Not pebble's ProcessPool: a worker that dies before it has acknowledged its task (while it
     # unpickles, or starts) breaks that whole pool or loses the task, and its workers have no place,
     # by which a new one would take over the GPU of the one that died.
-    todo = deque(enumerate(tasks))
-    team: dict[Connection, _Worker] = {}
-    dismissed: list[_Worker] = []
+    todo, after = dict(enumerate(tasks)), after or {}
+    unfinished = set(todo)
+    free = list(range(min(workers, len(todo))))[::-1]  # places
+    idle: dict[int, _Worker] = {}  # by place
+    busy: dict[Connection, _Worker] = {}
     try:
-        for place in range(min(workers, len(todo))):
-            worker = _Worker(function, start, place)
-            team[worker.connection] = worker
-            worker.take(*todo.popleft())
-        while team:
-            for connection in wait(list(team)):
-                worker = team.pop(connection)
+        while unfinished:
+            ready = [number for number in todo if after.get(number) not in unfinished]
+            for number in ready[: len(free)]:
+                place = free.pop()
+                worker = idle.pop(place, None) or _Worker(function, start, place)
+                busy[worker.connection] = worker
+                worker.take(number, todo.pop(number))
+            for connection in wait(list(busy)):
+                worker = busy.pop(connection)
                 number, result = worker.number, worker.result()
-                if todo:
-                    if isinstance(result, Failure) and not worker.process.is_alive():
-                        worker = _Worker(function, start, worker.place)
-                    team[worker.connection] = worker
-                    worker.take(*todo.popleft())
-                else:
-                    connection.close()  # tells the worker to go
-                    dismissed.append(worker)
+                if not isinstance(result, Failure) or worker.process.is_alive():
+                    idle[worker.place] = worker
+                free.append(worker.place)
+                unfinished.remove(number)
                 yield number, result
     finally:
-        for worker in team.values():
+        for worker in busy.values():
             worker.process.terminate()
-        for worker in [*team.values(), *dismissed]:
+        for worker in idle.values():
+            worker.connection.close()  # tells it to go
+        for worker in [*busy.values(), *idle.values()]:
             worker.process.join()
 
 
@@ -141,18 +178,11 @@ class _Worker:
 
     def __init__(self, function: Callable, start: Callable[[int], None], place: int):
         self.place, self.number = place, -1
-        context = multiprocessing.get_context("spawn")  # as in `in_processes`
+        context = forks(function.__module__)
         self.connection, its_end = context.Pipe()
-        arguments = (its_end, function, start, place)
+        arguments = (its_end, function, start, place, dict(os.environ))
         self.process = context.Process(target=_work, args=arguments, daemon=True)
-        # Ctrl-C reaches every process of the terminal; it is this one that ends the others. (The
-        # tracker, which `start` would start the first time, unblocks the signal when it is up.)
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self.process.start()  # inherits what is blocked
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self.process.start()
         its_end.close()  # so that a dead worker ends the line
 
     def take(self, number: int, task: tuple) -> None:
@@ -174,9 +204,13 @@ class _Worker:
 
 
 def _work(
-    connection: Connection, function: Callable, start: Callable[[int], None], place: int
-) -> None:
+    connection: Connection, function: Callable, start: Callable[[int], None], place: int,
+    environment: dict[str, str],
+) -> None:  # fmt: skip
     """What a worker does: task after task, until the line is closed."""
+    # Ctrl-C reaches every process of the terminal; it is the one that waits which ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(environment)  # the fork server has what was so when it started
     end_with_parent()
     start(place)
 

@@ -5,18 +5,21 @@ JSON line per event; the study shows the latest with the time that remains. With
 notebook opened in JupyterLab, or run with papermill by hand) the reports go nowhere.
 
 Events: an epoch of a training or a step of something else (`report_epoch`, `report_step`); and, of
-a list of trainings, {"fanout": its plan, or null at its end} and {"ended": number of a training}.
+a list of trainings, {"fanout": its plan, or null at its end} and {"ended": number of a training};
+and {"stage": what was done, "seconds": how long} (`stage`).
 """
 
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 VARIABLE = "VAAFFECT_PROGRESS"
 _tags: dict = {}  # see `tagged`
+_stages = threading.local()  # see `stage`
 
 
 @contextmanager
@@ -56,6 +59,19 @@ def report_epoch(
 def report_step(what: str, done: int, total: int) -> None:
     """Report that `done` of `total` equal pieces of work are done."""
     report_event({"what": what, "done": done, "total": total})
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Report how many seconds the block takes, less those of stages inside it; also a decorator."""
+    outer, _stages.inside = getattr(_stages, "inside", 0.0), 0.0
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        took = time.perf_counter() - started
+        report_event({"stage": name, "seconds": round(took - _stages.inside, 4)})
+        _stages.inside = outer + took
 
 
 class Tail:

@@ -18,7 +18,7 @@ import skimage
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from ..base import UserError, code_digest, cores, digest, kept
+from ..base import UserError, code_digest, cores, digest, kept, stage
 from ..base import cache as store
 from ..corpora import DIMENSIONS, Crops, Split, assert_disjoint
 from ..results import prediction_table
@@ -66,6 +66,7 @@ def constant_predictor(
     return pd.concat(tables, ignore_index=True)
 
 
+@stage("baselines")
 def fit_baselines(
     crops: Crops, splits: Sequence[Split], names: Iterable[str], elsewhere: Sequence[Crops] = (), *,
     seed: int = 0, cache: Path | None = None,

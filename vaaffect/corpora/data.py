@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..base import LANDMARKS, SIMULATED, UserError, report_step
+from ..base import LANDMARKS, SIMULATED, UserError, report_step, stage
 from ..simulator import LabWorld, WildWorld, world_key, write_afew_va, write_semaine
 from .afew_va import load_afew_va
 from .corpus import CORPUS_NAMES, VARIABLES, Corpus
@@ -74,6 +74,7 @@ def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
     return hashes
 
 
+@stage("data")
 def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpus:
     key, _, write, load = _SOURCES[kind]
     name, variable = CORPUS_NAMES[key], VARIABLES[key]
@@ -108,6 +109,7 @@ def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:
     return world(**fields)
 
 
+@stage("crops")
 def _crops(corpus: Corpus, size: int) -> Crops:
     progress = partial(report_step, f"crop faces of {CORPUS_NAMES[corpus.name]}")
     return build_crops(corpus, size, progress=progress)

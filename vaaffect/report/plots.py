@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..base import report_folder
+from ..base import report_folder, stage
 from ..corpora import CORPUS_NAMES, DIMENSIONS
 from ..results import error_analysis
 from ..simulator import EMOTIONS
@@ -39,6 +39,7 @@ def use_style() -> None:
     }  # fmt: skip
 
 
+@stage("figures saved")
 def save_figure(figure: Figure, out: str, name: str) -> Path:
     """Write OUT/figures/NAME.png, with the figure's `alt_text` as the file's description; the name
     begins with the notebook's number."""

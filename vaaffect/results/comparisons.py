@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..base import UserError
+from ..base import UserError, stage
 from ..corpora import DIMENSIONS
 from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
 from .evaluation import metric_estimates
@@ -166,6 +166,7 @@ def _told(columns: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value!r}" for name, value in columns.items())
 
 
+@stage("metrics and intervals")
 def _compared(
     first: pd.DataFrame,
     second: pd.DataFrame,

@@ -8,7 +8,7 @@ is predicted - true.
 import numpy as np
 import pandas as pd
 
-from ..base import UserError
+from ..base import UserError, stage
 from ..corpora import DIMENSIONS
 from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, subject_draws
 from .metrics import from_arrays, pcc
@@ -154,6 +154,7 @@ def _error(error: np.ndarray) -> dict[str, float]:
     return {"RMSE": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
 
 
+@stage("metrics and intervals")
 def neutral_bias(
     predictions: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..base import UserError
+from ..base import UserError, stage
 from ..corpora import DIMENSIONS
 from . import metrics
 from .bootstrap import (
@@ -26,6 +26,7 @@ RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low"
 UNIT_SCALE = "[-1, 1]"
 
 
+@stage("metrics and intervals")
 def evaluate(
     predictions: pd.DataFrame,
     native_scale: float,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..base import UserError
+from ..base import UserError, stage
 from ..corpora import DIMENSIONS
 from ..simulator import WildWorld, wild_truth
 from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, clip_weights, interval
@@ -158,6 +158,7 @@ def between_groups(
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "decided", "subjects"])
 
 
+@stage("metrics and intervals")
 def _measured(
     predictions: pd.DataFrame, groups: pd.DataFrame, bootstrap: Bootstrap
 ) -> Iterator[tuple[dict, Trait, dict[str, _Group]]]:

@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+ALONE = ("data", "trainings")  # steps that use all cores
 LINE_EVERY = 15.0  # seconds between two lines where there is no terminal to redraw
 
 
@@ -75,19 +77,28 @@ class FanOut:
         return f"{len(self.ended)}/{len(self.epochs)} trainings{at_once}{end}"
 
 
-class Display:
-    """A live line on a terminal, a line now and then elsewhere; `expected` are seconds per step."""
+@dataclass
+class Running:
+    """A step that runs now."""
 
-    def __init__(self, steps: Sequence[str], expected: dict[str, float]):
-        self.steps, self.expected = list(steps), expected
+    started: float  # as of time.monotonic
+    event: dict = field(default_factory=dict)  # the latest
+    fanout: FanOut | None = None
+
+
+class Display:
+    """A live line on a terminal, a line now and then elsewhere.
+
+    `expected` are seconds per step, and `at_once` says how many run side by side.
+    """
+
+    def __init__(self, steps: Sequence[str], expected: dict[str, float], at_once: int = 1):
+        self.steps, self.expected, self.at_once = list(steps), expected, at_once
         self.live = sys.stdout.isatty()  # one line is redrawn
         self.started = time.monotonic()
         self.done: dict[str, float] = {}  # seconds of the steps run so far, kept ones left out
         self.kept: set[str] = set()
-        self.now: str | None = None
-        self.now_started = 0.0
-        self.event: dict = {}  # the latest
-        self.fanout: FanOut | None = None
+        self.running: dict[str, Running] = {}
         self._last_line = 0.0
         self._lock = threading.Lock()
 
@@ -98,16 +109,15 @@ class Display:
 
     def start(self, step: str) -> None:
         with self._lock:
-            self.now, self.now_started = step, time.monotonic()
-            self.event, self.fanout, self._last_line = {}, None, time.monotonic()
+            self.running[step] = Running(time.monotonic())
+            self._last_line = time.monotonic()
         if not self.live:
             self.say(f"{self._label(step)}  starts")
 
-    def end(self, failed: bool = False) -> float:
-        """End the running step and return its seconds."""
+    def end(self, step: str, failed: bool = False) -> float:
+        """End a running step and return its seconds."""
         with self._lock:
-            step, seconds = self.now, time.monotonic() - self.now_started
-            self.now = None
+            seconds = time.monotonic() - self.running.pop(step).started
             if not failed:
                 self.done[step] = seconds
         self.say(f"{self._label(step)}  {'FAILED after' if failed else 'done in'} {clock(seconds)}")
@@ -118,15 +128,16 @@ class Display:
         clear = "\r\x1b[2K" if self.live else ""
         print(f"{clear}{text}", flush=True)
 
-    def follow(self, events: list[dict]) -> None:
-        """Take note of some events, and draw."""
-        for event in events:
-            if "fanout" in event:
-                self.fanout = FanOut(event["fanout"]) if event["fanout"] else None
-            elif self.fanout is not None:
-                self.fanout.note(event)
-            if "what" in event:
-                self.event = event
+    def follow(self, step: str, events: list[dict]) -> None:
+        """Take note of some events of a step, and draw."""
+        if running := self.running.get(step):
+            for event in events:
+                if "fanout" in event:
+                    running.fanout = FanOut(event["fanout"]) if event["fanout"] else None
+                elif running.fanout is not None:
+                    running.fanout.note(event)
+                if "what" in event:
+                    running.event = event
         self._draw()
 
     def elapsed(self) -> float:
@@ -145,27 +156,38 @@ class Display:
             measured.pop("data", None)
         took, planned = sum(measured.values()), sum(self.expected[step] for step in measured)
         ratio = took / planned if planned > 0 else 1.0
-        planned_now = self.expected.get(self.now, 0.0)
-        elapsed = time.monotonic() - self.now_started if self.now else 0.0
-        total = planned_now * ratio
-        if elapsed > total:
-            # Late: the steps to come will be late as well, and this one does not end at once.
-            total = 1.1 * elapsed
-            ratio = (took + elapsed) / max(planned + planned_now, 1e-9)
-        trainings = (self.fanout.remaining() or 0.0) if self.fanout else 0.0  # at least so long
-        later = [s for s in self.steps if s not in (*self.done, *self.kept, self.now)]
-        return max(total - elapsed, trainings) + ratio * sum(self.expected[s] for s in later)
+        left = {}
+        for step, running in self.running.items():
+            elapsed, total = time.monotonic() - running.started, self.expected[step] * ratio
+            if elapsed > total:
+                # Late: the steps to come will be late as well, and this one does not end at once.
+                total = 1.1 * elapsed
+                ratio = (took + elapsed) / max(planned + self.expected[step], 1e-9)
+            trainings = (running.fanout.remaining() or 0.0) if running.fanout else 0.0
+            left[step] = max(total - elapsed, trainings)
+        later = [s for s in self.steps if s not in (*self.done, *self.kept, *self.running)]
+        alone = sum(self.expected[s] for s in later if s in ALONE)  # all cores work on them
+        beside = sum(self.expected[s] for s in later if s not in ALONE)
+        longest = max(left.values(), default=0.0)
+        many = sum(left.values()) + ratio * beside
+        if any(step in ALONE for step in left):
+            return longest + ratio * (alone + beside / self.at_once)
+        return max(longest, many / self.at_once) + ratio * alone
 
     def _draw(self) -> None:
         """Redraw the live line, or print one if the last is old enough."""
         with self._lock:
             now = time.monotonic()
-            if self.now is None or not (self.live or now - self._last_line >= LINE_EVERY):
+            if not self.running or not (self.live or now - self._last_line >= LINE_EVERY):
                 return
             self._last_line = now
             tail = f"elapsed {clock(self.elapsed())}  ETA {clock(self.remaining())}"
-            many = self.fanout.describe() if self.fanout else ""
-            said = "  ".join(filter(None, [self._label(self.now), many, describe(self.event)]))
+            parts = []
+            for step, running in self.running.items():
+                many = running.fanout.describe() if running.fanout else ""
+                said = [self._label(step), many, describe(running.event)]
+                parts.append("  ".join(filter(None, said)))
+            said = "  ".join(parts)
             if self.live:
                 width = shutil.get_terminal_size().columns - 1
                 said = said[: max(0, width - len(tail) - 2)]  # the study's own ETA stays in sight

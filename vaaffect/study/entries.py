@@ -3,7 +3,7 @@ it wrote, and on which machines the trainings ran.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ def library_digest() -> str:
 
 def notebook_keys(
     notebook: Path, parameters: Mapping[str, Any], library: str, data: Mapping[str, str],
-    before: str,
+    before: Sequence[str],
 ) -> tuple[str, str]:  # fmt: skip
     """What an executed notebook depends on, as two hashes (key, lineage).
 
-    Notebooks hand files to the later ones, so the lineage covers the code cells, the parameters,
-    the library, the data, and the lineage of the notebook before. The key adds the prose: other
-    prose means another page, but no other numbers for those who come later.
+    Notebooks hand files to others, so the lineage covers the code cells, the parameters, the
+    library, the data, and the lineages of the notebooks that it needs, `before`. The key adds the
+    prose: other prose means another page, but no other numbers for those who come later.
     """
     cells = nbformat.read(notebook, as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]

@@ -16,6 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from ..base import write_atomically
 from .kernels import kernel_manager
+from .times import cell_stages
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ERROR_TAG = "papermill-error-cell-tag"  # papermill's two marker cells in a failed copy
@@ -28,8 +29,9 @@ class NotebookError(Exception):
 def execute(
     source: Path, target: Path, parameters: Mapping[str, Any], kernel: KernelSpec, work: Path,
     clean: Callable[[Any], Any],
-) -> None:  # fmt: skip
-    """Run a notebook with parameters and store its executed copy as `target`.
+) -> list[dict]:  # fmt: skip
+    """Run a notebook with parameters and store its executed copy as `target`; returns where its
+    time went (`times.cell_stages`).
 
     The copy appears under its name only when it is whole, so a killed run leaves none. A failing
     notebook leaves `<name>.failed.ipynb` instead; NotebookError says why. `kernel` is as of
@@ -65,11 +67,13 @@ def execute(
     notebook = nbformat.read(running, as_version=4)
     if not failure and not is_complete(notebook):
         failure = "it ended before its last cell (a SystemExit?)"
+    stages = cell_stages(notebook)
     slim(notebook, clean)
     write_atomically(failed_copy if failure else target, nbformat.writes(notebook) + "\n")
     running.unlink()
     if failure:
         raise NotebookError(failure)
+    return stages
 
 
 def is_complete(notebook: NotebookNode) -> bool:

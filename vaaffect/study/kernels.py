@@ -6,10 +6,10 @@ each kernel is forked from it: a process of its own, in which nothing has been c
 """
 
 import ast
-import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import EntryPoint
@@ -21,13 +21,13 @@ import nbformat
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-from traitlets import List
+from traitlets import Instance, Int
 
-from ..base import end_with_parent, paths
+from ..base import compute_with, end_with_parent, forks, paths
 
 INLINE = "module://matplotlib_inline.backend_inline"  # where a kernel draws its figures
+NEEDED = (__name__, "ipykernel.kernelapp")  # by every kernel
 _NAME = "vaaffect-forked"
-_FORKS = multiprocessing.get_context("forkserver")
 
 
 def imported(notebooks: Iterable[Path]) -> list[str]:
@@ -49,12 +49,37 @@ def imported(notebooks: Iterable[Path]) -> list[str]:
     return sorted(name for name in names if name.partition(".")[0] == "vaaffect")
 
 
-def kernel_spec(modules: Iterable[str], environment: Mapping[str, str]) -> KernelSpec:
-    """A kernel of this interpreter with these variables, forked from where `modules` have been
-    imported: by the first kernel that this process starts."""
+class Team:
+    """The kernels of a study, which may end all at once."""
+
+    def __init__(self) -> None:
+        self._running: set[BaseProcess] = set()
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def start(self, process: BaseProcess) -> None:
+        with self._lock:
+            if self._ended:
+                raise RuntimeError("the study has ended")
+            process.start()
+            self._running.add(process)
+
+    def end(self) -> None:
+        """Kill those that run; no other one starts."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.kill()
+
+
+def kernel_spec(
+    team: Team, environment: Mapping[str, str], threads: int | None = None
+) -> KernelSpec:
+    """A kernel of this interpreter with these variables, forked from where modules have been
+    imported (see `forks`). With `threads`, libraries compute with so many."""
     pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
     launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    how = {"provisioner_name": _NAME, "config": {"modules": list(modules)}}
+    how = {"provisioner_name": _NAME, "config": {"team": team, "threads": threads}}
     return KernelSpec(
         argv=[*launch, "--log-level=50"],  # its notices would break the progress line
         display_name="Python 3",
@@ -72,15 +97,15 @@ def kernel_manager(spec: KernelSpec) -> type[AsyncKernelManager]:
 class ForkedKernel(LocalProvisioner):
     """Starts a kernel as a fork instead of as a program."""
 
-    modules = List(help="what is imported before").tag(config=True)
+    team = Instance(Team, help="whose it is").tag(config=True)
+    threads = Int(None, allow_none=True, help="with which libraries compute").tag(config=True)
 
     async def launch_kernel(self, cmd: list[str], **given: Any) -> dict[str, Any]:
         """Start it; `cmd` is that of the kernel as a program."""
-        _FORKS.set_forkserver_preload([__name__, "ipykernel.kernelapp", *self.modules])
         folder = given.get("cwd") or Path.cwd()
-        arguments = (cmd[cmd.index("-f") :], given["env"], folder)
-        process = _FORKS.Process(target=_run, args=arguments)
-        process.start()
+        arguments = (cmd[cmd.index("-f") :], given["env"], folder, self.threads)
+        process = forks().Process(target=_run, args=arguments)
+        self.team.start(process)
         self.process, self.pid, self.pgid = _Forked(process), process.pid, process.pid
         return self.connection_info
 
@@ -115,7 +140,9 @@ class _Forked:
         self.send_signal(signal.SIGTERM)
 
 
-def _run(arguments: list[str], environment: dict[str, str], folder: str | Path) -> None:
+def _run(
+    arguments: list[str], environment: dict[str, str], folder: str | Path, threads: int | None
+) -> None:
     """Be a kernel."""
     from ipykernel.kernelapp import IPKernelApp
 
@@ -124,6 +151,8 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str | Path) 
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    if threads is not None:
+        compute_with(threads)
     if matplotlib := sys.modules.get("matplotlib"):  # imported before a kernel could say where to
         matplotlib.rcParams["backend"] = environment.get("MPLBACKEND", INLINE)
     IPKernelApp.launch_instance(arguments)

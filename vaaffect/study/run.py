@@ -1,28 +1,45 @@
-"""The study: every notebook in order with one profile, from a profile to a report.
+"""The study: data, trainings and every notebook with one profile, from a profile to a report.
 
-Everything a study makes is in one report folder: `notebooks/` (executed copies), `tables/` and
+Everything that is trained, whatever comes out, is trained first, as many trainings at a time as
+there are cores; then the notebooks find it finished, and run side by side where they do not need
+each other. A study keeps what is finished and made from what there is now, so that one which was
+killed goes on where it stopped.
+
+Everything it makes is in one report folder: `notebooks/` (executed copies), `tables/` and
 `figures/` (written by the notebooks), `html/` and `report.html` (pages), `manifest.json`. Trainings
-go to a runs folder beside it. A study keeps what is finished and made from what there is now, so
-that one which was killed goes on where it stopped.
+go to a runs folder beside it.
 """
 
-import itertools
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from ..base import VARIABLE, Tail, Terminated, TimeOver, UserError, digest, paths, provenance, shown
-from . import entries, execution, folders, kernels
+from ..base import (
+    VARIABLE,
+    Tail,
+    UserError,
+    cores,
+    digest,
+    forks,
+    paths,
+    provenance,
+    shown,
+)  # fmt: skip
+from . import entries, execution, folders, kernels, steps, trainings
 from .display import Display, clock
-from .profiles import default_values, load_profile, notebook_number, notebook_sources
+from .profiles import load_profile
 from .request import Request
+from .steps import Step
+from .stopping import stopped_by_signals
+from .times import Times
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
@@ -43,56 +60,10 @@ def run_study(request: Request, how: "How | None" = None) -> Path:
     with (
         folders.locked(study.folder),
         tempfile.TemporaryDirectory(prefix="vaaffect-") as work,
-        _stopped_by_signals(request.minutes),
+        stopped_by_signals(request.minutes),
     ):
         study.run(Path(work))
     return study.folder
-
-
-def _check_plan(parameters: dict[str, Any]) -> None:
-    """Refuse parameters that cannot work, before anything is drawn or trained."""
-    from ..classical import check_names
-    from ..training import Plan, check_parameters
-
-    check_parameters(parameters)
-    if "BASELINES" in parameters:
-        check_names(Plan.from_parameters(parameters).classical)
-
-
-@contextmanager
-def _stopped_by_signals(minutes: float | None) -> Iterator[None]:
-    """Raise TimeOver in the block when its minutes are over, Terminated at SIGTERM."""
-
-    def stop(number: int, _: object) -> None:
-        if number == signal.SIGTERM:
-            raise Terminated("ended from outside")
-        raise TimeOver(f"{minutes:g} minutes are over")
-
-    before = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGALRM)}
-    signal.setitimer(signal.ITIMER_REAL, 60 * (minutes or 0))  # 0: no alarm
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A notebook and what it is run with."""
-
-    source: Path
-    given: dict[str, Any]  # what papermill injects
-    parameters: dict[str, Any]  # the same over the defaults
-
-    @property
-    def name(self) -> str:
-        return self.source.stem
-
-    @property
-    def number(self) -> str:
-        return notebook_number(self.source)
 
 
 class _Study:
@@ -101,26 +72,27 @@ class _Study:
     work: Path  # for temporary files
     display: Display
     manifest: dict[str, Any]
+    times: Times
 
     def __init__(self, request: Request, how: "How | None"):
         """Refuse what cannot work, before anything is touched."""
         self.request, self.again = request, request.command(how)
         self.profile = load_profile(request.profile, paths.NOTEBOOKS, request.changes)
-        sources = notebook_sources(paths.NOTEBOOKS)
-        if not sources:
-            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(paths.NOTEBOOKS)}.")
         self.folder = folders.checked_report_folder(request.out, self.profile.name)
         self.runs = paths.study_runs_folder(self.profile.name, self.folder)
-        self.variables = {paths.RUNS_VARIABLE: str(self.runs), **(how.variables() if how else {})}
-        self.steps = [self._step(source) for source in sources]
-        self.chosen = _chosen(self.steps, request.only)
+        self.steps = steps.read_steps(self.profile, shown(self.folder))
+        if not self.steps:
+            raise UserError(f"There are no notebooks NN_name.ipynb in {shown(paths.NOTEBOOKS)}.")
+        self.chosen = steps.chosen(self.steps, request.only)
         self.union: dict[str, Any] = {}  # all parameters of all notebooks
         for values in (*(s.parameters for s in self.steps), *(s.given for s in self.steps)):
             self.union |= values
-        _check_plan(self.union)
+        trainings.check_plan(self.union)
+        self.how, self.at_once = trainings.how_to_train(how)
+        self.variables = {paths.RUNS_VARIABLE: str(self.runs), **self.how.variables()}
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
-        self.modules = kernels.imported(step.source for step in self.chosen)
+        forks(*kernels.NEEDED, *kernels.imported(step.source for step in self.chosen))
 
     def run(self, work: Path) -> None:
         """Do all steps."""
@@ -128,7 +100,10 @@ class _Study:
         self.folder.mkdir(parents=True, exist_ok=True)
         previous = provenance.read_study_manifest(self.folder / "manifest.json")
         expected = self._expected_seconds(previous)
-        self.display = Display(["data", *(s.name for s in self.chosen)], expected)
+        first = ["data"] if self.request.only else ["data", "trainings"]
+        names = [*first, *(step.name for step in self.chosen)]
+        self.times = Times()
+        self.display = Display(names, expected, self.at_once)
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
@@ -138,7 +113,7 @@ class _Study:
             "started": provenance.utc_now(), "finished": None, **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
             "notebooks": previous.get("notebooks", {}), "seconds": previous.get("seconds", {}),
-            "machines": [], "tables": {},
+            "stages": previous.get("stages", {}), "machines": [], "tables": {},
         }  # fmt: skip
         self._remove_former_notebooks()
         self._save()
@@ -148,14 +123,9 @@ class _Study:
             folders.clear(self.folder)
         try:
             self._prepare()
-            kept = True
-            for step in self.chosen:
-                if (self.request.resume or not self.request.only) and self._is_current(step):
-                    self.display.keep(step.name)
-                else:
-                    self._execute(step)
-                    kept = False
-            if kept and self._has_pages_of(previous):
+            if not self.request.only:  # else the notebooks train what they need
+                self._train()
+            if self._execute_all() and self._has_pages_of(previous):
                 self.manifest = previous
                 self._save("complete")
                 self._say_done()
@@ -170,17 +140,13 @@ class _Study:
             self._save("failed")
             raise
 
-    def _step(self, source: Path) -> _Step:
-        ours = {"PROFILE": self.profile.name, "OUT": shown(self.folder)}
-        given = self.profile.parameters_for(source, **ours)
-        return _Step(source, given, default_values(source) | given)
-
     def _expected_seconds(self, previous: dict[str, Any]) -> dict[str, float]:
         """Per step: what the last study with these parameters took, else what the profile says."""
         same = previous.get("parameters_hash") == self.parameters_hash
         known = self.profile.expected_seconds | (previous.get("seconds", {}) if same else {})
         fallback = sum(known.values()) / len(known) if known else 60.0
-        names = {"data": "data"} | {step.number: step.name for step in self.steps}
+        names = {name: name for name in ("data", "trainings")}
+        names |= {step.number: step.name for step in self.steps}
         return {name: known.get(number, fallback) for number, name in names.items()}
 
     def _save(self, status: str = "running") -> None:
@@ -198,22 +164,72 @@ class _Study:
                 self._copy(entry["file"]).unlink(missing_ok=True)
                 (self.folder / "html" / entry["file"]).with_suffix(".html").unlink(missing_ok=True)
                 del self.manifest["notebooks"][number]
-                self.manifest["seconds"].pop(number, None)
+                for by_step in ("seconds", "stages"):
+                    self.manifest[by_step].pop(number, None)
 
     def _prepare(self) -> None:
         from ..corpora import data  # draws faces: OpenCV and numpy are not needed before
 
         def progress(what: str, done: int, total: int) -> None:
-            self.display.follow([{"what": what, "done": done, "total": total}])
+            self.display.follow("data", [{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
         self.manifest["data"] = data.prepare_data(self.union, progress)
-        # Data that was there already says nothing about how long making it takes.
-        before = self.manifest["seconds"].get("data", 0.0)
-        self.manifest["seconds"]["data"] = max(before, round(self.display.end(), 1))
+        self._took("data")
 
-    def _execute(self, step: _Step) -> None:
-        """Run a notebook; what it wrote in an earlier study is removed first."""
+    def _train(self) -> None:
+        """Train all that the notebooks will look for."""
+        events = self.work / "progress-trainings.jsonl"
+        variables = self.variables | {VARIABLE: str(events)}
+        self.display.start("trainings")
+        try:
+            with Tail(events, partial(self._follow, "trainings")):
+                notebooks = [step.parameters for step in self.steps]
+                trainings.train_before(notebooks, self.runs, self.how, variables)
+        except UserError as failure:
+            self.display.end("trainings", failed=True)
+            raise UserError(
+                f"{failure}\nPut that right, then continue with: {self.again}"
+            ) from failure
+        self._took("trainings")
+
+    def _took(self, step: str) -> None:
+        """Note that data or trainings are made."""
+        took = round(self.display.end(step), 1)
+        # What was there already says nothing about how long making it takes.
+        if took >= self.manifest["seconds"].get(step, 0.0):
+            self.manifest["seconds"][step] = took
+            self.manifest["stages"][step] = self.times.of(step)
+        self._save()
+
+    def _follow(self, step: str, events: list[dict]) -> None:
+        self.times.note(step, events)
+        self.display.follow(step, events)
+
+    def _execute_all(self) -> bool:
+        """Run the notebooks that are not up to date; whether there were none."""
+        team, started = kernels.Team(), []
+
+        def start(step: Step) -> Callable[[], None] | None:
+            if (self.request.resume or not self.request.only) and self._is_current(step):
+                self.display.keep(step.name)
+                return None
+            started.append(step)
+            return partial(self._execute, step, team, self._begin(step))
+
+        try:
+            expected = self.display.expected
+            steps.side_by_side(self.chosen, self.at_once, expected, start, self._end, team.end)
+        except UserError:
+            raise
+        except BaseException:  # what the kernels that were ended left behind
+            for step in started:
+                self._failed_copy(step).unlink(missing_ok=True)
+            raise
+        return not started
+
+    def _begin(self, step: Step) -> Callable[[Any], Any]:
+        """Note that a notebook runs; what it wrote in an earlier study is removed."""
         key, lineage = self._keys(step)
         clean = execution.cleaner(self._replacements())
         entry: dict[str, Any] = {
@@ -226,36 +242,50 @@ class _Study:
         self._save()
         for name in entries.outputs(self.folder, step.number):
             (self.folder / name).unlink()
-        copy = self._copy(step.source.name)
-        events = self.work / f"progress-{step.number}.jsonl"
-        kernel = kernels.kernel_spec(self.modules, {VARIABLE: str(events), **self.variables})
         self.display.start(step.name)
+        return clean
+
+    def _execute(self, step: Step, team: kernels.Team, clean: Callable[[Any], Any]) -> None:
+        """Run a notebook (in a thread of its own)."""
+        events = self.work / f"progress-{step.number}.jsonl"
+        threads = None
+        if self.at_once > 1:
+            threads = cores() if step.alone else max(1, cores() // self.at_once)
+        kernel = kernels.kernel_spec(team, {VARIABLE: str(events), **self.variables}, threads)
+        copy = self._copy(step.source.name)
+        with Tail(events, partial(self._follow, step.name)) as tail:
+            noted = execution.execute(step.source, copy, step.given, kernel, self.work, clean)
+            self._follow(step.name, [*tail.read(), *noted])
+
+    def _end(self, step: Step, future: Future) -> None:
+        """Note what came of a notebook; UserError where it failed."""
+        entry = self.manifest["notebooks"][step.number]
         try:
-            with Tail(events, self.display.follow):
-                execution.execute(step.source, copy, step.given, kernel, self.work, clean)
+            future.result()
         except execution.NotebookError as failure:
-            self.display.end(failed=True)
+            self.display.end(step.name, failed=True)
             entry["status"] = "failed"
+            self._save()
             raise UserError(
                 f"{step.source.name} stopped at {failure}\n"
-                f"What ran until then: {shown(copy.with_suffix('.failed.ipynb'))}\n"
+                f"What ran until then: {shown(self._failed_copy(step))}\n"
                 f"Put that right, then continue with: {self.again}"
             ) from failure
         if step.number == entries.REPORT:
             from ..report import cards, read_record  # as in `_finish`
 
             cards.write_cards(read_record(str(self.folder)))
-        seconds = self.manifest["seconds"][step.number] = round(self.display.end(), 1)
+        seconds = self.manifest["seconds"][step.number] = round(self.display.end(step.name), 1)
         written = entries.outputs(self.folder, step.number)
         entry |= {"status": "complete", "seconds": seconds, "outputs": written}
+        self.manifest["stages"][step.number] = self.times.of(step.name)
         self._save()
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
         from ..report import pages, pdf  # matplotlib, pandas and torch, which take seconds
 
-        current = list(itertools.takewhile(self._is_current, self.steps))
-        stale = [step.number for step in self.steps[len(current) :]]  # each builds on the last
+        stale = [step.number for step in self.steps if not self._is_current(step)]
         sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
         self.manifest["finished"] = provenance.utc_now()
         self.manifest["tables"] = provenance.file_hashes(self.folder / "tables")
@@ -289,18 +319,17 @@ class _Study:
         page = page if page.is_file() else self.folder / "html"
         self.display.say(f"Done in {clock(self.display.elapsed())}: {shown(page)}")
 
-    def _keys(self, step: _Step) -> tuple[str, str]:
+    def _keys(self, step: Step) -> tuple[str, str]:
         """(key, lineage) of a notebook on top of what the earlier ones have left on disk."""
-        index = self.steps.index(step)
-        before = ""
-        if index:
-            entry = self.manifest["notebooks"].get(self.steps[index - 1].number, {})
-            before = entry.get("lineage", "") if entry.get("status") == "complete" else ""
+        before = []
+        for number in step.needs:
+            entry = self.manifest["notebooks"].get(number, {})
+            before.append(entry.get("lineage", "") if entry.get("status") == "complete" else "")
         given = {name: value for name, value in step.given.items() if name != "OUT"}
         data = self.manifest["data"]
         return entries.notebook_keys(step.source, given, self.library, data, before)
 
-    def _is_current(self, step: _Step) -> bool:
+    def _is_current(self, step: Step) -> bool:
         """Whether the executed copy and what it wrote are whole and made from what there is now."""
         entry = self.manifest["notebooks"].get(step.number, {})
         if entry.get("status") != "complete" or entry.get("key") != self._keys(step)[0]:
@@ -316,6 +345,9 @@ class _Study:
     def _copy(self, name: str) -> Path:
         """Where a notebook's executed copy is."""
         return self.folder / "notebooks" / name
+
+    def _failed_copy(self, step: Step) -> Path:
+        return self._copy(step.source.name).with_suffix(".failed.ipynb")
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
@@ -333,13 +365,3 @@ class _Study:
             tempfile.gettempdir(): "tmp",
         }
         return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
-
-
-def _chosen(steps: list[_Step], only: Sequence[str]) -> list[_Step]:
-    wanted = {number.zfill(2) for number in only}
-    valid = [step.number for step in steps]
-    if unknown := sorted(wanted.difference(valid)):
-        raise UserError(
-            f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(valid)}."
-        )
-    return [step for step in steps if not only or step.number in wanted]

@@ -9,9 +9,9 @@ from .ablation import Component, chosen, farther_ends, mean_ccc, together, verdi
 from .batches import resident, to_input
 from .epoch import build_optimizer, epoch_losses, predict
 from .loop import train
-from .many import How
+from .many import How, train_all
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
-from .plan import Ablation, Plan, check_parameters, fold_training
+from .plan import Ablation, Plan, all_trainings, check_parameters, fold_training
 from .pretext import targets
 from .recipe import Recipe
 from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
@@ -20,9 +20,9 @@ from .step import autocast_dtype, default_device
 
 __all__ = [
     "NETWORK_NAMES", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
-    "autocast_dtype", "backbone_of", "build_model", "build_optimizer", "check_parameters",
-    "chosen", "count_parameters", "default_device", "distributed", "epoch_losses",
-    "farther_ends", "fold_training", "is_finished", "load_model", "losses", "mean_ccc",
-    "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips",
-    "resident", "targets", "to_input", "together", "train", "verdicts",
+    "all_trainings", "autocast_dtype", "backbone_of", "build_model", "build_optimizer",
+    "check_parameters", "chosen", "count_parameters", "default_device", "distributed",
+    "epoch_losses", "farther_ends", "fold_training", "is_finished", "load_model", "losses",
+    "mean_ccc", "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips",
+    "resident", "targets", "to_input", "together", "train", "train_all", "verdicts",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import UserError
+from ..base import UserError, stage
 from . import distributed
 from .batches import Batch, gather
 from .clip_network import Rows, Windows, rows_of
@@ -44,6 +44,7 @@ def predict(model: nn.Module, images: Tensor, rows: Rows, device: torch.device) 
     return raw_predictions(model, images, rows, device).clamp(-1, 1).cpu().numpy()
 
 
+@stage("training")
 def epoch_losses(
     model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, images: Tensor, va: Tensor,
     rows: Rows, epoch: int, seed: int, step: Step | None = None,

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..base import FEATURES, UserError, held, report_epoch, write_atomically
+from ..base import FEATURES, UserError, held, report_epoch, stage, write_atomically
 from ..corpora import Crops
 from ..results import prediction_table
 from . import distributed, memory, run_folder
@@ -60,6 +60,7 @@ class State:
     progress: TrainingProgress = field(default_factory=TrainingProgress)
 
 
+@stage("training, beside its epochs")
 def train(training: Training, runs: Path) -> Path:
     """Train one network on one fold, choose the epoch on the inner validation part, test once.
 

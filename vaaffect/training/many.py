@@ -6,7 +6,7 @@ command line or environment variables say it (see `How`).
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +14,20 @@ from pathlib import Path
 
 import torch
 
-from ..base import VARIABLE, Failure, UserError, in_workers, report_event, tagged
+from ..base import (
+    VARIABLE,
+    Failure,
+    UserError,
+    at_once,
+    cores,
+    in_workers,
+    report_event,
+    stage,
+    tagged,
+)
 from . import cluster
 from .loop import train
+from .pretext import PretextStart
 from .run_folder import is_finished
 from .spec import Training
 
@@ -43,8 +54,16 @@ class How:
             cluster.require()
 
     @classmethod
-    def from_environment(cls) -> "How":
-        """What VAAFFECT_JOBS, VAAFFECT_CLUSTER and VAAFFECT_CLUSTER_OPTIONS say."""
+    def of_this_machine(cls) -> "How":
+        """What a study does unless it is told: on a CPU as many trainings at a time as there are
+        cores, for small networks a core each is faster than a training on all; on a GPU one."""
+        return cls(1 if torch.cuda.is_available() else at_once())
+
+    @classmethod
+    def from_environment(cls) -> "How | None":
+        """What VAAFFECT_JOBS, VAAFFECT_CLUSTER and VAAFFECT_CLUSTER_OPTIONS say; None: nothing."""
+        if not any(os.environ.get(name) for name in (JOBS, CLUSTER, OPTIONS)):
+            return None
         jobs = os.environ.get(JOBS) or "1"
         if not jobs.isdecimal():
             raise UserError(f"{JOBS} is {jobs!r}; use a whole number above 0.")
@@ -63,14 +82,18 @@ class How:
         return f" --cluster {self.cluster}{options}"
 
 
-def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None) -> list[Path]:
+@stage("waiting for trainings")
+def train_all(
+    trainings: Sequence[Training], runs: Path, how: How | None = None, apart: bool = False
+) -> list[Path]:
     """Do all trainings and return their run folders, in the same order.
 
     Those that are finished already cost nothing, wherever they were trained. When some fail, the
     others are brought to their end all the same, then a UserError names each with the reason (with
-    `jobs` 1 the first failure is raised at once). Where to train, the environment says by default.
+    `jobs` 1 the first failure is raised at once). Where to train, the environment says by default;
+    `apart` keeps a single training at a time out of this process too.
     """
-    how = how or How.from_environment()
+    how = how or How.from_environment() or How()
     names = [training.name for training in trainings]
     by_name: dict[str, int] = {}  # the same training twice is trained once, and keeps its model
     for number in sorted(range(len(trainings)), key=lambda n: not trainings[n].keep_model):
@@ -78,23 +101,30 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
     todo = sorted(
         n for name, n in by_name.items() if not is_finished(runs / name, trainings[n].keep_model)
     )
-    todo_names = {names[number] for number in todo}
-    for number in todo:  # once, before several processes or jobs want the same weights
-        trainings[number].starting_weights()
+    starts: list[PretextStart] = []  # each once, before several trainings want the same weights
+    for number in todo:
+        start = trainings[number].start
+        if start is not None and start not in starts and start.draw():
+            starts.append(start)
     failures: dict[int, Failure] = {}
-    at_once = cluster.read_options(how.options).parallel if how.cluster else how.jobs
-    plan = {  # for the study's display
-        "epochs": [training.recipe.epochs for training in trainings],
+    side_by_side = cluster.read_options(how.options).parallel if how.cluster else how.jobs
+    plan = {  # for the study's display; the pretext trainings are the last
+        "epochs": [of.recipe.epochs for of in (*trainings, *starts)],
         # Trainings whose epochs take about as long.
-        "kinds": [f"{t.model} {t.recipe.name} {t.crops.label}" for t in trainings],
-        "ended": [number for number, name in enumerate(names) if name not in todo_names],
-        "at_once": at_once if todo else 0,
+        "kinds": [f"{t.model} {t.recipe.name} {t.crops.label}" for t in trainings]
+        + [f"{start.model} {start.recipe.name}" for start in starts],
+        "ended": [number for number in range(len(trainings)) if number not in todo],
+        "at_once": side_by_side if todo else 0,
     }
     report_event({"fanout": plan})
+    tasks = {len(trainings) + place: start for place, start in enumerate(starts)}
+    tasks |= {number: trainings[number] for number in todo}
     try:
-        with closing(_outcomes(trainings, todo, runs, how)) as outcomes:  # ends processes and jobs
+        with closing(_outcomes(tasks, runs, how, apart)) as outcomes:  # ends processes and jobs
             for number, outcome in outcomes:
                 report_event({"ended": number})
+                if number >= len(trainings):
+                    continue  # each training that needed these weights tells why there are none
                 if isinstance(outcome, Failure):
                     failures[number] = outcome
                 elif outcome.name != names[number]:
@@ -107,35 +137,47 @@ def train_all(trainings: Sequence[Training], runs: Path, how: How | None = None)
 
 
 def _outcomes(
-    trainings: Sequence[Training], todo: Sequence[int], runs: Path, how: How
+    tasks: Mapping[int, Training | PretextStart], runs: Path, how: How, apart: bool
 ) -> Iterator[tuple[int, object]]:
     """Train where it was said; yields (number, run folder or Failure) as they end."""
-    if how.jobs == 1 and not how.cluster:
-        for number in todo:
-            yield number, _train(trainings[number], number, runs)
+    if not tasks:
+        return
+    if how.jobs == 1 and not how.cluster and not apart:
+        for number, task in tasks.items():
+            yield number, _train(task, number, runs)
         return
     if how.cluster:
+        for number, task in tasks.items():
+            if isinstance(task, PretextStart):
+                yield number, _train(task, number, runs)
         runs = runs.resolve()
         options = cluster.read_options(how.options)
-        gpus = cluster.gpus(options) if todo else 0
-        tasks = [(trainings[number], number, runs, options.cpus, gpus) for number in todo]
-        jobs = cluster.in_jobs(_train_in_job, tasks, runs / "slurm", options, gpus)
+        gpus = cluster.gpus(options)
+        numbers = [n for n, task in tasks.items() if isinstance(task, Training)]
+        calls = [(tasks[number], number, runs, options.cpus, gpus) for number in numbers]
+        jobs = cluster.in_jobs(_train_in_job, calls, runs / "slurm", options, gpus)
     else:
-        cores, gpu_count = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+        gpu_count = torch.cuda.device_count()
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # how this process's GPUs are called
         gpu_names = visible.split(",") if visible else [str(gpu) for gpu in range(gpu_count)]
-        start = partial(_set_up, max(1, cores // how.jobs), gpu_names[:gpu_count])
-        tasks = [(trainings[number], number, runs) for number in todo]
-        jobs = in_workers(_train, tasks, how.jobs, start)
+        start = partial(_set_up, max(1, cores() // how.jobs), gpu_names[:gpu_count])
+        numbers, items = list(tasks), list(tasks.values())
+        calls = [(task, number, runs) for number, task in tasks.items()]
+        after = {
+            place: items.index(task.start)
+            for place, task in enumerate(items)
+            if isinstance(task, Training) and task.start in items
+        }
+        jobs = in_workers(_train, calls, how.jobs, start, after)
     with closing(jobs):
         for place, outcome in jobs:
-            yield todo[place], outcome
+            yield numbers[place], outcome
 
 
-def _train(training: Training, number: int, runs: Path) -> Path:
+def _train(task: Training | PretextStart, number: int, runs: Path) -> Path:
     """What every process and every job does."""
     with tagged(training=number):
-        return train(training, runs)
+        return task.weights() if isinstance(task, PretextStart) else train(task, runs)
 
 
 def _set_up(threads: int, gpus: Sequence[str], place: int) -> None:

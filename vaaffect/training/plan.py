@@ -202,6 +202,11 @@ class Ablation:
             for scale in ("unit", "imagenet")
         ])  # fmt: skip
 
+    def trainings(self) -> list[Training]:
+        """The base and each component alone, on every fold."""
+        tried = [Component("none"), *self.components]
+        return [self.training(c, split) for c in tried for split in self.plan.wild_folds]
+
     def training(self, component: Component, split: Split) -> Training:
         """The training of a component on a fold."""
         recipe = component.recipe_from(self.base)
@@ -210,6 +215,20 @@ class Ablation:
             weight_seed=self.plan.weight_seeds[0] + component.seed,
             start=self.starts.get((self.model, recipe.normalisation)),
         )  # fmt: skip
+
+
+def all_trainings(parameters: Mapping[str, Any]) -> list[Training]:
+    """What a study with these parameters trains, those of all its notebooks together: every network
+    on every fold, and every component. (What depends on results comes in the notebooks.)"""
+    if "RECIPE" not in parameters:
+        return []
+    plan = Plan.from_parameters(parameters)
+    trainings = plan.trainings("wild")
+    if "LAB" in parameters:
+        trainings += plan.trainings("lab", scratch=False)
+    if "ABLATION_MODEL" in parameters:
+        trainings += Ablation.from_parameters(parameters).trainings()
+    return trainings
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:

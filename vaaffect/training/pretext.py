@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..base import UserError, code_digest, digest, kept, report_epoch, write_atomically
+from ..base import UserError, cache, code_digest, digest, kept, report_epoch, write_atomically
 from ..corpora import Crops, pretext_crops
 from ..simulator import WildWorld
 from . import distributed
@@ -59,6 +59,13 @@ class PretextStart:
         code = learning_code(), code_digest(Path(__file__)), code_digest(_ROOMS / "simulator")
         crops = code_digest(_ROOMS / "corpora", but=_NOT_FACES)
         return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
+
+    def draw(self) -> bool:
+        """Whether the weights are missing. Their faces are drawn then, by all cores."""
+        missing = cache.opened(self._home) is None
+        if missing:
+            pretext_crops(self.world, self.size)
+        return missing
 
     def weights(self, study: Sequence[Crops] = ()) -> Path:
         """The file of weights; where it is missing, faces are drawn and a network learns. Subjects

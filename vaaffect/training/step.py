@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..base import stage
 from . import distributed
 from .batches import Batch, augment, augment_points, to_input
 from .clip_network import Rows, Windows
@@ -64,6 +65,7 @@ def worth_compiling(images: int, per_second: float, gain: float, seconds: float)
     return images / per_second * (1 - 1 / gain) > seconds
 
 
+@stage("prediction")
 @torch.inference_mode()
 def raw_predictions(
     model: nn.Module, images: Tensor, rows: Rows, device: torch.device, batch_size: int = 128,

@@ -1,0 +1,55 @@
+"""The trainings of a study, done before its notebooks, which then find them finished."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
+    from ..training import How
+
+
+def check_plan(parameters: dict[str, Any]) -> None:
+    """Refuse (UserError) parameters that cannot work, before anything is drawn or trained."""
+    from ..classical import check_names
+    from ..training import Plan, check_parameters
+
+    check_parameters(parameters)
+    if "BASELINES" in parameters:
+        check_names(Plan.from_parameters(parameters).classical)
+
+
+def how_to_train(how: "How | None") -> "tuple[How, int]":
+    """How to train: as it is said here, or by the environment, or as this machine does it best;
+    and how many notebooks run at a time."""
+    from ..base import at_once
+    from ..training import How
+
+    said = how or How.from_environment()
+    if said is None:
+        return How.of_this_machine(), at_once()
+    return said, at_once() if said.cluster else said.jobs
+
+
+def train_before(
+    notebooks: Iterable[Mapping[str, Any]], runs: Path, how: "How", variables: Mapping[str, str]
+) -> None:
+    """Train, into the folder `runs`, what notebooks with these parameters ask for, all of it in
+    processes of their own, with these environment variables; UserError names what failed."""
+    from ..training import all_trainings, train_all
+
+    with _environment(variables):
+        trainings = [one for parameters in notebooks for one in all_trainings(parameters)]
+        train_all(trainings, runs, how, apart=True)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
