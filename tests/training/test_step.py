@@ -70,6 +70,48 @@ def test_a_step_on_fixed_tensors_is_the_plain_step_bit_for_bit(optimizer, tiny_c
     assert_same(results[0][1], results[1][1])
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_weights_seen_in_memory_order_are_updated_as_they_are(optimizer, tiny_crops):
+    recipe = recipe_of(optimizer)
+    results = []
+    for plain in (False, True):
+        model, opt = fresh(recipe)
+        if plain:
+            opt._optimizer_step_pre_hooks.clear()
+            opt._optimizer_step_post_hooks.clear()
+        for number in range(3):
+            torch.manual_seed(number)  # dropout
+            take_step(model, opt, recipe, batch_of(tiny_crops, 4))
+        results.append((weights(model), opt.state_dict()["state"]))
+    (new, state), (old, plain_state) = results
+    assert_same(new, old)
+    for number, values in plain_state.items():
+        assert_same(state[number], values)
+    filters = [p for p in model.parameters() if p.ndim == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in filters)
+    assert all(p.grad.shape == p.shape for p in filters)
+
+    model, opt = fresh(recipe)
+    take_step(model, opt, recipe, batch_of(tiny_crops, 4))
+    with CopiesSeen() as copies:
+        opt.step()
+    assert copies.seen == 0
+
+
+class CopiesSeen(TorchDispatchMode):
+    """Counts what an optimizer copies before its fused kernel: weights that are not contiguous."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if "_fused_" in function.__name__:
+            lists = [some for some in args if isinstance(some, list)]
+            self.seen += sum(not x.is_contiguous() for some in lists for x in some)
+        return function(*args, **(kwargs or {}))
+
+
 def test_a_fixed_step_takes_over_all_of_a_batch():
     random = torch.Generator().manual_seed(0)
     shapes = ((4, 2, 8, 8, 3), (4, 2, 2), (6, 4), (4, 2), (4, 2, 136))  # with weights and landmarks

@@ -22,8 +22,29 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     lr = torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr
     weights, decay = model.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr, weight_decay=decay, fused=True)
-    return torch.optim.SGD(weights, lr, recipe.momentum, weight_decay=decay, fused=True)
+        optimizer = torch.optim.AdamW(weights, lr, weight_decay=decay, fused=True)
+    else:
+        optimizer = torch.optim.SGD(weights, lr, recipe.momentum, weight_decay=decay, fused=True)
+    if device.type == "cpu":
+        # There the fused update copies whatever is not contiguous, and back. Channels-last weights
+        # are, for as long as it lasts, seen in the order in which they lie in memory.
+        optimizer.register_step_pre_hook(lambda stepping, *_: _permute(stepping, (0, 2, 3, 1)))
+        optimizer.register_step_post_hook(lambda stepping, *_: _permute(stepping, (0, 3, 1, 2)))
+    return optimizer
+
+
+def _permute(optimizer: torch.optim.Optimizer, axes: tuple[int, ...]) -> None:
+    """See the axes of all weights of images, their gradients and the optimizer's state in another
+    order; nothing is moved in memory."""
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        if parameter.ndim == len(axes) and parameter.grad is not None:
+            gradient, parameter.grad = parameter.grad, None  # its shape is that of the weights
+            parameter.data = parameter.data.permute(axes)
+            parameter.grad = gradient.permute(axes)
+            state = optimizer.state.get(parameter, {})
+            for key, value in state.items():
+                if value is not None and value.ndim == len(axes):
+                    state[key] = value.permute(axes)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
