@@ -10,7 +10,7 @@ import pandas as pd
 from ..base import LANDMARKS, UserError, code_digest, digest, kept
 from .corpus import Corpus
 from .pictures import Piece, Progress, by_pieces, picture_problems
-from .tracking import FacesTracker, dlib_models
+from .tracking import FacesTracker, dlib_model
 
 REGIONS = {
     "jaw": slice(0, 17), "brows": slice(17, 27), "nose": slice(27, 36), "eyes": slice(36, 48),
@@ -58,7 +58,7 @@ def landmark_corpus(
 
     def build(folder: Path) -> dict[str, str]:
         try:
-            dlib_models()
+            dlib_model()  # the processes that work load it
         except UserError as error:
             raise UserError(
                 f"{corpus.root}: has no landmarks, and {str(error).rstrip('.')}; or copy the "

@@ -169,8 +169,8 @@ def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     lines = [line.split() for line in path.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     pairs = [line for line in lines if len(line) == 2]
-    numbers = pd.to_numeric(pd.Series(np.array(pairs, dtype=object).ravel()), errors="coerce")
-    table = numbers.to_numpy(np.float64).reshape(-1, 2)
+    numbers = pd.to_numeric(np.array(pairs, dtype=object).ravel(), errors="coerce")
+    table = numbers.astype(np.float64).reshape(-1, 2)
     table = table[np.isfinite(table).all(axis=1)]
     if len(table):
         later = table[1:, 0] > np.maximum.accumulate(table[:, 0])[:-1]

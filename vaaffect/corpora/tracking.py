@@ -29,11 +29,10 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Faces = list[tuple[int, np.ndarray]]  # (number, landmarks (68, 2) float32 in pixels), largest first
 
 
-@cache
-def dlib_models() -> tuple:
-    """dlib's face detector and its 68-point predictor. UserError: one of them is not installed."""
+def dlib_model() -> Path:
+    """The file of dlib's 68-point predictor. UserError: it or dlib is not installed."""
     try:
-        import dlib
+        import dlib  # noqa: F401
     except ImportError as error:
         cure = "pip install dlib-bin face-recognition-models"
         raise UserError(f"dlib is not installed; {cure}.") from error
@@ -42,7 +41,16 @@ def dlib_models() -> tuple:
     if package is None:
         raise UserError("dlib's model is missing; pip install face-recognition-models.")
     folder = Path(package.submodule_search_locations[0]) / "models"
-    model = folder / "shape_predictor_68_face_landmarks.dat"
+    return folder / "shape_predictor_68_face_landmarks.dat"
+
+
+@cache
+def dlib_models() -> tuple:
+    """dlib's face detector and its 68-point predictor, which take seconds to load. UserError as of
+    `dlib_model`."""
+    model = dlib_model()
+    import dlib
+
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model))
 
 

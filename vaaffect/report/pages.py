@@ -7,17 +7,18 @@ built, pictures are embedded, and a page that would load anything from elsewhere
 import html as escaping
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert import HTMLExporter
+from nbconvert.filters import clean_html
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
@@ -29,6 +30,17 @@ LARGEST_PAGE = 3_000_000  # bytes; more is slow to open and to review
 REPORT = "99_report"  # the notebook that becomes `report.html`
 CARD = "_card.md"  # how the names of files beside the notebooks end that have pages too
 EXTERNAL = re.compile(r"(?:^|[\s,])(?:https?:)?//", re.IGNORECASE)  # an address, or one of a srcset
+_LOADING = ("src", "srcset", "data", "poster", "background", "xlink:href", "href")
+_ADDRESS_IN = {  # the text of an element
+    "style": re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", re.IGNORECASE),
+    "script": re.compile(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]"""),
+}
+# Code as pygments highlights it: escaped, in a few elements, without control characters.
+_HIGHLIGHTED = re.compile(
+    r"""(?:[^<&\x00-\x08\x0b-\x1f]|&(?:amp|lt|gt|quot|\#39);
+       |</?(?:div|pre|span)(?:\ class="[\w\ -]*")?>)*""",
+    re.VERBOSE,
+)
 TEMPLATE = Path(__file__).with_name("template")
 
 
@@ -109,6 +121,7 @@ class _Site:
             template_name=TEMPLATE.name,
             extra_template_basedirs=[str(TEMPLATE.parent)],
             filters={
+                "clean_html": _clean,
                 "markdown2html": markdown,
                 "picture": picture,
                 "relinked": partial(self._relinked, page=self.folder / name, bases=bases),
@@ -171,6 +184,13 @@ def _without_colophon(notebook: NotebookNode) -> NotebookNode:
     return report
 
 
+def _clean(html: str) -> str:
+    """As nbconvert's filter, which parses what is clean already, for two seconds in a study."""
+    if _HIGHLIGHTED.fullmatch(html):
+        return html.replace("&quot;", '"').replace("&#39;", "'")
+    return clean_html(html)
+
+
 def _with_sections(body: str) -> str:
     """A page's body with a list of its sections before the first one."""
     sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body, re.DOTALL)
@@ -190,18 +210,44 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     return stem
 
 
-def loads(page: str) -> Iterator[str]:
+def loads(page: str) -> list[str]:
     """What a browser would fetch by itself, from other machines or from files beside the page;
     links that a reader may follow do not count."""
-    for tag in BeautifulSoup(page, "html.parser").find_all(True):
-        for name in ("src", "srcset", "data", "poster", "background", "xlink:href", "href"):
-            followed = name == "href" and tag.name not in ("link", "image", "use", "base")
-            address = "" if followed else tag.get(name, "").strip()
-            if address and not address.startswith(("data:", "#")):
-                yield address
-        css = tag.get("style", "") + (tag.text if tag.name == "style" else "")
-        yield from re.findall(
-            r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", css, re.IGNORECASE
-        )
-        if tag.name == "script":
-            yield from re.findall(r"""["'`]((?:https?:)?//[^"'`\s]+)["'`]""", tag.text)
+    parser = _Loads()
+    parser.feed(page)
+    parser.close()
+    return parser.addresses
+
+
+class _Loads(HTMLParser):
+    """Collects `addresses`; it needs no tree of the page's elements, which would take longer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self._code: re.Pattern | None = None  # what to look for in the open element's text
+        self._text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_endtag(tag)
+        self._code = _ADDRESS_IN.get(tag)
+        for name, value in dict(attrs).items():
+            followed = name == "href" and tag not in ("link", "image", "use", "base")
+            address = (value or "").strip()
+            if name == "style":
+                self.addresses += _ADDRESS_IN["style"].findall(address)
+            elif name in _LOADING and address and not followed:
+                self.addresses += [address] * (not address.startswith(("data:", "#")))
+
+    def handle_data(self, data: str) -> None:
+        if self._code is not None:
+            self._text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._code is not None:
+            self.addresses += self._code.findall("".join(self._text))
+            self._code, self._text = None, []
+
+    def close(self) -> None:
+        super().close()
+        self.handle_endtag("")

@@ -135,10 +135,10 @@ class Set:
 def build_set(scene: Scene, size: tuple[int, int]) -> Set:
     """Draws what the frames of a clip share; `size` is (width, height) in pixels."""
     rng = np.random.default_rng([scene.backdrop_seed, 3])
-    shape = (size[1] + _NOISE_MARGIN, size[0] + _NOISE_MARGIN, 1)
+    shape = (size[1] + _NOISE_MARGIN, size[0] + _NOISE_MARGIN)
     noise = np.round(scene.noise * rng.standard_normal(shape, dtype=np.float32))
-    noise = np.repeat(noise, 3, axis=2)
-    brighter, darker = (np.clip(n, 0, 255).astype(np.uint8) for n in (noise, -noise))
+    grey = (np.clip(n, 0, 255).astype(np.uint8) for n in (noise, -noise))
+    brighter, darker = (cv2.merge([n] * 3) for n in grey)
     return Set(backdrop(scene, size), brighter, darker)
 
 
