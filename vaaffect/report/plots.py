@@ -37,6 +37,10 @@ def use_style() -> None:
         "figure.titlesize": "medium", "figure.labelsize": "medium", "axes.spines.top": False,
         "axes.spines.right": False, "grid.alpha": 0.5, "legend.frameon": False,
     }  # fmt: skip
+    if "inline" in plt.get_backend():
+        # At a cell's end pyplot would draw each figure, and then the backend draws it to show it.
+        plt.switch_backend(plt.get_backend())  # else the first figure does, and restores the hook
+        plt.uninstall_repl_displayhook()
 
 
 @stage("figures saved")
