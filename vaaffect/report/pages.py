@@ -8,7 +8,7 @@ import html as escaping
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +22,7 @@ from nbconvert.filters import clean_html
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from ..base import UserError, paths
+from ..base import UserError, in_processes, paths
 from .embedding import picture_tag, saved_alt_text
 from .formulas import with_mathml
 
@@ -66,25 +66,30 @@ def build_pages(folder: Path, sources: Sequence[Path], manifest: Mapping[str, An
              for source, notebook in notebooks.items()]  # fmt: skip
     site = _Site(folder, [source.stem for source in sources], manifest)
     (folder / "html").mkdir(exist_ok=True)
-    cards = []
+    cards, todo = [], []  # the arguments of each page
     for path in sorted(folder.glob(f"*{CARD}")):
         cell = new_markdown_cell(path.read_text(encoding="utf-8"), id=path.stem)
         card = new_notebook(cells=[cell])
         cards.append({"href": f"{path.stem}.html", "title": _title(card, path.stem)})
-        site.write(f"html/{path.stem}.html", path, card, [folder])
+        todo.append((site, f"html/{path.stem}.html", path, card, [folder], {}))
     neighbours = zip([None, *links], [*links[1:], None], strict=False)
     for (source, notebook), (previous, following) in zip(
         notebooks.items(), neighbours, strict=False
     ):
         # What is beside the sources can be linked to from a report in the repository only.
         bases = [folder / "notebooks", *[source.parent] * folder.is_relative_to(paths.ROOT)]
-        site.write(f"html/{source.stem}.html", source, notebook, bases,
-                   previous=previous, next=following)  # fmt: skip
+        near = {"previous": previous, "next": following}
+        todo.append((site, f"html/{source.stem}.html", source, notebook, bases, near))
         if source.stem == REPORT:
             others = [link for link in links if link["href"] != f"{REPORT}.html"]
-            site.write("report.html", source, _without_colophon(notebook), bases,
-                       contents=others + cards, is_report=True)  # fmt: skip
-    return site.notes
+            facts = {"contents": others + cards, "is_report": True}
+            todo.append((site, "report.html", source, _without_colophon(notebook), bases, facts))
+    notes = dict(in_processes(_write, todo))
+    return [note for number in sorted(notes) for note in notes[number]]
+
+
+def _write(site: "_Site", *page: Any) -> list[str]:
+    return site.write(*page)
 
 
 @dataclass(frozen=True)
@@ -94,15 +99,16 @@ class _Site:
     folder: Path
     stems: Sequence[str]  # of the notebooks that have pages
     manifest: Mapping[str, Any]  # of the study; stands above every page
-    notes: list[str] = field(default_factory=list)
 
     def write(
-        self, name: str, source: Path, notebook: NotebookNode, bases: list[Path], **facts: Any
-    ) -> None:
-        """Make a page of the executed copy of `source`, with links looked up in `bases`."""
+        self, name: str, source: Path, notebook: NotebookNode, bases: list[Path],
+        facts: Mapping[str, Any],
+    ) -> list[str]:  # fmt: skip
+        """Make a page of the executed copy of `source`, with links looked up in `bases`; returns
+        what is to be noted."""
         left: list[str] = []
         is_report = bool(facts.get("is_report"))
-        facts["title"] = _title(notebook, source.stem)
+        facts = facts | {"title": _title(notebook, source.stem)}
         facts["up"] = "../report.html" if REPORT in self.stems else None
 
         @pass_context
@@ -144,13 +150,15 @@ class _Site:
                 f"{source.name} shows {address}, which is not there (paths of pictures count from"
                 " the notebook's folder)."
             )
+        notes = []
         if not is_report:  # its formulas are those of the page with its code
-            self.notes.extend(f"{source.name}: a formula stays as TeX: {tex}" for tex in left)
+            notes += [f"{source.name}: a formula stays as TeX: {tex}" for tex in left]
         if (size := len(text.encode())) > LARGEST_PAGE:
-            self.notes.append(
+            notes.append(
                 f"{Path(name).name} has {size / 1e6:.1f} MB; smaller figures would make it lighter."
             )
         (self.folder / name).write_text(text, encoding="utf-8")
+        return notes
 
     def _relinked(self, body: str, page: Path, bases: list[Path]) -> str:
         """Point relative links at what they mean, seen from the page's folder: to another notebook
