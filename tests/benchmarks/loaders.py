@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.corpus import Corpus
 from vaaffect.corpora.crops import Crops, face_box
-from vaaffect.training.batches import augment, to_input
+from vaaffect.training.batches import augment, gather, to_input
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.step import default_device
 
@@ -133,8 +133,7 @@ def loader_rows(
     def ours(full: bool) -> int:
         count, until = 0, time.perf_counter() + seconds
         while time.perf_counter() < until:
-            for rows in batches:
-                x = images[rows]
+            for x in gather(images, batches, device):
                 if full:
                     augment(to_input(x), recipe, torch.rand(6, len(x), generator=generator))
             count += batches.numel()

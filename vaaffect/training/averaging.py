@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import distributed
-from .batches import Batch
+from .batches import Batch, pick
 from .recipe import Recipe
 from .step import Step, as_input, autocast
 
@@ -71,7 +71,8 @@ class Average:
             layer.train()
         with torch.no_grad(), autocast(device):
             for part in mixed.tensor_split(-(-len(rows) // STATISTICS_BATCH)):
-                self.model(as_input(images[part[distributed.share(len(part))]].to(device)))
+                mine = part[distributed.share(len(part))]
+                self.model(as_input(pick(images, mine).to(device)))
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
         self.model.eval()

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from ..base import stage
 from . import distributed
-from .batches import Batch, augment, augment_points, to_input
+from .batches import Batch, augment, augment_points, pick, to_input
 from .clip_network import Rows, Windows
 from .losses import loss_between, mse_loss
 from .memory import is_out_of_memory
@@ -89,7 +89,7 @@ def raw_predictions(
         try:
             back = max(0, done + batch_size - len(units)) if even else 0
             some = slice(max(0, done - back), done + batch_size)
-            inputs = [as_input(images[image_rows[some]].to(device))]
+            inputs = [as_input(pick(images, image_rows[some]).to(device))]
             if in_windows:
                 inputs.append(rows.points[device_rows[some]])
             with autocast(device):
