@@ -56,7 +56,7 @@ PICTURE = (96, 72)  # width, height of a drawn frame
 DRAWN = 8  # pictures, under as many names as a corpus needs
 CLIP, CLIPS_EACH = 50, 2  # frames of a clip, clips of a subject: about as in AFEW-VA
 NETWORKS, FOLDS = 10, 5
-FPS = 2.0  # of a clip, so that an hour has 7200 pictures
+FPS = 1.0  # of a clip, so that an hour has 3600 pictures
 SHOT = 10  # pictures of a clip that show the same face
 STEEPEST = 1.15  # exponent of time; what is steeper grows faster than its input
 SLACK = 16.0  # MB that memory of its own may vary by from run to run
@@ -189,7 +189,7 @@ def predicting(home: Path, frames: int) -> Steps:
 
 def _trainings(home: Path, count: int, frames: int) -> list[training.Training]:
     crops = _crops(home, frames)
-    recipe = training.Recipe("growth", epochs=1, batch_size=BATCH)
+    recipe = training.Recipe("growth", epochs=1, batch_size=64)
     split = subject_folds(crops.frames, FOLDS)[0]
     return [training.Training(MODEL, recipe, crops, split, seed) for seed in range(count)]
 
@@ -230,10 +230,11 @@ def predicted(home: Path, frames: int) -> Steps:
     """Run folders of ten networks in five folds: the labels and a noise of each network's own."""
     yield
     crops = _crops(home, frames)
+    splits = subject_folds(crops.frames, FOLDS)
     for number in range(NETWORKS):
         rng = np.random.default_rng(number)
         pred = np.clip(0.6 * crops.va + 0.2 * rng.normal(size=crops.va.shape), -1, 1)
-        for split in subject_folds(crops.frames, FOLDS):
+        for split in splits:
             run = home / f"{frames}" / "runs" / f"{number}-{split.fold}"
             run.mkdir(parents=True)
             prediction_table(
@@ -324,7 +325,7 @@ def tracking(home: Path, pictures: int) -> Steps:
 
 
 TABLES = 2.0  # KB of a frame: landmarks, labels and names, in a few copies; its crop has 3.8
-ROWS = 12.0  # KB of a minute: 120 times what is kept of a picture, its milliseconds
+ROWS = 6.0  # KB of a minute: 60 times what is kept of a picture, its milliseconds
 FRAMES, FEW = (1000, 10_000, 100_000), (1000, 10_000)
 _OF_FRAMES = partial(Stage, unit="frames", sizes=FRAMES, quick=FEW)
 _TEN = f"predictions of {NETWORKS} networks"
@@ -347,7 +348,7 @@ STAGES = (
           partial(watching, annotated=False), most=ROWS),
     Stage("the same, and annotate it", "minutes", (1, 10, 60), (1, 2),
           partial(watching, annotated=True), most=ROWS),
-    Stage("predict on a clip with dlib", "pictures", (100, 400, 1600), (25, 50), tracking,
+    Stage("predict on a clip with dlib", "pictures", (50, 200, 800), (25, 50), tracking,
           most=0.0),
 )  # fmt: skip
 
@@ -434,7 +435,10 @@ def _go_through(line: Connection, steps: Callable[..., Steps], home: Path, size:
     next(stage)
     began, computed = time.perf_counter(), _cpu_seconds()
     next(stage)
-    seconds, computed = time.perf_counter() - began, _cpu_seconds() - computed
+    seconds = time.perf_counter() - began
+    for child in multiprocessing.active_children():  # of which nothing is known before they end
+        child.join()
+    computed = _cpu_seconds() - computed
     time.sleep(0.02)  # for one more look at the memory
     highest = _status(os.getpid())["VmHWM"]
     next(stage, None)
@@ -531,7 +535,7 @@ def _markdown(
         "proportion. The corpora are in AFEW-VA's "
         f"layout, {DRAWN} drawn pictures of {PICTURE[0]} x {PICTURE[1]} pixels under many names, "
         f"with crops of {SIZE} pixels, clips of {CLIP} frames, {CLIPS_EACH} clips of each subject. "
-        f"Crops are made by two processes. A clip has {FPS:g} pictures per second, and another "
+        f"Crops are made by two processes. A clip has one picture per second, and another "
         f"face every {SHOT} pictures. Its landmarks are known, for to find them is most of a "
         "prediction; the rows with dlib find them, in pictures of 320 x 240 pixels.\n\n"
     )
