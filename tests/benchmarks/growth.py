@@ -16,7 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -60,7 +60,7 @@ FPS = 1.0  # of a clip, so that an hour has 3600 pictures
 SHOT = 10  # pictures of a clip that show the same face
 STEEPEST = 1.15  # exponent of time; what is steeper grows faster than its input
 SLACK = 16.0  # MB that memory of its own may vary by from run to run
-BRIEF = 0.5  # seconds; what takes less is measured three times
+BRIEF = 0.5  # CPU seconds; what takes less is measured three times
 
 Say = Callable[[str], None]
 Steps = Iterator[None]
@@ -320,7 +320,8 @@ def tracking(home: Path, pictures: int) -> Steps:
     run = _kept_network(home)
     FacesTracker()  # loads dlib
     yield
-    assert main(["predict", str(path), "--run", str(run), "--out", str(home / "rows.csv")]) == 0
+    with redirect_stderr(io.StringIO()):  # its progress
+        assert main(["predict", str(path), "--run", str(run), "--out", str(home / "rows.csv")]) == 0
     yield
 
 
@@ -394,7 +395,7 @@ def nothing(home: Path, size: int) -> Steps:
 def point(stage: Stage, size: int, home: Path, bare: dict) -> dict:
     """One row of the table; a brief stage is measured three times, the median counts."""
     measured = [in_own_process(stage.steps, home, size)]
-    if measured[0]["seconds"] < BRIEF and stage.steps not in (corpus, predicted):
+    if measured[0]["cpu"] < BRIEF and stage.steps not in (corpus, predicted):
         measured += [in_own_process(stage.steps, home, size) for _ in range(2)]
     middle = {key: median(one[key] for one in measured) for key in measured[0]}
     return {
@@ -406,9 +407,11 @@ def point(stage: Stage, size: int, home: Path, bare: dict) -> dict:
 
 
 def in_own_process(steps: Callable[..., Steps], home: Path, size: int) -> dict[str, float]:
-    """Go through a stage in a process of its own: its `seconds`, those of `cpu` that it and its
-    children computed, and the most memory that they
-    had at a time: `all` of it, and without mapped files its `own`."""
+    """Go through a stage in a process of its own.
+
+    Returns its `seconds`, those that it and its children computed (`cpu`), and the most bytes of
+    memory that they had at a time: `all`, and without mapped files their `own`.
+    """
     # Forked, which is quick: this process has imported, and started no thread of torch's.
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
@@ -530,7 +533,7 @@ def _markdown(
         "of its own; MB are the most that it and its children have in memory at a time, what they "
         "read to begin with included, above a process that only imports; own MB are without mapped "
         "files, which the system can take back. What takes less than "
-        f"{BRIEF:g} s is measured three times, and the median counts. The exponent is that of "
+        f"{BRIEF:g} CPU seconds is measured three times, and the median counts. The exponent is that of "
         "CPU seconds, which other programs disturb least, between the last two sizes: 1 is in "
         "proportion. The corpora are in AFEW-VA's "
         f"layout, {DRAWN} drawn pictures of {PICTURE[0]} x {PICTURE[1]} pixels under many names, "
