@@ -361,7 +361,7 @@ def bench_growth(quick: bool = False, out: Path | None = None, say: Say = print)
     """Measure each stage at each size.
 
     Args:
-        quick: small sizes only, to see that all works.
+        quick: small sizes only, each once, to see that all works.
         out: folder for growth-cpu.md or growth-cuda.md; none is written if it is None.
         say: told how far it is.
 
@@ -374,7 +374,7 @@ def bench_growth(quick: bool = False, out: Path | None = None, say: Say = print)
         bare = in_own_process(nothing, Path(folder), 0)
         for stage in STAGES:
             for size in stage.quick if quick else stage.sizes:
-                rows.append(point(stage, size, Path(folder), bare))
+                rows.append(point(stage, size, Path(folder), bare, once=quick))
                 say(f"{time.monotonic() - began:4.0f} s  {' | '.join(cells(rows[-1]))}")
     table = with_exponents(pd.DataFrame(rows))
     verdict = faults(table)
@@ -392,10 +392,10 @@ def nothing(home: Path, size: int) -> Steps:
     yield
 
 
-def point(stage: Stage, size: int, home: Path, bare: dict) -> dict:
-    """One row of the table; a brief stage is measured three times, the median counts."""
+def point(stage: Stage, size: int, home: Path, bare: dict, once: bool) -> dict:
+    """One row of the table; unless `once`, a brief stage is measured three times: the median."""
     measured = [in_own_process(stage.steps, home, size)]
-    if measured[0]["cpu"] < BRIEF and stage.steps not in (corpus, predicted):
+    if not once and measured[0]["cpu"] < BRIEF and stage.steps not in (corpus, predicted):
         measured += [in_own_process(stage.steps, home, size) for _ in range(2)]
     middle = {key: median(one[key] for one in measured) for key in measured[0]}
     return {
@@ -534,8 +534,8 @@ def _markdown(
         "read to begin with included, above a process that only imports; own MB are without mapped "
         "files, which the system can take back. What takes less than "
         f"{BRIEF:g} CPU seconds is measured three times, and the median counts. The exponent is "
-        "that of CPU seconds, which other programs disturb least, between the last two sizes: 1 is in "
-        "proportion. The corpora are in AFEW-VA's "
+        "that of CPU seconds, which other programs disturb least, between the last two sizes: 1 is "
+        "in proportion. The corpora are in AFEW-VA's "
         f"layout, {DRAWN} drawn pictures of {PICTURE[0]} x {PICTURE[1]} pixels under many names, "
         f"with crops of {SIZE} pixels, clips of {CLIP} frames, {CLIPS_EACH} clips of each subject. "
         f"Crops are made by two processes. A clip has one picture per second, and another "
