@@ -285,10 +285,11 @@ def export(arguments: argparse.Namespace) -> None:
 
 @command(
     arg("what",
-        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study"],
+        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study",
+                 "growth"],
         help="what to measure; live needs the extra live, train the extra bench"),
-    arg("--quick", action="store_true", help="train, study: only see that it works"),
-    arg("--out", type=Path, help="train, study: folder of the report"),
+    arg("--quick", action="store_true", help="train, study, growth: only see that it works"),
+    arg("--out", type=Path, help="train, study, growth: folder of the report"),
 )  # fmt: skip
 def bench(arguments: argparse.Namespace) -> None:
     """measure in one run, beside a named peer where there is one"""
@@ -301,7 +302,7 @@ def bench(arguments: argparse.Namespace) -> None:
     from benchmarks import measure
 
     out = arguments.out
-    if arguments.what in ("train", "study"):
+    if arguments.what in ("train", "study", "growth"):
         out = out or (None if arguments.quick else REPORTS / "benchmarks")
     elif arguments.quick or out:
         raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")

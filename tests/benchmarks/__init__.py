@@ -1,7 +1,8 @@
 """Side-by-side measurements beside named peers: `python -m vaaffect bench WHAT`.
 
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
-ceilings, report): one training. whole_study: from frames on disk to metrics.
+ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
+memory against the size of a study.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,8 @@ from pathlib import Path
 
 
 def measure(what: str, quick: bool, out: Path | None) -> Iterable[str]:
-    """The lines of one benchmark; `quick` and `out` (folder of the report) are for train, study."""
+    """The lines of one benchmark; `quick` and `out` (folder of the report) are for train, study,
+    growth."""
     if what == "train":
         from .training import bench_training
 
@@ -18,6 +20,10 @@ def measure(what: str, quick: bool, out: Path | None) -> Iterable[str]:
         from .whole_study import bench_study
 
         return bench_study(quick, out)
+    if what == "growth":
+        from .growth import bench_growth
+
+        return bench_growth(quick, out)
     if what == "live":
         from .live import bench_live
 

@@ -18,7 +18,7 @@ from vaaffect.base import paths
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.tracking import KnownFaces
 from vaaffect.live import loop
-from vaaffect.live.overlay import ClipWriter, annotate, save_still
+from vaaffect.live.overlay import ClipWriter, Trails, annotate, save_still
 from vaaffect.live.predictor import FacePrediction, Predictor
 from vaaffect.live.sources import (
     CameraLostError,
@@ -380,3 +380,13 @@ def test_a_driver_that_fails_is_named_and_not_taken_for_silence():
     camera = CameraSource(Fails(), "camera 0", patience=20)
     error = within(10, lambda: next(iter(camera)))
     assert isinstance(error, cv2.error) and "the driver's own words" in str(error)
+
+
+def test_trails_last_two_seconds_and_faces_that_have_left_are_forgotten():
+    trails, points = Trails(), np.zeros((68, 2), np.float32)
+    for second in range(100):
+        va = np.array([second / 100, 0.5], np.float32)
+        face = FacePrediction(second // 10, (0, 0, 1, 1), points, va, {})
+        shown = trails.add(float(second), [face])
+        assert list(shown) == [face.face] and len(shown[face.face]) == min(second % 10 + 1, 3)
+    assert len(trails._points) == 1

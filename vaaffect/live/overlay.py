@@ -33,9 +33,11 @@ class Trails:
         """Note the predictions for a picture; returns the trails of the faces that are in it."""
         for prediction in predictions:
             self._points[prediction.face].append((time_s, tuple(map(float, prediction.va))))
-        for points in self._points.values():
+        for face, points in list(self._points.items()):
             while points and points[0][0] < time_s - TRAIL:
                 points.popleft()
+            if not points:  # a film shows hundreds of faces, one after the other
+                del self._points[face]
         return {p.face: [va for _, va in self._points[p.face]] for p in predictions}
 
 
