@@ -121,13 +121,14 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
 
 def _untrained(name: str, image_size: int) -> nn.Module:
     if name == "vgg_tiny_bn":  # VGG's shape at a hundredth of its cost
-        layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
-        model = zoo.VGG(layers, num_classes=2)
-        model.avgpool = nn.AdaptiveAvgPool2d(2)
-        model.classifier = nn.Sequential(
-            nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
-        )
-        return model
+        with _without_numbers():
+            layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
+            model = zoo.VGG(layers, num_classes=2)
+            model.avgpool = nn.AdaptiveAvgPool2d(2)
+            model.classifier = nn.Sequential(
+                nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
+            )
+        return _initialised(model)
     if name == "resnet10":  # one basic block per stage
         return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
     options = {
@@ -135,16 +136,37 @@ def _untrained(name: str, image_size: int) -> nn.Module:
         # Unless told so, torchvision warns.
         "googlenet": {"init_weights": True}, "inception": {"init_weights": True},
     }  # fmt: skip
-    model = zoo.get_model(name, weights=None, **options.get(name.split("_")[0], {}))
+    options = options.get(name.split("_")[0], {})
     # Torchvision stretches VGG's last map to 7 x 7 by repeating values; here a smaller one keeps
     # its size, which computes the same functions with fewer copies of each weight.
     side = image_size // 32  # of the map after VGG's five poolings
-    if isinstance(model, zoo.VGG) and 1 <= side < 7:
+    if not (name.startswith("vgg") and 1 <= side < 7):
+        return zoo.get_model(name, weights=None, **options)
+    with _without_numbers():
+        model = zoo.get_model(name, weights=None, **options)
         model.avgpool = nn.AdaptiveAvgPool2d(side)
-        first = nn.Linear(512 * side**2, model.classifier[0].out_features)
-        nn.init.normal_(first.weight, 0, 0.01)  # as torchvision initialises VGG's linear layers
-        nn.init.zeros_(first.bias)
-        model.classifier[0] = first
+        model.classifier[0] = nn.Linear(512 * side**2, model.classifier[0].out_features)
+    return _initialised(model)
+
+
+def _without_numbers() -> torch.device:
+    """A context in which networks have shapes only: torchvision first builds VGG's linear layers
+    for 7 x 7 maps, a hundred million weights, and to draw them takes a second."""
+    return torch.device("meta")
+
+
+def _initialised(model: zoo.VGG) -> zoo.VGG:
+    """A VGG that has no numbers yet with those that torchvision would draw for such layers."""
+    model = model.to_empty(device=torch.get_default_device())
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0, 0.01)
+            nn.init.zeros_(layer.bias)
     return model
 
 
