@@ -124,11 +124,13 @@ def _untrained(name: str, image_size: int) -> nn.Module:
         with _without_numbers():
             layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
             model = zoo.VGG(layers, num_classes=2)
-            model.avgpool = nn.AdaptiveAvgPool2d(2)
-            model.classifier = nn.Sequential(
-                nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
-            )
-        return _initialised(model)
+            model.classifier = None
+        model = _initialised(model)
+        model.avgpool = nn.AdaptiveAvgPool2d(2)
+        model.classifier = nn.Sequential(
+            nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
+        )
+        return model
     if name == "resnet10":  # one basic block per stage
         return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
     options = {
