@@ -10,7 +10,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # RESUME=1, which older commands say, is what a study does anyway.
-study: .venv/ready  ## run the study, or go on; PROFILE=demo, JOBS=4 trains 4 at a time, MINUTES=9 stops then, FRESH=1 begins anew
+study: .venv/ready  ## run the study, or go on; PROFILE=demo, JOBS=4 runs 4 things at a time, MINUTES=9 stops then, FRESH=1 begins anew
 	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(FRESH),--fresh) $(if $(RESUME),--resume) \
 	    $(if $(JOBS),--jobs $(JOBS)) $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -50,15 +50,11 @@ clean:  ## remove .venv and everything the study made under data/
 	@$(PYTHON) -c 'import runpy; made = runpy.run_path("vaaffect/base/paths.py")["MADE"]; \
 	    print(*made, sep="\0", end="")' | xargs -0 rm -rf .venv
 
-# CPU=1 takes PyTorch's CPU wheels, which PyPI does not have, and leaves out NVIDIA's libraries,
-# without which PyPI's torch does not load. It counts while .venv is built, and need not be repeated.
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "vaaffect needs Python 3.11 or newer; name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Building .venv: about $(if $(CPU),2,7) GB, a few minutes, once."
+	@echo "Building .venv: about 7 GB, a few minutes, once."
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
-	@$(if $(CPU),sed -E '/^(nvidia-|cuda-|triton=)/d; s/^(torch|torchvision)==[0-9.]+/&+cpu/' requirements.txt >.venv/cpu.txt)
-	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -r $(if $(CPU),.venv/cpu.txt,requirements.txt) \
-	    || { $(if $(CPU),echo "CPU=1 needs an index of PyTorch's CPU wheels in PIP_EXTRA_INDEX_URL (README)";) exit 1; }
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@

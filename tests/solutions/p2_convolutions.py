@@ -8,7 +8,7 @@ rows_left = [1**2, 3**2, 7**2]
 
 # %% 1 right
 rows_left = []
-for pixels in (36, 100, 224):
+for pixels in (48, 100, 224):
     for _ in range(5):
         pixels = (pixels - 2) // 2 + 1
     rows_left.append(pixels)

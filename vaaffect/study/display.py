@@ -57,23 +57,24 @@ class FanOut:
             self.epoch[number] = event["epoch"]
             self.seconds.setdefault(self.kinds[number], []).append(event["seconds"])
 
-    def remaining(self) -> float | None:
-        """Seconds until the last training ends; None before the first epoch of any."""
-        measured = {kind: sum(values) / len(values) for kind, values in self.seconds.items()}
-        if not measured:
-            return None
-        other = sum(measured.values()) / len(measured)  # of a kind that has not begun
-        left = [
-            (self.epochs[i] - self.epoch.get(i, 0)) * measured.get(self.kinds[i], other)
-            for i in range(len(self.epochs))
-            if i not in self.ended
-        ]
-        return max(sum(left) / max(1, self.at_once), max(left)) if left else 0.0
+    def remaining(self) -> tuple[float, bool]:
+        """Seconds until the last training ends, and whether that is all: kinds of which no epoch
+        has been measured are left out."""
+        left = []
+        known = True
+        for i, epochs in enumerate(self.epochs):
+            if i not in self.ended:
+                seconds = self.seconds.get(self.kinds[i], [])
+                known = known and bool(seconds)
+                epoch = sum(seconds) / len(seconds) if seconds else 0.0
+                left.append((epochs - self.epoch.get(i, 0)) * epoch)
+        return (max(sum(left) / max(1, self.at_once), max(left)) if left else 0.0), known
 
     def describe(self) -> str:
         """`3/10 trainings, 2 at once, ETA 01:20`."""
         at_once = f", {self.at_once} at once" if self.at_once > 1 else ""
-        end = "" if (left := self.remaining()) is None else f", ETA {clock(left)}"
+        left, known = self.remaining()
+        end = f", ETA {clock(left)}" if known else ""
         return f"{len(self.ended)}/{len(self.epochs)} trainings{at_once}{end}"
 
 
@@ -163,7 +164,7 @@ class Display:
                 # Late: the steps to come will be late as well, and this one does not end at once.
                 total = 1.1 * elapsed
                 ratio = (took + elapsed) / max(planned + self.expected[step], 1e-9)
-            trainings = (running.fanout.remaining() or 0.0) if running.fanout else 0.0
+            trainings = running.fanout.remaining()[0] if running.fanout else 0.0
             left[step] = max(total - elapsed, trainings)
         later = [s for s in self.steps if s not in (*self.done, *self.kept, *self.running)]
         alone = sum(self.expected[s] for s in later if s in ALONE)  # all cores work on them

@@ -199,7 +199,7 @@ class _Study:
         # What was there already says nothing about how long making it takes.
         if took >= self.manifest["seconds"].get(step, 0.0):
             self.manifest["seconds"][step] = took
-            self.manifest["stages"][step] = self.times.of(step)
+            self.manifest["stages"][step] = self.times.of(step) or {step: took}
         self._save()
 
     def _follow(self, step: str, events: list[dict]) -> None:
