@@ -21,7 +21,7 @@ import nbformat
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-from traitlets import Instance, Int
+from traitlets import Instance, Int, List
 
 from ..base import compute_with, end_with_parent, forks, paths
 
@@ -73,13 +73,16 @@ class Team:
 
 
 def kernel_spec(
-    team: Team, environment: Mapping[str, str], threads: int | None = None
+    modules: Iterable[str], environment: Mapping[str, str], **options: Any
 ) -> KernelSpec:
-    """A kernel of this interpreter with these variables, forked from where modules have been
-    imported (see `forks`). With `threads`, libraries compute with so many."""
+    """A kernel of this interpreter with these variables, forked from where `modules` have been
+    imported (see `forks`).
+
+    Options: the `team` that it belongs to; with how many `threads` its libraries compute.
+    """
     pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
     launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    how = {"provisioner_name": _NAME, "config": {"team": team, "threads": threads}}
+    how = {"provisioner_name": _NAME, "config": {"modules": list(modules), **options}}
     return KernelSpec(
         argv=[*launch, "--log-level=50"],  # its notices would break the progress line
         display_name="Python 3",
@@ -97,14 +100,15 @@ def kernel_manager(spec: KernelSpec) -> type[AsyncKernelManager]:
 class ForkedKernel(LocalProvisioner):
     """Starts a kernel as a fork instead of as a program."""
 
-    team = Instance(Team, help="whose it is").tag(config=True)
+    modules = List(help="what is imported before").tag(config=True)
+    team = Instance(Team, (), help="whose it is").tag(config=True)
     threads = Int(None, allow_none=True, help="with which libraries compute").tag(config=True)
 
     async def launch_kernel(self, cmd: list[str], **given: Any) -> dict[str, Any]:
         """Start it; `cmd` is that of the kernel as a program."""
         folder = given.get("cwd") or Path.cwd()
         arguments = (cmd[cmd.index("-f") :], given["env"], folder, self.threads)
-        process = forks().Process(target=_run, args=arguments)
+        process = forks(*NEEDED, *self.modules).Process(target=_run, args=arguments)
         self.team.start(process)
         self.process, self.pid, self.pgid = _Forked(process), process.pid, process.pid
         return self.connection_info

@@ -5,7 +5,7 @@ with a trailing comment (`EPOCHS: int = 2  # passes over the data`). A profile i
 gives other values:
 
     title: one line, shown on the terminal and on the report
-    expected_seconds: {"data": 40, "00": 20, "03": 200}   # on 2 CPU cores, for the first ETA
+    expected_seconds: {"data": 40, "trainings": 300, "03": 20}   # on 2 CPU cores, for the first ETA
     all:                  # given to each notebook that declares the parameter
       SEED: 0
     notebooks:
@@ -54,7 +54,7 @@ class Profile:
 
     name: str
     title: str
-    expected_seconds: dict[str, float]  # per step ("data", "00", ...), on 2 CPU cores
+    expected_seconds: dict[str, float]  # per step ("data", "trainings", "00", ...), on 2 CPU cores
     all: dict[str, Any]
     notebooks: dict[str, dict[str, Any]]  # per notebook number
 
@@ -249,7 +249,7 @@ def _checked(name: str, file: str, content: Any, declared: Declared) -> Profile:
 
     seconds = _mapping(content.get("expected_seconds"), f"{file}: expected_seconds")
     for step, value in seconds.items():
-        _check_number(f"{file}: expected_seconds", step, [*declared, "data"])
+        _check_number(f"{file}: expected_seconds", step, [*declared, "data", "trainings"])
         if not matches(value, "float") or not value > 0:
             raise UserError(
                 f"{file}: expected_seconds: {step}: expected a number of seconds above 0,"

@@ -92,7 +92,8 @@ class _Study:
         self.variables = {paths.RUNS_VARIABLE: str(self.runs), **self.how.variables()}
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
-        forks(*kernels.NEEDED, *kernels.imported(step.source for step in self.chosen))
+        self.modules = kernels.imported(step.source for step in self.chosen)
+        forks(*kernels.NEEDED, *self.modules)
 
     def run(self, work: Path) -> None:
         """Do all steps."""
@@ -251,7 +252,8 @@ class _Study:
         threads = None
         if self.at_once > 1:
             threads = cores() if step.alone else max(1, cores() // self.at_once)
-        kernel = kernels.kernel_spec(team, {VARIABLE: str(events), **self.variables}, threads)
+        variables = {VARIABLE: str(events), **self.variables}
+        kernel = kernels.kernel_spec(self.modules, variables, team=team, threads=threads)
         copy = self._copy(step.source.name)
         with Tail(events, partial(self._follow, step.name)) as tail:
             noted = execution.execute(step.source, copy, step.given, kernel, self.work, clean)

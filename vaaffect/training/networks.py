@@ -6,7 +6,9 @@ et al. 2017), and all of torchvision's classifiers, by their names there, with i
 """
 
 import difflib
+import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -39,6 +41,10 @@ NETWORK_NAMES |= {
     prefix + name: f"AffWildNet's shape, {cell}{shown}"
     for prefix, cell in ((CLIP, ""), (CLIP_LSTM, "LSTM, "))
     for name, shown in NETWORK_NAMES.items()
+}
+# The networks of the family, by the letter that torchvision has for their convolutions.
+_VGGS = {
+    f"vgg{n}{bn}": c for n, c in zip((11, 13, 16, 19), "ABDE", strict=True) for bn in ("", "_bn")
 }
 V1 = "IMAGENET1K_V1"  # the weights that were current when the thesis was written
 
@@ -121,16 +127,8 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
 
 def _untrained(name: str, image_size: int) -> nn.Module:
     if name == "vgg_tiny_bn":  # VGG's shape at a hundredth of its cost
-        with _without_numbers():
-            layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
-            model = zoo.VGG(layers, num_classes=2)
-            model.classifier = None
-        model = _initialised(model)
-        model.avgpool = nn.AdaptiveAvgPool2d(2)
-        model.classifier = nn.Sequential(
-            nn.Linear(64 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 2)
-        )
-        return model
+        layers = zoo.vgg.make_layers([16, "M", 32, "M", 64, "M", 64, "M"], batch_norm=True)
+        return _vgg(layers, nn.AdaptiveAvgPool2d(2), [nn.Linear(64 * 2 * 2, 64), nn.Linear(64, 2)])
     if name == "resnet10":  # one basic block per stage
         return zoo.ResNet(zoo.resnet.BasicBlock, [1, 1, 1, 1])
     options = {
@@ -138,37 +136,31 @@ def _untrained(name: str, image_size: int) -> nn.Module:
         # Unless told so, torchvision warns.
         "googlenet": {"init_weights": True}, "inception": {"init_weights": True},
     }  # fmt: skip
-    options = options.get(name.split("_")[0], {})
     # Torchvision stretches VGG's last map to 7 x 7 by repeating values; here a smaller one keeps
     # its size, which computes the same functions with fewer copies of each weight.
     side = image_size // 32  # of the map after VGG's five poolings
-    if not (name.startswith("vgg") and 1 <= side < 7):
-        return zoo.get_model(name, weights=None, **options)
-    with _without_numbers():
-        model = zoo.get_model(name, weights=None, **options)
-        model.avgpool = nn.AdaptiveAvgPool2d(side)
-        model.classifier[0] = nn.Linear(512 * side**2, model.classifier[0].out_features)
-    return _initialised(model)
+    if name in _VGGS and 1 <= side < 7:
+        layers = zoo.vgg.make_layers(zoo.vgg.cfgs[_VGGS[name]], batch_norm=name.endswith("_bn"))
+        sizes = itertools.pairwise([512 * side**2, 4096, 4096, 2])
+        linear = [nn.Linear(*pair) for pair in sizes]
+        for layer in linear:
+            nn.init.normal_(layer.weight, 0, 0.01)  # as torchvision initialises them
+            nn.init.zeros_(layer.bias)
+        return _vgg(layers, nn.AdaptiveAvgPool2d(side), linear)
+    return zoo.get_model(name, weights=None, **options.get(name.split("_")[0], {}))
 
 
-def _without_numbers() -> torch.device:
-    """A context in which networks have shapes only: torchvision first builds VGG's linear layers
-    for 7 x 7 maps, a hundred million weights, and to draw them takes a second."""
-    return torch.device("meta")
-
-
-def _initialised(model: zoo.VGG) -> zoo.VGG:
-    """A VGG that has no numbers yet with those that torchvision would draw for such layers."""
-    model = model.to_empty(device=torch.get_default_device())
-    for layer in model.modules():
+def _vgg(layers: nn.Sequential, pooling: nn.Module, linear: Sequence[nn.Linear]) -> zoo.VGG:
+    """A VGG of these layers, its convolutions initialised as torchvision does it."""
+    with torch.device("meta"):  # shapes alone: to draw torchvision's own linear layers, for maps of
+        model = zoo.VGG(nn.Identity(), init_weights=False)  # 7 x 7, would take a second
+    for layer in layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, 0.01)
-            nn.init.zeros_(layer.bias)
+    model.features, model.avgpool = layers, pooling
+    between = [[layer, nn.ReLU(True), nn.Dropout()] for layer in linear[:-1]]
+    model.classifier = nn.Sequential(*itertools.chain(*between), linear[-1])
     return model
 
 
