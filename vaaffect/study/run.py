@@ -100,11 +100,10 @@ class _Study:
         self.work = work
         self.folder.mkdir(parents=True, exist_ok=True)
         previous = provenance.read_study_manifest(self.folder / "manifest.json")
-        expected = self._expected_seconds(previous)
         first = ["data"] if self.request.only else ["data", "trainings"]
         names = [*first, *(step.name for step in self.chosen)]
         self.times = Times()
-        self.display = Display(names, expected, self.at_once)
+        self.display = Display(names, self._expected_seconds(previous), self.at_once)
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
@@ -182,9 +181,10 @@ class _Study:
         """Train all that the notebooks will look for."""
         events = self.work / "progress-trainings.jsonl"
         variables = self.variables | {VARIABLE: str(events)}
+        tail = Tail(events, partial(self._follow, "trainings"))
         self.display.start("trainings")
         try:
-            with Tail(events, partial(self._follow, "trainings")):
+            with tail:
                 notebooks = [step.parameters for step in self.steps]
                 trainings.train_before(notebooks, self.runs, self.how, variables)
         except UserError as failure:
@@ -192,6 +192,7 @@ class _Study:
             raise UserError(
                 f"{failure}\nPut that right, then continue with: {self.again}"
             ) from failure
+        self._follow("trainings", tail.read())
         self._took("trainings")
 
     def _took(self, step: str) -> None:
@@ -225,7 +226,8 @@ class _Study:
             raise
         except BaseException:  # what the kernels that were ended left behind
             for step in started:
-                self._failed_copy(step).unlink(missing_ok=True)
+                if self.manifest["notebooks"][step.number]["status"] == "running":
+                    self._failed_copy(step).unlink(missing_ok=True)
             raise
         return not started
 
@@ -249,15 +251,13 @@ class _Study:
     def _execute(self, step: Step, team: kernels.Team, clean: Callable[[Any], Any]) -> None:
         """Run a notebook (in a thread of its own)."""
         events = self.work / f"progress-{step.number}.jsonl"
-        threads = None
-        if self.at_once > 1:
-            threads = cores() if step.alone else max(1, cores() // self.at_once)
+        threads = cores() if step.alone else max(1, cores() // self.at_once)
         variables = {VARIABLE: str(events), **self.variables}
         kernel = kernels.kernel_spec(self.modules, variables, team=team, threads=threads)
-        copy = self._copy(step.source.name)
-        with Tail(events, partial(self._follow, step.name)) as tail:
+        copy, tail = self._copy(step.source.name), Tail(events, partial(self._follow, step.name))
+        with tail:
             noted = execution.execute(step.source, copy, step.given, kernel, self.work, clean)
-            self._follow(step.name, [*tail.read(), *noted])
+        self._follow(step.name, [*tail.read(), *noted])
 
     def _end(self, step: Step, future: Future) -> None:
         """Note what came of a notebook; UserError where it failed."""
