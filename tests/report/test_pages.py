@@ -163,15 +163,18 @@ def test_header_and_banner(whole, site):
     report = whole.page("report.html")
     assert "<title>The verdict</title>" in report
     assert "small · a &lt;toy&gt;" in report
-    facts = "finished 2025-01-02 · commit 01234567 · took 3 min on A &lt;processor&gt;, 2 threads<"
-    assert facts in report
+    facts = "finished 2025-01-02 · commit 01234567 · steps took 3 min in all on A &lt;processor&gt;"
+    assert f"{facts}, 2 threads<" in report
     assert "Simulated data." in report
     assert "Simulated data." in whole.page("html/00_start.html")
     site.build(simulated=False, commit=None, device={"gpu": "A card", "threads": 2}, seconds={})
     report = site.page("report.html")
-    assert "Simulated data." not in report and "2025-01-02 · took 1 min on A card<" in report
+    assert "Simulated data." not in report
+    assert "2025-01-02 · steps took 1 min in all on A card<" in report
     site.manifest = {}
-    assert '<p class="facts">took 1 min on a CPU</p>' in site.build().page("report.html")
+    assert '<p class="facts">steps took 1 min in all on a CPU</p>' in site.build().page(
+        "report.html"
+    )
 
 
 def test_without_a_report_there_are_still_pages(site):

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -87,7 +87,8 @@ def in_processes(
         return
     context = forks(function.__module__)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        futures = {pool.submit(function, *task): number for number, task in enumerate(tasks)}
+        with _undisturbed():
+            futures = {pool.submit(function, *task): number for number, task in enumerate(tasks)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -98,6 +99,17 @@ def in_processes(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait until the end of the block: a process that is left while it starts complains."""
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGALRM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_thread() -> None:
@@ -182,7 +194,8 @@ class _Worker:
         self.connection, its_end = context.Pipe()
         arguments = (its_end, function, start, place, dict(os.environ))
         self.process = context.Process(target=_work, args=arguments, daemon=True)
-        self.process.start()
+        with _undisturbed():
+            self.process.start()
         its_end.close()  # so that a dead worker ends the line
 
     def take(self, number: int, task: tuple) -> None:
