@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from functools import partial
@@ -440,3 +441,14 @@ def test_predictions_divide_their_batches_too():
     rows = np.arange(3, 40)
     assert torch.equal(raw_predictions(Small(), features, rows, CPU), features[3:40, :2])
     assert sizes == [37, 37, 32, 16, 8, 8, 8, 8, 5]
+
+
+def test_bfloat16_is_not_emulated_where_onednn_is_told_to_use_less_than_the_processor_has():
+    program = (
+        "import torch; from vaaffect.training import autocast_dtype; "
+        "print(autocast_dtype(torch.device('cpu')))"
+    )
+    limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, env=limited, capture_output=True, text=True)
+    assert done.stdout.strip() == "torch.float32", done.stderr

@@ -39,8 +39,10 @@ def autocast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16
     # Other CPUs emulate bfloat16, slower than float32, and compute float16 at a hundredth of that.
+    # oneDNN may have been told to use less than the processor has (ONEDNN_MAX_CPU_ISA).
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
+    used = native and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if used else torch.float32
 
 
 def autocast(device: torch.device) -> torch.autocast:
