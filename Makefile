@@ -4,7 +4,7 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-thorough test-browser test-slurm lab bench bench-train lock clean
+.PHONY: help study test test-thorough test-browser test-gpu test-slurm lab bench bench-train lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-browser: .venv/ready  ## the widgets in a real JupyterLab and Chromium, wit
 	    { echo "This needs the browser Chromium; on Debian: sudo apt install chromium"; exit 1; }
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	@$(VENV)/python -m pytest -s tests/browser
+
+test-gpu: .venv/ready  ## recorded and compiled steps, memory, resuming: on a GPU
+	@$(VENV)/python -m pytest tests/gpu
 
 test-slurm: .venv/ready  ## the trainings of a study on a real SLURM, installed if need be (Debian, root)
 	@tests/slurm/run.sh $(VENV)/python

@@ -112,7 +112,8 @@ def bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 @command(
     arg("--profile", default="demo", help="a file in notebooks/profiles (demo)"),
     arg("--only", nargs="+", default=[], metavar="NN",
-        help="run these notebooks alone, up to date or not, e.g. 03 p1"),
+        help="run these notebooks alone, up to date or not, e.g. 03 p1; or all trainings, with"
+        " the word trainings"),
     arg("--fresh", action="store_true",
         help="begin from nothing: clear the report folder, set the trainings aside"),
     arg("--resume", action="store_true",
@@ -123,7 +124,7 @@ def bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
         help="other values than the profile's, such as SIZE=48 WILD.clips=30; needs --out"),
     arg("--jobs", type=positive, metavar="N", alternative=True,
-        help="trainings at a time on this machine (1)"),
+        help="trainings and notebooks at a time on this machine (as many as cores; GPU: 1)"),
     arg("--cluster", choices=["slurm"], alternative=True,
         help="trainings as a job array of a cluster"),
     arg("--cluster-options", nargs="+", default=[], metavar="KEY=VALUE",
@@ -148,6 +149,34 @@ def study(arguments: argparse.Namespace) -> None:
         arguments.minutes, arguments.set,
     )  # fmt: skip
     run_study(request, how)
+
+
+@command(
+    arg("file", type=Path, metavar="FILE", help="what to write, such as gpu.tar.xz"),
+    arg("--profile", default="demo", help="whose study (demo)"),
+    arg("--out", type=Path, help="its report folder (reports/PROFILE)"),
+)
+def pack(arguments: argparse.Namespace) -> None:
+    """put a study's finished work into one file, for another machine
+
+    Finished trainings without their weights, executed notebooks with tables and figures, and
+    landmarks found in simulated corpora. After `unpack` elsewhere, a study of the same profile
+    finds them there, and goes on.
+    """
+    from .study import travel
+
+    print("\n".join(travel.pack(arguments.profile, arguments.file, arguments.out)))
+
+
+@command(
+    arg("file", type=Path, metavar="FILE", help="what `pack` wrote"),
+    arg("--out", type=Path, help="the study's report folder (reports/PROFILE)"),
+)
+def unpack(arguments: argparse.Namespace) -> None:
+    """take over what `pack` has put into a file on another machine"""
+    from .study import travel
+
+    print("\n".join(travel.unpack(arguments.file, arguments.out)))
 
 
 @command(arg("folder", metavar="FOLDER", help="a report folder, or a profile (demo)"))

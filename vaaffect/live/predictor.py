@@ -14,7 +14,7 @@ import torch
 
 from ..base import RUNS, UserError, runs_folder
 from ..corpora import Faces, FacesTracker, KnownFaces, as_rgb, crop_face, face_box
-from ..training import backbone_of, is_finished, load_model, read_config, read_done, refuse_clips
+from ..training import backbone_of, holds_model, load_model, read_config, read_done, refuse_clips
 from .backends import Network, build_network
 
 Tracker = FacesTracker | KnownFaces
@@ -140,7 +140,7 @@ def find_run(name: str) -> Path:
     """
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
-        if not is_finished(folder, with_model=True):
+        if not holds_model(folder):
             raise UserError(f"{folder}: holds no trained model; {_runs_in_words(folder.parent)}.")
         return folder
     kept = _with_model(folder) or _with_model(runs_folder(name))

@@ -27,8 +27,9 @@ def train_fold(
         weight_seed: by default the first of the profile's WEIGHT_SEEDS.
 
     Raises:
-        UserError: no such profile, network or fold.
+        UserError: no such profile, network or fold; fewer GPUs than processes (torchrun).
     """
+    distributed.take_own_gpu()
     parameters = notebook_parameters(profile, NOTEBOOKS[on])
     runs = Plan.from_parameters(parameters).runs
     # Of several processes (torchrun) one makes the data and the weights; the others wait.

@@ -11,6 +11,8 @@ from ..base import UserError, paths, shown
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
 
+TRAININGS = "trainings"  # how --only names them
+
 
 @dataclass(frozen=True)
 class Request:
@@ -18,8 +20,8 @@ class Request:
 
     Attributes:
         profile: name of a file in the profiles folder.
-        only: notebook numbers ("03", "p1") that are run even if they are up to date; the others,
-            and all trainings, are left as they are.
+        only: notebook numbers ("03", "p1") that are run even if they are up to date, and
+            "trainings" for all of these; what is not named is left as it is.
         fresh: clear the report folder and set the trainings aside first.
         resume: with `only`, keep what is up to date, as a whole study does in any case.
         out: the report folder; `reports/<profile>` by default.
@@ -53,6 +55,11 @@ class Request:
                 f"with --out, so that {shown(paths.REPORTS / self.profile)} stays what the profile "
                 "makes."
             )
+
+    @property
+    def trains(self) -> bool:
+        """Whether all trainings are done before the notebooks, which else train what they need."""
+        return not self.only or TRAININGS in self.only
 
     def command(self, how: "How | None" = None) -> str:
         """The command that goes on with it, whatever stopped it."""

@@ -100,7 +100,7 @@ class _Study:
         self.work = work
         self.folder.mkdir(parents=True, exist_ok=True)
         previous = provenance.read_study_manifest(self.folder / "manifest.json")
-        first = ["data"] if self.request.only else ["data", "trainings"]
+        first = ["data", "trainings"] if self.request.trains else ["data"]
         names = [*first, *(step.name for step in self.chosen)]
         self.times = Times()
         self.display = Display(names, self._expected_seconds(previous), self.at_once)
@@ -123,7 +123,7 @@ class _Study:
             folders.clear(self.folder)
         try:
             self._prepare()
-            if not self.request.only:  # else the notebooks train what they need
+            if self.request.trains:
                 self._train()
             if self._execute_all() and self._has_pages_of(previous):
                 self.manifest = previous

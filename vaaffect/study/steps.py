@@ -15,6 +15,7 @@ import nbformat
 
 from ..base import UserError, paths
 from .profiles import Profile, default_values, notebook_number, notebook_sources
+from .request import TRAININGS
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ def read_steps(profile: Profile, out: str) -> list[Step]:
 
 def chosen(steps: Sequence[Step], only: Sequence[str]) -> list[Step]:
     """The steps of these numbers, all if there are none; UserError: there is no such notebook."""
-    wanted = {number.zfill(2) for number in only}
+    wanted = {number.zfill(2) for number in only if number != TRAININGS}
     valid = [step.number for step in steps]
     if unknown := sorted(wanted.difference(valid)):
         raise UserError(
-            f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(valid)}."
+            f"--only {' '.join(unknown)}: there is no such notebook; valid: {', '.join(valid)}, "
+            f"{TRAININGS}."
         )
     return [step for step in steps if not only or step.number in wanted]
 

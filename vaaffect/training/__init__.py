@@ -14,7 +14,15 @@ from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
 from .plan import Ablation, Plan, all_trainings, check_parameters, fold_training
 from .pretext import targets
 from .recipe import Recipe
-from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
+from .run_folder import (
+    holds_model,
+    is_finished,
+    load_model,
+    read_config,
+    read_done,
+    read_history,
+    refuse_clips,
+)  # fmt: skip
 from .spec import Training
 from .step import autocast_dtype, default_device
 
@@ -22,7 +30,7 @@ __all__ = [
     "NETWORK_NAMES", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
     "all_trainings", "autocast_dtype", "backbone_of", "build_model", "build_optimizer",
     "check_parameters", "chosen", "count_parameters", "default_device", "distributed",
-    "epoch_losses", "farther_ends", "fold_training", "is_finished", "load_model", "losses",
-    "mean_ccc", "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips",
-    "resident", "targets", "to_input", "together", "train", "train_all", "verdicts",
+    "epoch_losses", "farther_ends", "fold_training", "holds_model", "is_finished", "load_model",
+    "losses", "mean_ccc", "predict", "pretext", "read_config", "read_done", "read_history",
+    "refuse_clips", "resident", "targets", "to_input", "together", "train", "train_all", "verdicts",
 ]  # fmt: skip

@@ -20,20 +20,24 @@ from ..base import VARIABLE, UserError
 PATIENCE = timedelta(hours=6)  # the others wait while the first one tests and writes
 
 
-@contextmanager
-def processes() -> Iterator[None]:
-    """Join the processes that torchrun has started, if it has; a UserError where they are more
-    than the GPUs."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
-        return
-    backend = "gloo"
-    if torch.cuda.is_available():
+def take_own_gpu() -> None:
+    """Of several processes that torchrun has started each takes a GPU, before anything else does:
+    else all of them begin on the first. A UserError where they are more than the GPUs."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and torch.cuda.is_available():
         place, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if place >= count:
             raise UserError(f"--nproc-per-node is above the {count} GPUs here; use {count}.")
         torch.cuda.set_device(place)
-        backend = "cpu:gloo,cuda:nccl"  # small things go by CPU
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Join the processes that torchrun has started, if it has."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    # Small things go by CPU.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
     if dist.get_rank() > 0:
         os.environ.pop(VARIABLE, None)  # one of them reports

@@ -49,7 +49,11 @@ def _glibc() -> ctypes.CDLL | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out: on a GPU, or on a CPU where it is limited
-    (ulimit -v); a Linux kernel that ran out itself ends the process instead."""
+    (ulimit -v); a Linux kernel that ran out itself ends the process instead.
+
+    The end of a CUDA graph's recording raises an error of its own over the one that ended it."""
+    if isinstance(error.__context__, Exception) and is_out_of_memory(error.__context__):
+        return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # PyTorch has no class of its own for these. "Could not create a primitive" is oneDNN's, which

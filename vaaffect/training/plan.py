@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..base import UserError, runs_folder
-from ..corpora import Crops, Split, data, subject_folds
+from ..corpora import Crops, Split, data, leaking_folds, subject_folds
 from ..results import FROM_SCRATCH
 from .ablation import Component, read_components
 from .adapt import new_network
@@ -45,6 +45,7 @@ class Plan:
     pretext_epochs: int = 1
     scratch: str = "none"  # models that are trained from random weights too, a key of SCRATCH
     baselines: Sequence[str] = ()  # methods beside the models; the networks among them are trained
+    leak_models: Sequence[str] = ()  # of models and baselines, those tried on leaking folds too
     fold_seed: int = 0  # deals subjects out to folds
     # Of initial weights, batch order and augmentation, a training for each; the first is that of
     # the pretext task and of the other methods too.
@@ -85,6 +86,13 @@ class Plan:
     def lab_folds(self) -> list[Split]:
         """Folds by subject of the corpus of the laboratory."""
         return subject_folds(self.lab_crops.frames, self.folds, seed=self.fold_seed)
+
+    @cached_property
+    def leaking(self) -> list[list[Split]]:
+        """Folds of the corpus in the wild that keep clips apart but not subjects, and folds that do
+        not even keep clips apart."""
+        frames, folds, seed = self.wild_crops.frames, self.folds, self.fold_seed
+        return [leaking_folds(frames, by, folds, seed=seed) for by in ("clip", "frame")]
 
     def folds_of(self, on: str) -> list[Split]:
         """Folds by subject of the corpus "wild" or "lab"."""
@@ -171,6 +179,16 @@ class Plan:
             keep_model=on == "wild" and split.fold == 0,
         )  # fmt: skip
 
+    def leaking_trainings(self) -> list[Training]:
+        """The models among `leak_models` on every leaking fold."""
+        return [
+            replace(self.training(model, split=split), other_corpora=(), keep_model=False)
+            for splits in self.leaking
+            for model in self.models
+            if model in self.leak_models
+            for split in splits
+        ]
+
     def train(self, trainings: Sequence[Training]) -> list[Path]:
         """Do these trainings, wherever the environment says; returns their run folders."""
         return train_all(trainings, self.runs)
@@ -219,13 +237,25 @@ class Ablation:
 
 def all_trainings(parameters: Mapping[str, Any]) -> list[Training]:
     """What a study with these parameters trains, those of all its notebooks together: every network
-    on every fold, and every component. (What depends on results comes in the notebooks.)"""
+    on every fold, and every component. (What depends on results comes in the notebooks.)
+
+    In the order of what they are worth, for machines that are lent for minutes: first the models on
+    the folds of the wild, then on those of the laboratory, then their twins from random weights,
+    the networks among the baselines, further seeds, leaking folds, and components.
+    """
     if "RECIPE" not in parameters:
         return []
     plan = Plan.from_parameters(parameters)
     trainings = plan.trainings("wild")
     if "LAB" in parameters:
         trainings += plan.trainings("lab", scratch=False)
+
+    def worth(training: Training) -> tuple[bool, ...]:
+        scratch = training.recipe.name.endswith(FROM_SCRATCH)
+        later_seed = training.weight_seed != plan.weight_seeds[0]
+        return later_seed, training.model not in plan.models, scratch
+
+    trainings = sorted(trainings, key=worth) + plan.leaking_trainings()
     if "ABLATION_MODEL" in parameters:
         trainings += Ablation.from_parameters(parameters).trainings()
     return trainings
@@ -249,7 +279,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         with torch.device("meta"):  # the shapes of a network, without its numbers
             new_network(model, recipe, plan.size, load=False)
     known = [*plan.models, *plan.baselines]
-    unknown = [name for name in parameters.get("LEAK_MODELS", ()) if name not in known]
+    unknown = [name for name in plan.leak_models if name not in known]
     if unknown:
         raise UserError(
             f"LEAK_MODELS names {unknown[0]}, which this study does not train; it has "

@@ -45,7 +45,8 @@ def machine() -> dict:
 
 def is_finished(run: Path, with_model: bool = False) -> bool:
     """Whether a run folder is complete; a UserError where a file is not the one that was written,
-    which is hashed only where its time has changed."""
+    which is hashed only where its time has changed. A model that was kept may have stayed on the
+    machine that trained it, see `holds_model`."""
     if not (run / "done.json").exists():
         return False
     done = read_done(run)
@@ -55,7 +56,14 @@ def is_finished(run: Path, with_model: bool = False) -> bool:
         with suppress(OSError):  # a folder that may only be read is hashed each time
             stamped = done | {"files": files | changed}
             write_atomically(run / "done.json", json.dumps(stamped, indent=1))
-    return not with_model or "model.pt" in files
+    return not with_model or "model.pt" in {**files, **done.get("elsewhere", {})}
+
+
+def holds_model(run: Path) -> bool:
+    """Whether a run folder is complete, and the model that it kept is in it."""
+    return is_finished(run, with_model=True) and "model.pt" not in read_done(run).get(
+        "elsewhere", {}
+    )
 
 
 def begin_run(run: Path, config: dict) -> None:
@@ -74,7 +82,8 @@ def remove(run: Path, *patterns: str) -> None:
 
 def read_done(run: Path) -> dict:
     """done.json: best_epoch, best_val_mse, epochs (trained), stopped (`recipe.reason_to_stop`),
-    parts (`memory.read_memory`), machine (with compiled and the seconds in training), files."""
+    parts (`memory.read_memory`), machine (with compiled and the seconds in training), files, and
+    elsewhere: files that stayed on that machine."""
     return json.loads((run / "done.json").read_text())
 
 
@@ -137,9 +146,15 @@ def tidy_run(run: Path) -> None:
 
 def load_model(run: Path) -> nn.Module:
     """The trained network of a finished run folder, on the CPU, in eval mode; a UserError where it
-    is not finished, kept no model, or is damaged."""
+    is not finished, kept no model or has it on another machine, or is damaged."""
     if not is_finished(run, with_model=True):
         raise UserError(f"{run}: holds no trained model; run the training again to its end.")
+    if not holds_model(run):
+        raise UserError(
+            f"{run}: its weights stayed on the machine that trained it "
+            f"({read_done(run)['machine']['device']}); compute with them there, or delete this "
+            "folder and train again here."
+        )
     config = read_config(run)
     recipe = Recipe(**config["recipe"])
     model = new_network(config["model"], recipe, config["image_size"], load=False)

@@ -17,7 +17,7 @@ from . import distributed
 from .batches import Batch, augment, augment_points, pick, to_input
 from .clip_network import Rows, Windows
 from .losses import loss_between, mse_loss
-from .memory import is_out_of_memory
+from .memory import give_back_memory, is_out_of_memory
 from .recipe import Recipe
 
 GRAPH_UP_TO = 64  # images per step; above, a GPU works longer than Python needs to tell it what
@@ -36,8 +36,9 @@ def default_device() -> torch.device:
 
 def autocast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware computes with it, float32 elsewhere."""
-    if device.type == "cuda":
-        return torch.bfloat16
+    if device.type == "cuda":  # GPUs before Ampere emulate it, slower than float32
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
     # Other CPUs emulate bfloat16, slower than float32, and compute float16 at a hundredth of that.
     # oneDNN may have been told to use less than the processor has (ONEDNN_MAX_CPU_ISA).
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -192,11 +193,27 @@ class FixedStep:
         torch.cuda.set_rng_state(random)
         for group in self.optimizer.param_groups:
             group["capturable"] = True  # AdamW asks for it; its counters are on the GPU anyway
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.loss = self.step(self.batch)
-        for group in self.optimizer.param_groups:
-            group["capturable"] = False
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        generator = torch.cuda.default_generators[stream.device_index]
+        draws = generator.clone_state()
+        try:
+            with torch.cuda.graph(graph):
+                self.loss = self.step(self.batch)
+            self.graph = graph
+        except RuntimeError as error:
+            # A recorded step keeps all its memory to itself. Where that is too much, an eager one
+            # may still fit; if not, the batch is divided as on a CPU.
+            if not is_out_of_memory(error):
+                raise
+        finally:
+            for group in self.optimizer.param_groups:
+                group["capturable"] = False
+        if self.graph is None:  # PyTorch leaves a recording that failed half open
+            torch.cuda.set_stream(stream)
+            generator.graphsafe_set_state(draws)
+            self.loss = None
+            self.optimizer.zero_grad(set_to_none=True)
+            give_back_memory()
 
 
 def warm_up(step: Step, batch: Batch, model: nn.Module, optimizer: Optimizer) -> None:

@@ -1,0 +1,155 @@
+"""Finished work on another machine: what travels, what stays, and what a study makes of it."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_study import Toy
+
+from vaaffect.base import UserError, paths
+from vaaffect.corpora import subject_folds
+from vaaffect.study import travel
+from vaaffect.training import (
+    Recipe,
+    Training,
+    holds_model,
+    is_finished,
+    load_model,
+    loop,
+    read_history,
+    train,
+)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Makes folders of their own the place of everything, as on another machine."""
+
+    def move(name):
+        home = tmp_path / name
+        monkeypatch.setattr(paths, "RUNS", home / "runs")
+        monkeypatch.setattr(paths, "REPORTS", home / "reports")
+        monkeypatch.setattr(travel, "LANDMARKS", home / "landmarks")
+        home.mkdir(exist_ok=True)
+        return home
+
+    return move
+
+
+@pytest.fixture
+def training(tiny_crops):
+    split = subject_folds(tiny_crops.frames, folds=2, val_share=0.34)[0]
+    recipe = Recipe("r", 1, 8, lr=0.01)
+    return Training("resnet10", recipe, tiny_crops, split, keep_model=True)
+
+
+def test_a_finished_training_is_found_elsewhere_but_for_its_weights(
+    machine, training, tmp_path, monkeypatch
+):
+    file = tmp_path / "p.tar.xz"
+    here = machine("here")
+    run = train(training, paths.RUNS / "p")
+    assert holds_model(run)
+    (said,) = travel.pack("p", file)
+    assert said.startswith("p: 1 finished trainings, no notebook") and file.stat().st_size < 1e6
+
+    machine("there")
+    assert travel.unpack(file)[0].startswith("p: 1 finished trainings")
+    there = paths.RUNS / "p" / training.name
+    monkeypatch.setattr(loop, "_fit", lambda *_: pytest.fail("it was trained again"))
+    assert train(training, paths.RUNS / "p") == there
+    pd.testing.assert_frame_equal(read_history(there), read_history(run))
+    tables = [pd.read_parquet(place / "predictions.parquet") for place in (run, there)]
+    pd.testing.assert_frame_equal(*tables)
+    assert is_finished(there, with_model=True) and not holds_model(there)
+    with pytest.raises(UserError, match=r"its weights stayed on the machine that trained it \(c"):
+        load_model(there)
+    assert (here / "runs" / "p" / training.name / "model.pt").is_file()
+    assert travel.unpack(file)[0].startswith("p: 0 finished")  # they are here already
+
+
+def test_what_is_finished_here_stays_and_what_is_not_is_replaced(machine, training, tmp_path):
+    file = tmp_path / "p.tar.xz"
+    machine("here")
+    train(training, paths.RUNS / "p")
+    travel.pack("p", file)
+    machine("there")
+    mine = train(training, paths.RUNS / "p")
+    travel.unpack(file)
+    assert holds_model(mine)
+    (mine / "done.json").unlink()
+    (mine / "checkpoint_000001_x.pt").write_text("half")
+    travel.unpack(file)
+    assert is_finished(mine) and not list(mine.glob("checkpoint*"))
+
+
+def test_executed_notebooks_travel_and_a_study_keeps_them(machine, tmp_path):
+    file = tmp_path / "small.tar.xz"
+    (tmp_path / "a").mkdir()
+    toy = Toy(tmp_path / "a")
+    machine("here")
+    toy.run(out=paths.REPORTS / "small")
+    config = paths.RUNS / "small" / "net_fold0"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.json").write_text('{"data": "AFEW-VA"}')
+    (config / "done.json").write_text("{}")
+    said, warned = travel.pack("small", file)
+    assert "notebooks 00, 03, 99" in said
+    assert "licence" in warned  # its config names real data
+
+    there = machine("there")
+    assert "notebooks 00, 03, 99" in travel.unpack(file)[0]
+    toy.run(out=paths.REPORTS / "small")
+    assert [toy.runs_of(number) for number in ("00", "03", "99")] == [1, 1, 1]
+    assert (there / "reports" / "small" / "tables" / "03_a.csv").read_text() == "x\n1\n"
+    manifest = json.loads((there / "reports" / "small" / "manifest.json").read_text())
+    assert manifest["status"] == "complete" and set(manifest["notebooks"]) == {"00", "03", "99"}
+
+    toy.write("03_train", ["# Other", "print(1)"])  # elsewhere the code was another one
+    machine("third")
+    travel.unpack(file)
+    toy.run(out=paths.REPORTS / "small")
+    assert [toy.runs_of(number) for number in ("00", "03")] == [1, 2]
+
+
+def test_landmarks_of_people_stay(machine, tmp_path, training):
+    from vaaffect.base import kept
+
+    here = machine("here")
+    train(training, paths.RUNS / "p")
+    for label in ("SEMAINE", "SEMAINE (simulated)"):
+
+        def build(folder, label=label):
+            np.save(folder / "landmarks.npy", np.zeros((1, 68, 2)))
+            return {"label": label}
+
+        kept(here / "landmarks" / label.replace(" ", "-"), build)
+    travel.pack("p", tmp_path / "p.tar.xz")
+    there = machine("there")
+    travel.unpack(tmp_path / "p.tar.xz")
+    (folder,) = (there / "landmarks").glob("*")
+    assert folder.name == "SEMAINE-(simulated)" and (folder / "landmarks.npy").is_file()
+
+
+def test_what_was_not_packed_is_refused(machine, tmp_path):
+    machine("here")
+    with pytest.raises(UserError, match="holds no finished training; run the study first"):
+        travel.pack("p", tmp_path / "p.tar.xz")
+    with pytest.raises(UserError, match="there is no such file"):
+        travel.unpack(tmp_path / "none.tar.xz")
+    (tmp_path / "text.tar.xz").write_text("no archive")
+    with pytest.raises(UserError, match="cannot be read"):
+        travel.unpack(tmp_path / "text.tar.xz")
+    for name, content in (
+        ("other", b"x"),
+        ("content.json", b'{"profile": "p", "files": {"a": 1}}'),
+    ):
+        with tarfile.open(tmp_path / "other.tar.xz", "w:xz") as archive:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        with pytest.raises(UserError, match=r"was not packed by|is damaged at a"):
+            travel.unpack(tmp_path / "other.tar.xz")

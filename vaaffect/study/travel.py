@@ -1,0 +1,178 @@
+"""Finished work that travels: what a study has made here, in one file for another machine.
+
+Weights stay: at 224 pixels they take hundreds of megabytes per training. So what computes with them
+(notebooks 03 and 06, `predict`) is run where they were trained, and its executed copy travels.
+"""
+
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..base import LANDMARKS, UserError, cache, paths, provenance, sha256_of, write_atomically
+from . import folders
+
+CONTENT = "content.json"  # what is in the file: profile, files with their SHA-256
+_MODEL = "model.pt"
+_NAMES = ("config.json", "done.json", "history.csv", "memory.json", "predictions.parquet",
+          "validation.parquet")  # fmt: skip
+
+
+def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
+    """Write what a study has finished into one file (.tar.xz): its trainings without weights, its
+    executed notebooks with their tables and figures, and landmarks found in simulated corpora.
+
+    Args:
+        profile: whose study, a name.
+        file: what is written.
+        out: the study's report folder; `reports/<profile>` by default.
+
+    Returns lines that say what is in it. UserError: nothing is finished, or the study is running.
+    """
+    folder = folders.checked_report_folder(out, profile)
+    runs = paths.study_runs_folder(profile, folder)
+    with folders.locked(folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as temporary:
+        work = Path(temporary)
+        trainings = [path.parent for path in sorted(runs.glob("*/done.json"))]
+        trainings = [run for run in trainings if (run / "config.json").is_file()]
+        for run in trainings:
+            _copy_run(run, work / "runs" / run.name)
+        notebooks = _copy_report(folder, work / "report")
+        for home in sorted(LANDMARKS.glob("*")):
+            manifest = cache.opened(home) or {}
+            if str(manifest.get("label")).endswith("(simulated)"):  # those of people stay here
+                shutil.copytree(home, work / "landmarks" / home.name)
+        if not trainings and not notebooks:
+            raise UserError(f"{runs}: holds no finished training; run the study first.")
+        content = {"profile": profile, "files": provenance.file_hashes(work)}
+        write_atomically(work / CONTENT, json.dumps(content, indent=1))
+        with tarfile.open(file, "w:xz") as archive:
+            for name in (CONTENT, *content["files"]):
+                archive.add(work / name, name)
+        real = any(_is_of_real_data(work / "runs" / run.name) for run in trainings)
+    lines = [_in_words(profile, len(trainings), notebooks, file)]
+    if real:
+        lines.append(
+            "It holds labels and predictions of a licensed corpus: give it to nobody who has no "
+            "licence for it."
+        )
+    return lines
+
+
+def unpack(file: Path, out: Path | None = None) -> list[str]:
+    """Put what `pack` wrote where a study of the same profile looks for it; what is finished here
+    already stays as it is.
+
+    Returns lines that say what came. UserError: the file is none of `pack`'s, or is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="vaaffect-") as temporary:
+        work = Path(temporary)
+        try:
+            with tarfile.open(file, "r:xz") as archive:
+                archive.extractall(work, filter="data")
+            content = json.loads((work / CONTENT).read_text(encoding="utf-8"))
+            profile, files = str(content["profile"]), dict(content["files"])
+        except FileNotFoundError as error:
+            missing = "there is no such file" if not Path(file).exists() else "was not packed"
+            raise UserError(f"{file}: {missing} by `python -m vaaffect pack`.") from error
+        except (tarfile.TarError, EOFError, ValueError, KeyError, OSError) as error:
+            raise UserError(f"{file}: cannot be read ({error}); pack and copy it again.") from error
+        for name, sha256 in files.items():
+            if not (work / name).is_file() or sha256_of(work / name) != sha256:
+                raise UserError(f"{file}: is damaged at {name}; pack and copy it again.")
+        folder = folders.checked_report_folder(out, profile)
+        runs = paths.study_runs_folder(profile, folder)
+        with folders.locked(folder):
+            came = _place(work / "runs", runs, "done.json")
+            _place(work / "landmarks", LANDMARKS, cache.MANIFEST)
+            notebooks = _merge_report(work / "report", folder)
+    return [_in_words(profile, came, notebooks, file)]
+
+
+def _copy_run(run: Path, target: Path) -> None:
+    """Copy a finished run; its done.json says that the weights stayed."""
+    target.mkdir(parents=True)
+    for name in _NAMES:
+        if (run / name).exists():
+            shutil.copy2(run / name, target / name)
+    done = json.loads((target / "done.json").read_text(encoding="utf-8"))
+    if model := done.get("files", {}).pop(_MODEL, None):
+        done["elsewhere"] = {_MODEL: model}
+    write_atomically(target / "done.json", json.dumps(done, indent=1))
+
+
+def _is_of_real_data(run: Path) -> bool:
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return not config["data"].endswith("(simulated)")
+
+
+def _complete(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(number, entry) of each notebook of a report folder that has run to its end."""
+    manifest = provenance.read_study_manifest(folder / "manifest.json")
+    for number, entry in manifest.get("notebooks", {}).items():
+        if entry.get("status") == "complete" and (folder / "notebooks" / entry["file"]).is_file():
+            yield number, entry
+
+
+def _copy_notebook(entry: dict[str, Any], source: Path, target: Path) -> None:
+    """Copy an executed notebook and the files it wrote from one report folder into another."""
+    for name in (f"notebooks/{entry['file']}", *entry["outputs"]):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / name, target / name)
+
+
+def _copy_report(folder: Path, target: Path) -> list[str]:
+    """Copy the complete notebooks of a report folder; returns their numbers."""
+    notebooks = dict(_complete(folder))
+    for entry in notebooks.values():
+        _copy_notebook(entry, folder, target)
+    if notebooks:
+        shutil.copy2(folder / "manifest.json", target / "manifest.json")
+    return [*notebooks]
+
+
+def _merge_report(source: Path, folder: Path) -> list[str]:
+    """Add the notebooks of a packed report folder to one here; returns the numbers of those that
+    were not here. Whether they are what the code and data here would make, the study decides."""
+    packed = provenance.read_study_manifest(source / "manifest.json")
+    mine = provenance.read_study_manifest(folder / "manifest.json")
+    manifest = mine or {**packed, "notebooks": {}, "seconds": {}, "stages": {}}
+    present = {number: entry["key"] for number, entry in _complete(folder)}
+    came = [(n, entry) for n, entry in _complete(source) if present.get(n) != entry["key"]]
+    for number, entry in came:
+        _copy_notebook(entry, source, folder)
+        manifest["notebooks"][number] = entry
+        for by_step in ("seconds", "stages"):
+            if number in packed.get(by_step, {}):
+                manifest.setdefault(by_step, {})[number] = packed[by_step][number]
+    if came:
+        manifest |= {"status": "partial", "notebooks": dict(sorted(manifest["notebooks"].items()))}
+        provenance.write_study_manifest(folder / "manifest.json", manifest)
+    return [number for number, _ in came]
+
+
+def _place(source: Path, target: Path, last: str) -> int:
+    """Move folders into another, but for those that are finished there, which have a file `last`;
+    returns how many came."""
+    count = 0
+    for folder in sorted(source.glob("*")):
+        place = target / folder.name
+        if (place / last).exists():
+            continue
+        shutil.rmtree(place, ignore_errors=True)  # an unfinished one
+        place.mkdir(parents=True)
+        for path in sorted(folder.rglob("*"), key=lambda path: path.name == last):
+            if path.is_file():
+                (place / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, place / path.relative_to(folder))
+        count += 1
+    return count
+
+
+def _in_words(profile: str, trainings: int, notebooks: list[str], file: Path) -> str:
+    numbers = f"notebooks {', '.join(notebooks)}" if notebooks else "no notebook"
+    megabytes = Path(file).stat().st_size / 1e6
+    return f"{profile}: {trainings} finished trainings, {numbers}; {file}, {megabytes:.1f} MB."
