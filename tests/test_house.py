@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 from vaaffect.base.paths import LIBRARY, NOTEBOOKS
 
@@ -62,3 +64,21 @@ def test_notebooks_import_from_the_faces():
 def test_a_module_reads_in_one_sitting():
     for path in LIBRARY.rglob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 370, path
+
+
+def test_importing_the_library_leaves_gpus_alone():
+    # Kernels and workers are forked from a process that has imported it. Once that has asked CUDA
+    # how many GPUs there are, its children cannot use them.
+    modules = [
+        ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts)
+        for path in LIBRARY.glob("*/*.py")
+        if path.stem != "__init__"
+    ]
+    program = (
+        "import importlib, torch\n"
+        "def asked(): raise AssertionError('CUDA was asked')\n"
+        "torch._C._cuda_getDeviceCount = asked\n"
+        f"for module in {modules}: importlib.import_module(module)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -510,6 +510,12 @@ def test_eta_scales_with_the_machine():
     assert remaining(expected, {"a": 20}, 5) == pytest.approx(15 + 60, abs=0.1)
 
 
+def test_nothing_runs_beside_a_step_that_is_alone():
+    expected = {"data": 0, "a": 10, "b": 10, "c": 30}
+    assert Display(list(expected), expected, at_once=2).remaining() == 25
+    assert Display(list(expected), expected, at_once=2, alone=["c"]).remaining() == 40
+
+
 def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():
     assert remaining({"a": 10, "b": 10}, {}, 40) > 40
     assert 0 < remaining({"a": 10}, {}, 40) < 10

@@ -11,6 +11,7 @@ from toy_study import Toy
 
 from vaaffect.base import UserError, paths
 from vaaffect.corpora import subject_folds
+from vaaffect.corpora.crops import build_crops
 from vaaffect.study import travel
 from vaaffect.training import (
     Recipe,
@@ -33,6 +34,7 @@ def machine(tmp_path, monkeypatch):
         monkeypatch.setattr(paths, "RUNS", home / "runs")
         monkeypatch.setattr(paths, "REPORTS", home / "reports")
         monkeypatch.setattr(travel, "LANDMARKS", home / "landmarks")
+        monkeypatch.setattr(travel, "CROPS", home / "crops")
         home.mkdir(exist_ok=True)
         return home
 
@@ -113,6 +115,23 @@ def test_executed_notebooks_travel_and_a_study_keeps_them(machine, tmp_path):
     travel.unpack(file)
     toy.run(out=paths.REPORTS / "small")
     assert [toy.runs_of(number) for number in ("00", "03")] == [1, 2]
+
+
+def test_drawn_crops_are_compared_with_those_here(machine, tmp_path, tiny_corpus):
+    crops = build_crops(tiny_corpus, 32, cache=machine("here") / "crops")
+    split = subject_folds(crops.frames, folds=2, val_share=0.34)[0]
+    train(Training("resnet10", Recipe("r", 1, 8, lr=0.01), crops, split), paths.RUNS / "p")
+    travel.pack("p", tmp_path / "p.tar.xz")
+
+    there = machine("there")
+    assert "not made here yet" in travel.unpack(tmp_path / "p.tar.xz")[1]
+    build_crops(tiny_corpus, 32, cache=there / "crops")
+    assert "of 8 crops 0.00% of the values differ" in travel.unpack(tmp_path / "p.tar.xz")[1]
+    monkeyed = travel._some(there / "crops" / crops.folder.name) ^ 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(travel, "_some", lambda _: monkeyed)
+        said = travel.unpack(tmp_path / "p.tar.xz")[1]
+    assert "100.00% of the values differ from those here, by 1 of 255" in said
 
 
 def test_landmarks_of_people_stay(machine, tmp_path, training):

@@ -6,7 +6,13 @@ import pytest
 
 from vaaffect.base import UserError
 from vaaffect.results import FROM_SCRATCH
-from vaaffect.training.plan import Ablation, Plan, check_parameters, fold_training
+from vaaffect.training.plan import (
+    Ablation,
+    Plan,
+    all_trainings,
+    check_parameters,
+    fold_training,
+)
 
 PARAMETERS = {
     "PROFILE": "p",
@@ -88,6 +94,26 @@ def test_every_network_is_trained_on_every_fold_with_every_seed(plan):
         assert (training.start is None) == training.recipe.name.endswith(FROM_SCRATCH)
     assert len(plan.trainings("lab", scratch=False)) == 3 * 3 * 2
     assert not any(training.keep_model for training in plan.trainings("lab"))
+
+
+def test_a_study_trains_first_what_is_worth_most(plan):
+    leaking = plan.leaking_trainings()
+    assert [(t.model, t.split.by, t.split.fold) for t in leaking] == [
+        ("resnet10", by, fold) for by in ("clip", "frame") for fold in range(3)
+    ]
+    assert not any(t.other_corpora or t.keep_model for t in leaking)
+    trainings = all_trainings(PARAMETERS | ABLATION)
+    names = [training.name for training in trainings]
+    known = [*plan.trainings("wild"), *plan.trainings("lab", scratch=False), *leaking]
+    assert set(names) >= {training.name for training in known} and len(names) == len(known) + 9
+    two = [(t.model, t.crops.label) for t in trainings[:12]]
+    wild = ["vgg_tiny_bn", "resnet10"] * 3
+    assert two == [(name, plan.wild_crops.label) for name in wild] + [(n, "lab") for n in wild]
+    assert all(t.recipe.name.endswith(FROM_SCRATCH) for t in trainings[12:15])
+    assert {t.model for t in trainings[15:21]} == {"affwildnet_resnet10"}
+    assert [t.weight_seed for t in trainings[:21]] == [0] * 21
+    assert [t.weight_seed for t in trainings[21:42]] == [1] * 21
+    assert names[42:48] == [training.name for training in leaking]
 
 
 def test_one_fold_is_that_of_the_study(plan):

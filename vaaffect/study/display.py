@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
@@ -90,11 +90,16 @@ class Running:
 class Display:
     """A live line on a terminal, a line now and then elsewhere.
 
-    `expected` are seconds per step, and `at_once` says how many run side by side.
+    `expected` are seconds per step, and `at_once` says how many run side by side; beside data,
+    trainings and the steps in `alone` nothing runs.
     """
 
-    def __init__(self, steps: Sequence[str], expected: dict[str, float], at_once: int = 1):
+    def __init__(
+        self, steps: Sequence[str], expected: dict[str, float], at_once: int = 1,
+        alone: Iterable[str] = (),
+    ):  # fmt: skip
         self.steps, self.expected, self.at_once = list(steps), expected, at_once
+        self.alone = {*ALONE, *alone}
         self.live = sys.stdout.isatty()  # one line is redrawn
         self.started = time.monotonic()
         self.done: dict[str, float] = {}  # seconds of the steps run so far, kept ones left out
@@ -167,11 +172,11 @@ class Display:
             trainings = running.fanout.remaining()[0] if running.fanout else 0.0
             left[step] = max(total - elapsed, trainings)
         later = [s for s in self.steps if s not in (*self.done, *self.kept, *self.running)]
-        alone = sum(self.expected[s] for s in later if s in ALONE)  # all cores work on them
-        beside = sum(self.expected[s] for s in later if s not in ALONE)
+        alone = sum(self.expected[s] for s in later if s in self.alone)  # all cores work on them
+        beside = sum(self.expected[s] for s in later if s not in self.alone)
         longest = max(left.values(), default=0.0)
         many = sum(left.values()) + ratio * beside
-        if any(step in ALONE for step in left):
+        if any(step in self.alone for step in left):
             return longest + ratio * (alone + beside / self.at_once)
         return max(longest, many / self.at_once) + ratio * alone
 

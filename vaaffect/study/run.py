@@ -103,7 +103,8 @@ class _Study:
         first = ["data", "trainings"] if self.request.trains else ["data"]
         names = [*first, *(step.name for step in self.chosen)]
         self.times = Times()
-        self.display = Display(names, self._expected_seconds(previous), self.at_once)
+        alone = [step.name for step in self.chosen if step.alone]
+        self.display = Display(names, self._expected_seconds(previous), self.at_once, alone)
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}

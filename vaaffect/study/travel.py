@@ -12,18 +12,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..base import LANDMARKS, UserError, cache, paths, provenance, sha256_of, write_atomically
+import numpy as np
+
+from ..base import (
+    CROPS,
+    LANDMARKS,
+    UserError,
+    cache,
+    paths,
+    provenance,
+    sha256_of,
+    write_atomically,
+)  # fmt: skip
 from . import folders
 
 CONTENT = "content.json"  # what is in the file: profile, files with their SHA-256
 _MODEL = "model.pt"
 _NAMES = ("config.json", "done.json", "history.csv", "memory.json", "predictions.parquet",
           "validation.parquet")  # fmt: skip
+_SAMPLES = 8  # crops of each simulated corpus that travel, to be compared
 
 
 def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
     """Write what a study has finished into one file (.tar.xz): its trainings without weights, its
-    executed notebooks with their tables and figures, and landmarks found in simulated corpora.
+    executed notebooks with their tables and figures, landmarks found in simulated corpora, and
+    some of their crops.
 
     Args:
         profile: whose study, a name.
@@ -43,16 +56,17 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
         notebooks = _copy_report(folder, work / "report")
         for home in sorted(LANDMARKS.glob("*")):
             manifest = cache.opened(home) or {}
-            if str(manifest.get("label")).endswith("(simulated)"):  # those of people stay here
+            if _is_simulated(str(manifest.get("label"))):  # those of people stay here
                 shutil.copytree(home, work / "landmarks" / home.name)
         if not trainings and not notebooks:
             raise UserError(f"{runs}: holds no finished training; run the study first.")
+        _copy_some_crops(trainings, work / "crops")
         content = {"profile": profile, "files": provenance.file_hashes(work)}
         write_atomically(work / CONTENT, json.dumps(content, indent=1))
         with tarfile.open(file, "w:xz") as archive:
             for name in (CONTENT, *content["files"]):
                 archive.add(work / name, name)
-        real = any(_is_of_real_data(work / "runs" / run.name) for run in trainings)
+        real = any(not _is_simulated(_config(run)["data"]) for run in trainings)
     lines = [_in_words(profile, len(trainings), notebooks, file)]
     if real:
         lines.append(
@@ -66,7 +80,11 @@ def unpack(file: Path, out: Path | None = None) -> list[str]:
     """Put what `pack` wrote where a study of the same profile looks for it; what is finished here
     already stays as it is.
 
-    Returns lines that say what came. UserError: the file is none of `pack`'s, or is damaged.
+    A simulated corpus is what its world and the simulator's code are, though another processor may
+    draw some pixels otherwise.
+
+    Returns lines that say what came, and how far crops made here differ from those it was made of.
+    UserError: the file is none of `pack`'s, or is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="vaaffect-") as temporary:
         work = Path(temporary)
@@ -89,7 +107,7 @@ def unpack(file: Path, out: Path | None = None) -> list[str]:
             came = _place(work / "runs", runs, "done.json")
             _place(work / "landmarks", LANDMARKS, cache.MANIFEST)
             notebooks = _merge_report(work / "report", folder)
-    return [_in_words(profile, came, notebooks, file)]
+        return [_in_words(profile, came, notebooks, file), *_compared(work / "crops")]
 
 
 def _copy_run(run: Path, target: Path) -> None:
@@ -104,9 +122,45 @@ def _copy_run(run: Path, target: Path) -> None:
     write_atomically(target / "done.json", json.dumps(done, indent=1))
 
 
-def _is_of_real_data(run: Path) -> bool:
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    return not config["data"].endswith("(simulated)")
+def _config(run: Path) -> dict[str, Any]:
+    return json.loads((run / "config.json").read_text(encoding="utf-8"))
+
+
+def _is_simulated(label: str) -> bool:
+    return label.endswith("(simulated)")
+
+
+def _some(folder: Path) -> np.ndarray:
+    """Some crops of a folder of them, (n, S, S, 3) uint8."""
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    return images[np.linspace(0, len(images) - 1, _SAMPLES).astype(int)]
+
+
+def _copy_some_crops(trainings: list[Path], target: Path) -> None:
+    """Copy some of the crops that trainings have read, if they are drawn."""
+    configs = [_config(run) for run in trainings]
+    keys = {key for config in configs for key in
+            (config.get("crops"), *config.get("other_corpora", ()))}  # fmt: skip
+    target.mkdir()
+    for folder in CROPS.glob("*-*"):
+        if folder.name.rsplit("-", 1)[1] in keys:
+            if _is_simulated(str((cache.opened(folder) or {}).get("label"))):
+                np.save(target / f"{folder.name}.npy", _some(folder))
+
+
+def _compared(samples: Path) -> list[str]:
+    """How crops from elsewhere differ from the same ones here."""
+    lines = []
+    for path in sorted(samples.glob("*.npy")):
+        if cache.opened(CROPS / path.stem) is None:
+            lines.append(f"{path.stem}: not made here yet; unpack again afterwards to compare.")
+            continue
+        apart = np.abs(_some(CROPS / path.stem).astype(int) - np.load(path))
+        lines.append(
+            f"{path.stem}: of {len(apart)} crops {np.mean(apart > 0):.2%} of the values differ "
+            f"from those here, by {apart.max()} of 255 at most."
+        )
+    return lines
 
 
 def _complete(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
