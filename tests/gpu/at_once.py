@@ -56,6 +56,8 @@ def work(rank: int, barrier, taken, seconds: float) -> None:
 
 def main() -> None:
     """Measure, and print."""
+    if not torch.cuda.is_available():
+        sys.exit("at_once.py: needs a GPU, and torch finds none here.")
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
     context = mp.get_context("spawn")
     barrier, taken = context.Barrier(max(NUMBERS)), context.Array("d", 2 * len(NUMBERS))

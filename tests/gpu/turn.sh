@@ -26,7 +26,7 @@ print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU")'
 
 if [[ $parts = *check* ]]; then
     say "checks"
-    timeout 90 "$python" -m pytest -q -p no:cacheprovider tests/gpu > "$out/checks.txt" 2>&1 || failed=1
+    timeout 90 "$python" -m pytest -rs -p no:cacheprovider tests/gpu > "$out/checks.txt" 2>&1 || failed=1
     tail -n 15 "$out/checks.txt"
 fi
 
@@ -37,7 +37,7 @@ if [[ $parts = *study* ]]; then
     if timeout 90 "$python" tests/gpu/at_once.py > "$out/at_once.txt" 2>&1; then
         jobs=$(tail -n 1 "$out/at_once.txt")
     fi
-    cat "$out/at_once.txt"
+    tail -n 8 "$out/at_once.txt"
     bench=0
     [[ $parts = *bench* ]] && bench=${BENCH_SECONDS:-0}
     # Half a minute to end a training's epoch, and to pack.
