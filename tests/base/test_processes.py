@@ -30,3 +30,27 @@ def test_the_room_is_light():
         subprocess.run([sys.executable, "-c", code], check=True)
     code = "import sys, vaaffect.corpora; assert 'sklearn' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+STOPPED = """
+import time
+from multiprocessing import resource_tracker
+from vaaffect.base import in_workers
+from vaaffect.study.stopping import stopped_by_signals
+
+resource_tracker.ensure_running()  # as after a pool; its own start would unblock signals
+try:
+    with stopped_by_signals({minutes}):
+        list(in_workers(time.sleep, [(60,), (60,), (60,)], 2, int))
+except KeyboardInterrupt as stop:
+    print(stop)
+"""
+
+
+def test_workers_that_are_at_work_end_when_time_is_over():
+    # In a process of its own, since a fork server runs here already.
+    code = STOPPED.format(minutes=3 / 60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=True
+    )
+    assert done.stdout == "0.05 minutes are over\n" and done.stderr == ""

@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -104,6 +105,8 @@ def in_processes(
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Signals wait until the end of the block: a process that is left while it starts complains."""
+    # The fork server would hand the blocked signals on to its processes, which could not be ended.
+    forkserver.ensure_running()
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGALRM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:

@@ -143,9 +143,9 @@ def _copy_some_crops(trainings: list[Path], target: Path) -> None:
             (config.get("crops"), *config.get("other_corpora", ()))}  # fmt: skip
     target.mkdir()
     for folder in CROPS.glob("*-*"):
-        if folder.name.rsplit("-", 1)[1] in keys:
-            if _is_simulated(str((cache.opened(folder) or {}).get("label"))):
-                np.save(target / f"{folder.name}.npy", _some(folder))
+        label = str((cache.opened(folder) or {}).get("label"))
+        if folder.name.rsplit("-", 1)[1] in keys and _is_simulated(label):
+            np.save(target / f"{folder.name}.npy", _some(folder))
 
 
 def _compared(samples: Path) -> list[str]:
