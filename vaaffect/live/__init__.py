@@ -6,12 +6,12 @@ photographs of the same person.
 """
 
 from . import acted_emotions, loop, overlay, people
-from .photographs import PEOPLE_VARIABLE, PhotoPairs, load_people
+from .photographs import PhotoPairs, load_people
 from .predictor import STAGES, FacePrediction, Predictor, Smoother, find_run, find_runs
 from .sources import Clip, open_camera
 
 __all__ = [
-    "PEOPLE_VARIABLE", "STAGES", "Clip", "FacePrediction", "PhotoPairs", "Predictor", "Smoother",
+    "STAGES", "Clip", "FacePrediction", "PhotoPairs", "Predictor", "Smoother",
     "acted_emotions", "find_run", "find_runs", "load_people", "loop", "open_camera", "overlay",
     "people",
 ]  # fmt: skip

@@ -24,7 +24,6 @@ from ..corpora import PROBLEM_COLUMNS, Problems
 from ..results import EXPRESSIONS
 from ..simulator import marker_of
 
-PEOPLE_VARIABLE = "VAAFFECT_PEOPLE"  # points to a folder of photographs
 LONDON = "Face Research Lab London Set"
 LONDON_CITATION = (
     "DeBruine, L., & Jones, B. (2017). Face Research Lab London Set (version 5). figshare. "

@@ -11,16 +11,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..base import provenance, report_folder
+from ..base import REPORTS, provenance, report_folder
 from ..classical import CONSTANT
 from ..results import smiles
 from . import plots, tables
-from .record import STARTS
+from .record import STARTS, Record
 from .sentences import from_template
 from .tables import UNDEFINED, estimate, row_name, save_table, to_markdown
 
 NAME = "people"  # what tables and the figure of the command begin with
 CHANCE = 0.5  # the proportion of a constant
+PEOPLE_VARIABLE = "VAAFFECT_PEOPLE"  # points to a folder of photographs
+NOT_GIVEN = (
+    f"Not measured in this study: set {PEOPLE_VARIABLE} to a folder with neutral and smiling "
+    "photographs of the same people (data/README.md says which), and run notebook 06 again."
+)
 _MARKERS = ("o", "s", "^", "D", "v")  # of the corpora that networks were trained on
 
 
@@ -45,8 +50,35 @@ def findings(results: smiles.SmileResults) -> str:
     )  # fmt: skip
 
 
+def results_in(record: Record) -> tuple[Record, str] | None:
+    """Where the results on photographs are that a report shows, and what their tables begin with:
+    the study's own, else those in reports/people; None where there are neither."""
+    committed = REPORTS / NAME
+    manifest = provenance.read_study_manifest(committed / "manifest.json")
+    for source, name in ((record, "06_people"), (Record(committed, manifest), NAME)):
+        if source.has(f"{name}_smiles"):
+            return source, name
+    return None
+
+
+def origin(record: Record) -> str:
+    """By which networks the results that a report shows were made; Markdown."""
+    found = results_in(record)
+    if found is None:
+        return NOT_GIVEN
+    source, _ = found
+    if source is record:
+        return "Measured with those networks of this study that kept their weights."
+    made, networks = source.manifest, len(source.manifest["networks"])
+    commit = made["commit"] or "unknown"
+    return (
+        f"{NOT_GIVEN} What follows is the committed result of reports/people, of {networks} "
+        f"trained networks, by the code of commit {commit[:10]}, {made['made']}."
+    )
+
+
 def network_name(row: Mapping[str, object]) -> str:
-    """A network, its recipe where that has a name of its own, and the corpus of its training."""
+    """A network, whether it is from scratch, and the corpus that it was trained on."""
     if row["model"] == CONSTANT:
         return tables.model_name(CONSTANT)
     return f"{row_name(row['model'], row['recipe'])} trained on {row['train_corpus']}"
