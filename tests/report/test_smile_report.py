@@ -62,7 +62,8 @@ def test_the_findings_follow_the_tables():
     text = smile_report.findings(made_up())
     assert "above one half for 0 of 1 networks, below it for 0" in text
     assert "Of 1 differences" in text and "1 have a 95 % interval" in text
-    assert "ResNet18 trained on AFEW-VA (simulated): *female* (10 people) minus the others (10) is 1."
+    gap = "*female* (10 people) minus the others (10) is 1.00"
+    assert f"ResNet18 trained on AFEW-VA (simulated): {gap}" in text
     assert "Left out: 3 × no face found." in text
 
 
