@@ -137,6 +137,12 @@ def test_a_gap_between_groups_is_found_where_it_was_planted_and_only_there():
     assert (female["people"], female["others"]) == (30, 30)
     assert not shift.loc[("group", "a")]["decided"]
     assert ("gender", "male") not in shift.index  # the same with the other sign
+    agreed = np.concatenate([np.full(6, 0.1), np.where(np.arange(54) < 50, 0.1, -0.1)])
+    six = people.assign(gender=["female"] * 6 + ["male"] * 54)
+    gaps = smile_gaps(predictions(agreed), six, bootstrap=DRAW)  # six of six: no spread, no proof
+    assert not gaps[(gaps["trait"] == "gender") & (gaps["measure"] == smiles.HIGHER)][
+        "decided"
+    ].any()
     three = people.assign(group=["a", "b", "c"] * 20)
     gaps = smile_gaps(predictions(planted), three, bootstrap=DRAW)
     assert list(gaps.query("trait == 'group'")["group"].unique()) == ["a", "b", "c"]

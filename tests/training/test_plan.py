@@ -124,7 +124,7 @@ def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
     ("values", "message"),
     [
         ({"SCRATCH": "some"}, "SCRATCH is 'some'; use one of"),
-        ({"KEEP_MODELS": "some"}, "KEEP_MODELS is 'some'; use \"first\" or \"all\""),
+        ({"KEEP_MODELS": "some"}, 'KEEP_MODELS is \'some\'; use "first" or "all"'),
         ({"MODELS": ["resnet1"]}, "unknown model 'resnet1'"),
         ({"RECIPE": {"lrr": 1}}, "unknown recipe key 'lrr'"),
         ({"MODELS": ["vit_b_16"], "SIZE": 36}, "multiple of 16"),

@@ -1,7 +1,9 @@
 """Every trained network of a study on pairs of photographs of the same person.
 
-Faces are found and cropped as `python -m vaaffect predict` does it, once for all networks, and each
-network predicts crop by crop, with the same bits. What the predictions say is in `results.smiles`.
+Faces are found and cropped as `python -m vaaffect predict` does it, once for all networks. Each
+network predicts for all crops in a batch, as in the test of its training; a batch adds up in
+another order than single pictures, so the last bits differ from those of `predict`. What the
+predictions say is in `results.smiles`.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,9 +122,9 @@ def measure(
         recipe = config["recipe"]
         predictor = Predictor.from_run(run, device=device)
         network = config["data"], config["model"], recipe["name"]
-        of_people = crops[config["image_size"]]
-        va = [[predictor.network(image[None])[0] for image in images] for images in of_people]
-        va = np.array(va, np.float64).reshape(len(people), len(EXPRESSIONS), len(DIMENSIONS))
+        images = np.stack([image for pair in crops[config["image_size"]] for image in pair])
+        va = predictor.network(images).astype(np.float64)
+        va = va.reshape(len(people), len(EXPRESSIONS), len(DIMENSIONS))
         tables.append(_table(*network, config["fold"], config["seed"], people, va))
         starts[network] = recipe["weights"]
         step()

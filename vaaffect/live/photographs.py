@@ -34,7 +34,7 @@ _ENDINGS = (".jpg", ".jpeg", ".png")
 _COLUMNS = {  # by what each is called in the tables of the two layouts, in lower case
     "person": ("person", "face_id"),
     "age": ("age", "face_age"),
-    "gender": ("gender", "face_gender", "face_sex"),
+    "gender": ("gender", "sex", "face_gender", "face_sex"),
     "group": ("group", "face_eth"),
 }
 

@@ -46,7 +46,7 @@ def findings(results: smiles.SmileResults) -> str:
     gaps = results.gaps[results.gaps["measure"] == smiles.HIGHER].query("model != @CONSTANT")
     return from_template(
         "people_findings", networks=networks, gaps=gaps, reasons=results.reasons, chance=CHANCE,
-        name=network_name, estimate=estimate,
+        network_name=network_name, estimate=estimate,
     )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def write_page(
     provenance.write_study_manifest(report_folder(str(out)) / "manifest.json", manifest)
     groups = to_markdown(group_table(results).drop(columns=["recipe", "data"]))
     text = from_template(
-        "people_page", words=words(results), findings=findings(results), name=NAME,
+        "people_page", words=words(results), findings=findings(results), figure=NAME,
         table=to_markdown(table.drop(columns=["data"])), groups=groups, run=manifest,
     )  # fmt: skip
     (report_folder(str(out)) / "README.md").write_text(f"{text}\n", encoding="utf-8")

@@ -20,7 +20,8 @@ corpus would have made of the recipe is in no interval.
 3. Degrees of freedom after Satterthwaite (Biometrics 1946), so that two trainings, which say little
    about how trainings vary, make a wide interval, and hundreds of people do not narrow it.
 
-Where every person agrees, a bootstrap has no spread; then the exact binomial bound is given.
+Where every person agrees, a bootstrap has no spread; then the exact binomial bound is given, and
+the difference of two proportions is made from the intervals of both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,7 +118,7 @@ def smile_gaps(
                     continue
                 for measure in MEASURES:
                     parts = [(1.0, members), (-1.0, others)]
-                    found = _estimate(shifts[measure], parts, None, bootstrap)
+                    found = _estimate(shifts[measure], parts, measure, bootstrap)
                     found["decided"] = bool(found["low"] > 0 or found["high"] < 0)
                     cut = {"trait": trait, "group": group, "measure": measure}
                     sizes = {"people": len(members), "others": len(others)}
@@ -194,7 +195,7 @@ def _estimate(
     bootstrap: Bootstrap,
 ) -> dict[str, float]:
     """The sum of factor x mean over the people of each part, of values (trainings, people), with
-    both intervals; a measure that is a proportion gets those of a proportion."""
+    both intervals; a proportion, or a difference of two, gets those of proportions."""
     by_training = sum(factor * values[:, members].mean(axis=1) for factor, members in parts)
     value = float(by_training.mean())
     undefined = dict.fromkeys(("low", "high", "low_people", "high_people"), float("nan"))
@@ -208,9 +209,31 @@ def _estimate(
     count = len(parts[0][1]) if measure == HIGHER else None
     found = {"value": value}
     for suffix, spreads in (("", [*people, *trainings]), ("_people", people)):
-        low, high = _interval(value, spreads, count, bootstrap.level)
+        if measure == HIGHER and len(parts) > 1:
+            groups = [
+                (_estimate(values, [(1.0, members)], measure, bootstrap)) for _, members in parts
+            ]
+            low, high = _newcombe(value, groups, spreads[len(parts) :], bootstrap.level)
+        else:
+            low, high = _interval(value, spreads, count, bootstrap.level)
         found |= {f"low{suffix}": low, f"high{suffix}": high}
     return found
+
+
+def _newcombe(
+    value: float, groups: Sequence[dict], trainings: Sequence[_Spread], level: float
+) -> tuple[float, float]:
+    """The interval of a difference of two proportions from those of each (Newcombe, Statistics in
+    Medicine 1998, method 10): a small group in which everybody agrees still has a width. Trainings
+    are in common, so that their spread is that of the difference."""
+    one, other = groups
+    below, above = one["value"] - one["low_people"], one["high_people"] - one["value"]
+    others_below = other["value"] - other["low_people"]
+    others_above = other["high_people"] - other["value"]
+    widths = [interval(0.0, spread.deviations, spread.freedom, level=level) for spread in trainings]
+    between = sum(high for _, high in widths)
+    low = value - float(np.sqrt(below**2 + others_above**2 + between**2))
+    return low, value + float(np.sqrt(above**2 + others_below**2 + between**2))
 
 
 def _interval(
