@@ -300,6 +300,40 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 @command(
+    arg("folder", type=Path, metavar="FOLDER",
+        help="neutral/ID.jpg, smiling/ID.jpg, people.csv; or the London set of figshare"),
+    arg("--run", default="demo", help="a run folder, a folder of runs, or a profile (demo)"),
+    arg("--out", type=Path, help="folder of the result (reports/people)"),
+    arg("--all", action="store_true", help="list every problem, not the first few"),
+)  # fmt: skip
+def people(arguments: argparse.Namespace) -> None:
+    """measure trained networks on real people's neutral and smiling photographs
+
+    Pairs of photographs of the same person, neutral and smiling: for how many people does each
+    network of a study that kept its weights predict a higher valence for the smile? Writes tables,
+    a figure and a page; no picture and no file name.
+    """
+    from .base import REPORTS, shown
+    from .corpora.check import problem_lines
+    from .live import find_runs, load_people
+    from .live.people import choose_runs, measure, networks_of, smile_results
+    from .report import smile_report, tables
+    from .results import Bootstrap
+
+    pairs = load_people(arguments.folder.expanduser())
+    runs = choose_runs(find_runs(arguments.run))
+    with bar("measuring", "step") as progress:
+        measured = measure(pairs, runs, progress=progress)
+    print("\n".join(problem_lines(measured.pairs.problems, arguments.all)), file=sys.stderr)
+    results = smile_results(measured, Bootstrap())
+    out = (arguments.out.expanduser() if arguments.out else REPORTS / "people").resolve()
+    smile_report.write_page(results, out, networks_of(measured), measured.pairs.fingerprint())
+    print(smile_report.words(results), tables.to_markdown(smile_report.smile_table(results)),
+          smile_report.findings(results), sep="\n\n")  # fmt: skip
+    print(f"\nWritten to {shown(out)}.")
+
+
+@command(
     arg("run", metavar="RUN", help="a run folder, or a profile (demo)"),
     arg("out", type=Path, metavar="OUT", help="a name ending in .onnx or .xml"),
 )

@@ -116,6 +116,18 @@ def test_a_study_trains_first_what_is_worth_most(plan):
     assert names[42:48] == [training.name for training in leaking]
 
 
+def test_weights_of_all_folds_seeds_and_components_stay_where_that_is_wanted(plan):
+    every = Plan.from_parameters(PARAMETERS | {"KEEP_MODELS": "all"})
+    for on in ("wild", "lab"):
+        assert all(training.keep_model for training in every.trainings(on))
+        names = [training.name for training in every.trainings(on)]
+        assert names == [training.name for training in plan.trainings(on)]  # the same runs
+    ablation = Ablation.from_parameters(PARAMETERS | ABLATION | {"KEEP_MODELS": "all"})
+    assert all(training.keep_model for training in ablation.trainings())
+    usual = Ablation.from_parameters(PARAMETERS | ABLATION)
+    assert not any(training.keep_model for training in usual.trainings())
+
+
 def test_one_fold_is_that_of_the_study(plan):
     names = {training.name for training in plan.trainings("lab")}
     assert fold_training(PARAMETERS, "affwildnet_resnet10", 1, "lab", 1).name in names
@@ -138,6 +150,7 @@ def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
     ("values", "message"),
     [
         ({"SCRATCH": "some"}, "SCRATCH is 'some'; use one of"),
+        ({"KEEP_MODELS": "some"}, 'KEEP_MODELS is \'some\'; use "first" or "all"'),
         ({"MODELS": ["resnet1"]}, "unknown model 'resnet1'"),
         ({"RECIPE": {"lrr": 1}}, "unknown recipe key 'lrr'"),
         ({"MODELS": ["vit_b_16"], "SIZE": 36}, "multiple of 16"),

@@ -84,7 +84,7 @@ def describe_corpus(
     else:
         lines.append(f"  pictures: {len(frames) - len(pictures)} of {len(frames)} can be used")
         problems = pd.concat([corpus.problems, pictures])
-    return lines + _problems(problems, every_problem)
+    return lines + problem_lines(problems, every_problem)
 
 
 def _spread(values: pd.Series) -> str:
@@ -107,7 +107,8 @@ def _labels(corpus: Corpus, dimension: str) -> str:
     )
 
 
-def _problems(problems: pd.DataFrame, every: bool) -> list[str]:
+def problem_lines(problems: pd.DataFrame, every: bool) -> list[str]:
+    """A table of problems, PROBLEM_COLUMNS, by reason; `every` lists all paths of each."""
     if problems.empty:
         return ["nothing was left out"]
     lines = [f"{len(problems)} problems:"]

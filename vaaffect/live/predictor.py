@@ -132,27 +132,32 @@ class Smoother:
         return va
 
 
-def find_run(name: str) -> Path:
-    """The run folder that a user means: one, a folder of runs, or the name of a report profile.
-
-    Of several runs that kept their model, the one with the least error on its inner validation part
-    is taken. Where there is none, a UserError says which there are.
-    """
+def find_runs(name: str) -> list[Path]:
+    """The runs with a trained network of pictures that a user means: a run folder, all of a folder
+    of runs, or all of the study with a report profile. Where there is none, a UserError says which
+    there are."""
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         if not holds_model(folder):
             raise UserError(f"{folder}: holds no trained model; {_runs_in_words(folder.parent)}.")
-        return folder
+        return [folder]
     kept = _with_model(folder) or _with_model(runs_folder(name))
     if not kept:
         others = _runs_in_words()
         raise UserError(f"{name}: is no run folder and no profile with a kept model; {others}.")
-    return min(kept, key=lambda run: read_done(run)["best_val_mse"])
+    return kept
+
+
+def find_run(name: str) -> Path:
+    """The run folder that a user means, see `find_runs`: of several that kept their model, the one
+    with the least error on its inner validation part."""
+    return min(find_runs(name), key=lambda run: read_done(run)["best_val_mse"])
 
 
 def _with_model(folder: Path) -> list[Path]:
-    """The runs in a folder whose model was kept and takes single pictures."""
+    """The finished runs in a folder whose model was kept and takes single pictures."""
     kept = sorted(path.parent for path in folder.glob("*/model.pt"))
+    kept = [run for run in kept if (run / "done.json").exists()]
     return [run for run in kept if backbone_of(read_config(run)["model"]) is None]
 
 

@@ -12,6 +12,10 @@ from ..results import fold_summary
 from ..training import NETWORK_NAMES, Plan, Recipe
 from . import tables
 
+STARTS = {  # weights of a recipe, in words
+    "none": "random weights", "imagenet": "ImageNet's weights", "pretext": "the pretext task",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Record:
@@ -108,8 +112,7 @@ def read_record(out: str) -> Record:
 
 def _in_words(recipe: Recipe) -> dict[str, object]:
     return {
-        "starts from": {"none": "random weights", "imagenet": "ImageNet's weights",
-                        "pretext": "the pretext task"}[recipe.weights],
+        "starts from": STARTS[recipe.weights],
         "loss": {"mse": "squared error", "ccc": "1 − CCC",
                  "mse+ccc": "squared error + 1 − CCC"}[recipe.loss],
         "optimizer": {"sgd": "SGD", "adamw": "AdamW"}[recipe.optimizer],

@@ -5,7 +5,7 @@ folds with intervals over subjects, paired differences, errors by kind, label an
 Nothing in this room knows how a model works.
 """
 
-from . import bootstrap, claims, error_analysis, evaluation, metrics, subgroups
+from . import bootstrap, claims, error_analysis, evaluation, metrics, smiles, subgroups
 from .bootstrap import Bootstrap, clip_weights, interval
 from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .comparisons import differences, in_within_corpus_folds, paired_difference
@@ -20,13 +20,15 @@ from .predictions import (
     read_predictions,
 )
 from .raters import RATER, rater_predictions
+from .smiles import EXPRESSIONS, SMILE_COLUMNS, SmileResults, smile_effects, smile_gaps
 from .subgroups import FEWEST, turn
 
 __all__ = [
-    "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "PREDICTION_COLUMNS", "RATER",
-    "SUPPORTED", "UNDECIDED", "Bootstrap", "apply_corrections", "bootstrap",
-    "check_predictions", "claims", "clip_weights", "corrected_across_subjects", "corrections",
-    "differences", "error_analysis", "evaluate", "evaluation", "fold_summary",
-    "in_within_corpus_folds", "interval", "metrics", "paired_difference", "prediction_table",
-    "rater_predictions", "read_predictions", "smoothed", "subgroups", "turn",
+    "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "PREDICTION_COLUMNS",
+    "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap", "SmileResults",
+    "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
+    "corrected_across_subjects", "corrections", "differences", "error_analysis", "evaluate",
+    "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "metrics",
+    "paired_difference", "prediction_table", "rater_predictions", "read_predictions",
+    "smile_effects", "smile_gaps", "smiles", "smoothed", "subgroups", "turn",
 ]  # fmt: skip

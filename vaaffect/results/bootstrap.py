@@ -118,14 +118,14 @@ _SCALES: dict[str, tuple[float, float, Callable, Callable, Callable]] = {
 
 
 def interval(
-    value: float, samples: np.ndarray, freedom: int, name: str | None = None, level: float = 0.95
+    value: float, samples: np.ndarray, freedom: float, name: str | None = None, level: float = 0.95
 ) -> tuple[float, float]:
     """The interval around a value, from its bootstrap samples; the module says how and why.
 
     Args:
         value: the estimate.
         samples: (resamples,) its values in the bootstrap samples; undefined ones are left out.
-        freedom: degrees of freedom, subjects - folds.
+        freedom: degrees of freedom, such as subjects - folds.
         name: of the metric; None for a number without bounds, such as a difference.
 
     Returns:

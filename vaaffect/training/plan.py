@@ -24,6 +24,7 @@ from .recipe import Recipe, recipe_for
 from .spec import Training
 
 SCRATCH = {"none": slice(0), "first": slice(1), "last": slice(-1, None), "all": slice(None)}
+KEEP_MODELS = ("first", "all")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Plan:
     # Of initial weights, batch order and augmentation, a training for each; the first is that of
     # the pretext task and of the other methods too.
     weight_seeds: Sequence[int] = (0,)
+    # Whose weights stay after the test: those of the first fold of the wild, for the live system,
+    # or all. It is no part of a run; a finished run without them is trained again, to the same end.
+    keep_models: str = "first"
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "Plan":
@@ -61,6 +65,8 @@ class Plan:
         if self.scratch not in SCRATCH:
             known = ", ".join(f'"{name}"' for name in SCRATCH)
             raise UserError(f"SCRATCH is {self.scratch!r}; use one of {known}.")
+        if self.keep_models not in KEEP_MODELS:
+            raise UserError(f'KEEP_MODELS is {self.keep_models!r}; use "first" or "all".')
 
     @property
     def runs(self) -> Path:
@@ -164,8 +170,8 @@ class Plan:
         self, model: str, recipe: Recipe | None = None, split: Split | None = None,
         on: str = "wild", weight_seed: int | None = None,
     ) -> Training:  # fmt: skip
-        """One of the trainings; by default the network's own recipe, the first fold and seed. The
-        networks of the first fold of the wild are kept, for the live system."""
+        """One of the trainings; by default the network's own recipe, the first fold and seed. Of
+        which the weights are kept, `keep_models` says."""
         recipe = self.recipe_of(model) if recipe is None else recipe
         crops, other = self.wild_crops, self.lab_crops
         if on == "lab":
@@ -176,7 +182,7 @@ class Plan:
             weight_seed=self.weight_seeds[0] if weight_seed is None else weight_seed,
             other_corpora=(other,),
             start=self.starts.get((model, recipe.name)),
-            keep_model=on == "wild" and split.fold == 0,
+            keep_model=self.keep_models == "all" or (on == "wild" and split.fold == 0),
         )  # fmt: skip
 
     def leaking_trainings(self) -> list[Training]:
@@ -232,6 +238,7 @@ class Ablation:
             self.model, recipe, self.plan.wild_crops, split,
             weight_seed=self.plan.weight_seeds[0] + component.seed,
             start=self.starts.get((self.model, recipe.normalisation)),
+            keep_model=self.plan.keep_models == "all",
         )  # fmt: skip
 
 
