@@ -317,7 +317,7 @@ def bench(arguments: argparse.Namespace) -> None:
         world = {"profile": arguments.profile, "changes": arguments.set}
         world |= {"networks": arguments.networks}
     elif arguments.profile or arguments.set or arguments.networks:
-        raise UserError("--profile, --set and --networks are for bench calibration; leave them out.")
+        raise UserError("--profile, --set, --networks: for bench calibration only; leave them out.")
     for line in measure(arguments.what, arguments.quick, out, **world):
         print(line)
 

@@ -1,9 +1,9 @@
 """Side-by-side measurements beside named peers: `python -m vaaffect bench WHAT`.
 
-small: simulator, crops, landmarks, bootstrap. live: the live loop. calibration, landmark_error: how
-hard the simulated wild world is, and how like dlib its landmarks are. training (with loaders, peers,
+small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
-memory against the size of a study.
+memory against the size of a study. calibration, landmark_error: how hard the simulated wild world
+is, and how like dlib's its landmarks are.
 """
 
 from collections.abc import Iterable

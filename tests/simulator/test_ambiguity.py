@@ -21,9 +21,9 @@ KNOBS = {
 }  # fmt: skip
 # Made with the simulator as it was before it had any knobs (commit 4acf320).
 BEFORE = {
-    0.0: "?",
-    0.3: "?",
-    1.0: "?",
+    0.0: "da3f97aba91b48a7c0c42b3d68a89a439b86afe67bd115ec5adbfb3c1fb2c6db",
+    0.3: "39a0e2e24f54f8de50ff670bcf26b2782091c506a2c51e6dea252cd0eaab0600",
+    1.0: "ceab4950255833ff8acf4a6185d3a6d3f5d2ec7af143a3b358bba1dba55d739e",
 }
 
 
@@ -41,14 +41,15 @@ def rounded(value: object) -> object:
 
 
 def everything_drawn(world: WildWorld) -> str:
-    """A hash of all that decides the files of a world: who, labels, action units, scenes, points."""
+    """A hash of all that decides the files of a world: who, labels, units, scenes, points."""
     digest = hashlib.sha256()
     for plan in plans(world):
         person = plan.subject
         points = [landmarks_of(person.identity, *one, world.size) for one in
                   zip(plan.units, plan.scenes, strict=True)]  # fmt: skip
-        parts = [plan.clip, person.actor, asdict(person.identity), plan.frames, plan.labels.tolist()]
-        parts += [plan.affect.tolist(), plan.units.tolist(), [asdict(s) for s in plan.scenes]]
+        parts = [plan.clip, plan.frames, person.actor, asdict(person.identity)]
+        parts += [plan.labels.tolist(), plan.affect.tolist(), plan.units.tolist()]
+        parts += [[asdict(scene) for scene in plan.scenes]]
         digest.update(json.dumps(rounded(parts), sort_keys=True).encode())
         digest.update(json.dumps(np.round(points, 2).tolist()).encode())
     return digest.hexdigest()
