@@ -6,6 +6,7 @@ for everybody costs a regression nothing, so all but the first line is about wha
 it.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -109,7 +110,7 @@ def _together(mean_shape: np.ndarray, error: np.ndarray) -> dict[str, float]:
     apart = np.linalg.norm(mean_shape[:, None] - mean_shape[None], axis=-1)
     both = np.mean([np.corrcoef(error[..., axis].T) for axis in (0, 1)], axis=0)
     rows = {}
-    for low, high in zip(DISTANCES, DISTANCES[1:], strict=False):
+    for low, high in itertools.pairwise(DISTANCES):
         pairs = (apart > low) & (apart <= high)
         rows[f"correlation, points {low:g} to {high:g} apart, without the map"] = float(
             both[pairs].mean()

@@ -66,14 +66,16 @@ def test_a_knob_changes_what_it_is_about_and_nothing_else(knob):
     world = replace(PLAIN, clips=60, **{knob: KNOBS[knob]})
     changed = set()
     for before, after in zip(plans(replace(PLAIN, clips=60)), plans(world), strict=True):
-        assert before.subject == after.subject and before.scenes == after.scenes
+        assert before.subject == after.subject
+        if knob != "mood":  # a clip of another kind draws other numbers after it
+            assert before.scenes == after.scenes
         for name in ("affect", "shown", "labels", "units"):
             if not np.array_equal(getattr(before, name), getattr(after, name)):
                 changed.add(name)
     expected = {"context": {"shown", "units"}, "resting": {"shown", "units"},
                 "label_offset": {"labels"}, "landmark_error": set(),
                 "mood": {"affect", "shown", "labels", "units"}}  # fmt: skip
-    if knob != "mood":  # a clip of another kind draws other numbers after it
+    if knob != "mood":
         assert changed == expected.get(knob, {"units"})
 
 
@@ -145,9 +147,7 @@ def test_persons_differ_in_style_and_expressiveness():
 
 def test_sway_moves_action_units_whatever_is_felt():
     still, moving = plans(PLAIN)[:80], plans(replace(PLAIN, sway=0.1))[:80]
-    differences = np.concatenate(
-        [b.units - a.units for a, b in zip(still, moving, strict=True)]
-    )
+    differences = np.concatenate([b.units - a.units for a, b in zip(still, moving, strict=True)])
     free = np.concatenate([(b.units > 0.01) & (b.units < 0.99) & (a.units > 0.01)
                            for a, b in zip(still, moving, strict=True)])  # fmt: skip
     assert 0.06 < differences[free].std() < 0.11

@@ -69,7 +69,8 @@ class Ambiguity:
             for name, pair in (("context", self.context), ("resting", self.resting))
         ]
         names = ("style", "expressiveness", "sway", "label_offset")
-        return pairs + [
+        return [
+            *pairs,
             *(
                 (getattr(self, name) >= 0, f"{name} must be at least 0, not {getattr(self, name)}")
                 for name in names

@@ -196,9 +196,7 @@ def _affect(
     return np.clip(path, _LOWEST, _HIGHEST), still
 
 
-def _labels(
-    rng: Generator, world: WildWorld, affect: np.ndarray, still: np.ndarray
-) -> np.ndarray:
+def _labels(rng: Generator, world: WildWorld, affect: np.ndarray, still: np.ndarray) -> np.ndarray:
     """What annotators write down: an offset per clip, a slow wobble, whole numbers."""
     offset = rng.normal(0, world.label_offset, 2)
     wobble = np.cumsum(rng.normal(0, 0.008, affect.shape), axis=0)
