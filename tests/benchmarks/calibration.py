@@ -45,8 +45,8 @@ NOTEBOOK = "04"  # whose parameters a profile gives
 FRESH = 4000  # the world's seed: no study and no tuning has seen it
 NAME = "calibration"  # of the folder of trainings
 
-# What makes the wild world about as hard as AFEW-VA. Provisional: HOG reads arousal too badly, and a
-# small network trained from random weights reads valence worse than landmarks do.
+# What makes the wild world about as hard as AFEW-VA. Provisional: HOG predicts arousal too badly,
+# and a small network trained from random weights predicts valence worse than landmarks do.
 CALIBRATED: dict[str, Any] = {
     "difficulty": 0.3,
     "size": (360, 288),
