@@ -349,10 +349,16 @@ def export(arguments: argparse.Namespace) -> None:
 @command(
     arg("what",
         choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study",
-                 "growth"],
+                 "growth", "calibration", "landmark-error"],
         help="what to measure; live needs the extra live, train the extra bench"),
-    arg("--quick", action="store_true", help="train, study, growth: only see that it works"),
-    arg("--out", type=Path, help="train, study, growth: folder of the report"),
+    arg("--quick", action="store_true",
+        help="train, study, growth: only see that it works; calibration: landmarks alone"),
+    arg("--out", type=Path, help="train, study, growth, calibration: folder of the report"),
+    arg("--profile", default="", help="calibration: whose world (the calibrated one)"),
+    arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
+        help="calibration: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
+    arg("--networks", nargs="+", default=[], metavar="NAME",
+        help="calibration: networks to train too, such as vgg_tiny_bn"),
 )  # fmt: skip
 def bench(arguments: argparse.Namespace) -> None:
     """measure in one run, beside a named peer where there is one"""
@@ -367,9 +373,15 @@ def bench(arguments: argparse.Namespace) -> None:
     out = arguments.out
     if arguments.what in ("train", "study", "growth"):
         out = out or (None if arguments.quick else REPORTS / "benchmarks")
-    elif arguments.quick or out:
+    elif (arguments.quick or out) and arguments.what != "calibration":
         raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")
-    for line in measure(arguments.what, arguments.quick, out):
+    world = {}
+    if arguments.what == "calibration":
+        world = {"profile": arguments.profile, "changes": arguments.set}
+        world |= {"networks": arguments.networks}
+    elif arguments.profile or arguments.set or arguments.networks:
+        raise UserError("--profile, --set, --networks: for bench calibration only; leave them out.")
+    for line in measure(arguments.what, arguments.quick, out, **world):
         print(line)
 
 

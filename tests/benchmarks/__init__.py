@@ -2,16 +2,25 @@
 
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
-memory against the size of a study.
+memory against the size of a study. calibration, landmark_error: how hard the simulated wild world
+is, and how like dlib's its landmarks are.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
 
-def measure(what: str, quick: bool, out: Path | None) -> Iterable[str]:
+def measure(what: str, quick: bool, out: Path | None, **world: object) -> Iterable[str]:
     """The lines of one benchmark; `quick` and `out` (folder of the report) are for train, study,
-    growth."""
+    growth, calibration, and `world` (as of `bench_calibration`) for calibration."""
+    if what == "calibration":
+        from .calibration import bench_calibration
+
+        return bench_calibration(quick, out, **world)
+    if what == "landmark-error":
+        from .landmark_error import bench_landmark_error
+
+        return bench_landmark_error()
     if what == "train":
         from .training import bench_training
 

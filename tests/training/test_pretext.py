@@ -91,7 +91,7 @@ def test_the_key_is_made_from_everything_that_determines_the_weights(start):
         {"seed": 1},
     ):
         assert dataclasses.replace(start, **changes).key != start.key
-    with pytest.raises(UserError, match="unknown PRETEXT key 'people'; such a world has: clips"):
+    with pytest.raises(UserError, match=r"unknown PRETEXT key 'people'; such a world has: .*clips"):
         dataclasses.replace(start, world={"people": 3})
 
 

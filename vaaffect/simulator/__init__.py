@@ -11,13 +11,13 @@ from .laboratory import LabWorld, session_plan
 from .recordings import write_semaine
 from .scenery import build_set
 from .tour import draw_tour, record
-from .truth import wild_truth
+from .truth import exact_landmarks, wild_truth
 from .worlds import WildWorld, sample_subject
 from .writers import marker_of, world_key, write_afew_va
 
 __all__ = [
     "ACTION_UNITS", "EMOTIONS", "Identity", "LabWorld", "Scene", "WildWorld", "action_units",
-    "build_set", "draw_tour", "landmarks_of", "marker_of", "record", "render",
+    "build_set", "draw_tour", "exact_landmarks", "landmarks_of", "marker_of", "record", "render",
     "sample_identity", "sample_scene", "sample_subject", "session_plan", "wild_truth",
     "world_key", "write_afew_va", "write_semaine",
 ]  # fmt: skip

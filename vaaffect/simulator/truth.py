@@ -9,6 +9,7 @@ import pandas as pd
 from skimage.color import rgb2lab
 
 from .appearance import Colour
+from .face import landmarks_of
 from .worlds import WildWorld, clip_plan
 
 
@@ -29,6 +30,17 @@ def wild_truth(world: WildWorld) -> pd.DataFrame:
             turned = angle_to_camera(scene.yaw, scene.pitch)
             rows.append((plan.clip, frame, skin, identity.age, turned))
     return pd.DataFrame(rows, columns=["clip", "frame", "skin", "age", "turned"])
+
+
+def exact_landmarks(world: WildWorld) -> np.ndarray:
+    """The exact landmarks (N, 68, 2) of every frame of a world, float32, in pixels of its pictures,
+    in the order of the rows of `wild_truth`; a world with a `landmark_error` writes others."""
+    points = []
+    for index in range(world.clips):
+        plan = clip_plan(world, index)
+        shown = zip(plan.units, plan.scenes, strict=True)
+        points += [landmarks_of(plan.subject.identity, *one, world.size) for one in shown]
+    return np.stack(points)
 
 
 def typology_angle(colour: Colour) -> float:

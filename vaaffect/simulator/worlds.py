@@ -11,13 +11,14 @@ import numpy as np
 from numpy.random import Generator
 
 from ..base import UserError
+from . import ambiguity
 from .appearance import Identity, Scene, sample_identity, sample_scene
 from .circumplex import ACTION_UNITS, action_units
 
 MOST_CLIPS = 9999  # AFEW-VA has 600
 
 # Streams of random numbers: the second number of each seed says what it is for. The laboratory
-# has numbers of its own.
+# and `ambiguity` have numbers of their own.
 _SUBJECT, _ORDER, _CLIP = 1, 2, 3
 
 # Kinds of clips: share, where the affect lies (valence, arousal), and how far clips spread around
@@ -36,13 +37,17 @@ _LOWEST, _HIGHEST = np.array([-0.82, -0.52]), np.array([0.74, 0.86])
 
 
 @dataclass(frozen=True)
-class WildWorld:
+class WildWorld(ambiguity.Ambiguity):
     """Many people in films: varied pose, light, surroundings, occlusion; integer labels.
 
     `frames` is the least and the greatest number of frames of a clip; `fps` is the film's speed and
     `frame_step` says that every so-manieth frame of it is kept, so that short clips still move
     through the plane. `difficulty` runs from 0 (frontal, even light, everyone equally expressive)
-    to 1. Raises UserError when a number is impossible.
+    to 1; what faces do not tell about labels is said by the fields of `Ambiguity`.
+
+    `landmark_error` is the root mean square distance of the landmarks that are written from the
+    exact ones, as a fraction of the distance between the outer eye corners: AFEW-VA's were found by
+    a tracker and corrected (see `landmark_error.py`). Raises UserError when a number is impossible.
     """
 
     clips: int = 120
@@ -53,18 +58,23 @@ class WildWorld:
     size: tuple[int, int] = (720, 576)  # width, height in pixels
     fps: float = 25.0
     frame_step: int = 5
+    landmark_error: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # Lists come from JSON and YAML; equal worlds must compare equal.
         object.__setattr__(self, "frames", tuple(self.frames))
         object.__setattr__(self, "size", tuple(self.size))
         low, high = self.frames if len(self.frames) == 2 else (0, 0)
+        error = self.landmark_error
         spans = "frames must be (least, greatest) with 1 <= least <= greatest"
         require(
             self,
             (1 <= self.clips <= MOST_CLIPS, f"clips must be 1 to {MOST_CLIPS}, not {self.clips}"),
             (1 <= low <= high <= 99999, f"{spans}: {self.frames}"),
             (self.frame_step >= 1, f"frame_step must be at least 1, not {self.frame_step}"),
+            (0 <= error <= 0.5, f"landmark_error must be 0 to 0.5, not {error}"),
+            *self.conditions(),
         )
 
     def subject_of(self, index: int) -> int:
@@ -112,6 +122,7 @@ class ClipPlan:
     subject: Subject
     frames: tuple[int, ...]  # T, numbers of the film's frames, of which some are left out
     affect: np.ndarray  # (T, 2) true valence and arousal in [-1, 1]
+    shown: np.ndarray  # (T, 2) what the face shows of them, see `Ambiguity`
     labels: np.ndarray  # (T, 2) integers in [-10, 10]
     units: np.ndarray  # (T, n_aus) action units in [0, 1]
     scenes: tuple[Scene, ...]  # T
@@ -156,12 +167,17 @@ def takes(scene: Scene, angles: np.ndarray, **changing: np.ndarray) -> tuple[Sce
     return tuple(replace(scene, **dict(zip(changing, row, strict=True))) for row in rows)
 
 
-def _affect(rng: Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _affect(
+    rng: Generator, world: WildWorld, index: int, time: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """True affect (T, 2) of a clip, and which of the two dimensions are held constant (2,)."""
     shares = np.array([kind[0] for kind in _KINDS])
-    kind = rng.choice(len(_KINDS), p=shares / shares.sum())
+    shares = shares / shares.sum()
+    kind, lots = rng.choice(len(_KINDS), p=shares), rng.normal(0, 1, 2)
+    number = world.subject_of(index)
+    kind, lots = ambiguity.in_mood(world, index, number, kind, lots, shares)
     _, middle, spread = _KINDS[kind]
-    peak = middle + rng.normal(0, 1, 2) * spread
+    peak = middle + lots * spread
     length = max(time[-1], 1e-6)
     # Half of the clips start milder than they become, or the other way round.
     milder = rng.uniform(0.15, 0.75) if rng.random() < 0.55 else 1.0
@@ -180,20 +196,24 @@ def _affect(rng: Generator, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(path, _LOWEST, _HIGHEST), still
 
 
-def _labels(rng: Generator, affect: np.ndarray, still: np.ndarray) -> np.ndarray:
-    """What annotators write down: a small offset per clip, a slow wobble, whole numbers."""
-    offset = rng.normal(0, 0.025, 2)
+def _labels(rng: Generator, world: WildWorld, affect: np.ndarray, still: np.ndarray) -> np.ndarray:
+    """What annotators write down: an offset per clip, a slow wobble, whole numbers."""
+    offset = rng.normal(0, world.label_offset, 2)
     wobble = np.cumsum(rng.normal(0, 0.008, affect.shape), axis=0)
     seen = affect + np.where(still, 0.0, offset + wobble)
     return np.clip(np.round(10 * seen), -10, 10).astype(int)
 
 
 def _expression(
-    rng: Generator, world: WildWorld, person: Subject, affect: np.ndarray, time: np.ndarray
-) -> np.ndarray:
+    rng: Generator, world: WildWorld, index: int, person: Subject, shown: np.ndarray,
+    time: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """Action units (T, n_aus): the affect as this person shows it, with speech and blinks."""
-    units = action_units(affect) * person.expressiveness
+    units = action_units(shown) * person.expressiveness * ambiguity.gains(world, person.number)
     units = units + 0.045 * world.difficulty * sway(rng, time, units.shape[1])
+    if world.sway:
+        idle = sway(ambiguity.sway_stream(world, index), time, units.shape[1])
+        units = units + world.sway * idle
     at = {name: i for i, name in enumerate(ACTION_UNITS)}
     if rng.random() < 0.6 * world.difficulty:
         speech = np.abs(rng.normal(0, 1, len(time))) * rng.uniform(0.3, 1.0)
@@ -229,13 +249,15 @@ def clip_plan(world: WildWorld, index: int) -> ClipPlan:
     count = int(rng.integers(world.frames[0], world.frames[1] + 1))
     time = np.arange(count) * world.frame_step / world.fps
     person = subject(world, world.subject_of(index))
-    affect, still = _affect(rng, time)
+    affect, still = _affect(rng, world, index, time)
+    shown = ambiguity.shown_affect(world, index, person.number, affect)
     return ClipPlan(
         clip=f"{index + 1:03d}",
         subject=person,
         frames=tuple(range(0, count * world.frame_step, world.frame_step)),
         affect=affect,
-        labels=_labels(rng, affect, still),
-        units=_expression(rng, world, person, affect, time),
+        shown=shown,
+        labels=_labels(rng, world, affect, still),
+        units=_expression(rng, world, index, person, shown, time),
         scenes=_takes(rng, world, time),
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..base import UserError, cache, code_digest, digest, in_processes, kept, write_atomically
 from .face import render
+from .landmark_error import found_landmarks
 from .scenery import build_set
 from .worlds import WildWorld, clip_plan
 
@@ -41,6 +42,8 @@ def world_key(world: object) -> str:
     others = ("__init__.py", "tour.py", "truth.py")  # draw nothing that this corpus holds
     if isinstance(world, WildWorld):
         others += ("laboratory.py", "recordings.py")
+    else:
+        others += ("ambiguity.py", "landmark_error.py")
     code = code_digest(Path(__file__).parent, but=others)
     return digest(type(world).__name__, asdict(world), code)
 
@@ -181,18 +184,22 @@ def write_clip(out: Path, world: WildWorld, index: int) -> int:
     """Draws one clip into its folder, which appears whole or not at all; the number of frames."""
     plan = clip_plan(world, index)
     with whole_folder(out, _clip_folder(index)) as draft:
-        shared, frames = build_set(plan.scenes[0], world.size), {}
-        drawn = zip(plan.frames, plan.units, plan.scenes, plan.labels, strict=True)
-        for number, units, scene, (valence, arousal) in drawn:
-            name = f"{number:05d}"
+        shared, exact = build_set(plan.scenes[0], world.size), []
+        names = [f"{number:05d}" for number in plan.frames]
+        for name, units, scene in zip(names, plan.units, plan.scenes, strict=True):
             picture, points = render(plan.subject.identity, units, scene, world.size, shared)
             ok, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _PNG)
             if not ok:
                 raise RuntimeError(f"OpenCV could not encode frame {name} of clip {plan.clip}")
             (draft / f"{name}.png").write_bytes(png.tobytes())
-            landmarks = np.round(points.astype(float), 3).tolist()
-            labels = {"valence": int(valence), "arousal": int(arousal)}
-            frames[name] = labels | {"landmarks": landmarks}
+            exact.append(points)
+        landmarks = np.round(found_landmarks(world, index, np.stack(exact)).astype(float), 3)
+        frames = {
+            name: {"valence": valence, "arousal": arousal, "landmarks": points}
+            for name, (valence, arousal), points in zip(
+                names, plan.labels.tolist(), landmarks.tolist(), strict=True
+            )
+        }
         content = {"actor": plan.subject.actor, "frames": frames, "video_id": plan.clip}
         write_atomically(draft / f"{plan.clip}.json", json.dumps(content))
     return len(frames)
