@@ -65,23 +65,3 @@ def test_distances_from_a_target():
     assert distance(0.5, (0.4, 0.6)) == 0
     assert distance(0.3, (0.4, 0.6)) == pytest.approx(-0.1)
     assert distance(0.7, (0.4, 0.6)) == pytest.approx(0.1)
-
-
-@pytest.mark.thorough  # two minutes: a corpus is drawn and every method fitted
-def test_the_calibrated_world_is_as_hard_as_afew_va(tmp_path):
-    """On a seed that no world was tuned on. Between two seeds the arousal of a row has differed by
-    as much as 0.13, so the bounds are the targets and a tolerance. HOG reads arousal worse than it
-    should in every world that was tried; until that is put right it is only kept from rising."""
-    tolerance = 0.10
-    table, _ = calibration(parameters_of("", ["WILD.seed=4001", "SIZE=64"]), home=tmp_path)
-    table = table[table["folds"] == "subject"].set_index(["landmarks", "method"])
-    for whose, method, target in ROWS:
-        if whose == "dlib's":  # shown beside it, not aimed at
-            continue
-        for dimension in DIMENSIONS:
-            bounds = getattr(target, dimension)
-            pcc = table.loc[(whose, method), dimension]
-            if (method, dimension) == ("hog-svr", "arousal"):
-                bounds = (0.05, bounds[1])
-            slack = 0.05 if target is CEILING else tolerance
-            assert abs(distance(pcc, bounds)) <= slack, (whose, method, dimension, pcc, bounds)
