@@ -354,7 +354,7 @@ def export(arguments: argparse.Namespace) -> None:
     arg("--quick", action="store_true",
         help="train, study, growth: only see that it works; calibration: landmarks alone"),
     arg("--out", type=Path, help="train, study, growth, calibration: folder of the report"),
-    arg("--profile", default="", help="calibration: whose world (the calibrated one)"),
+    arg("--profile", help="calibration: whose world (the calibrated one)"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
         help="calibration: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
     arg("--networks", nargs="+", default=[], metavar="NAME",

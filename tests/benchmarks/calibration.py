@@ -101,7 +101,7 @@ LEAKS = ("geometry-ridge", "hog-svr", "multikernel-svr")  # fitted on folds by c
 
 
 def bench_calibration(
-    quick: bool = False, out: Path | None = None, profile: str = "", changes: Sequence[str] = (),
+    quick: bool = False, out: Path | None = None, profile: str | None = None, changes: Sequence[str] = (),
     networks: Sequence[str] = (),
 ) -> Iterable[str]:  # fmt: skip
     """Measure one world.
@@ -109,7 +109,7 @@ def bench_calibration(
     Args:
         quick: the rows on landmarks alone, for which nothing is drawn.
         out: folder for calibration.csv and calibration.md; none is written if it is None.
-        profile: whose WILD, SIZE and recipes; "" is the demo with CALIBRATED and a fresh seed.
+        profile: whose WILD, SIZE and recipes; None is the demo with CALIBRATED and a fresh seed.
         changes: as of `load_profile`, "WILD.context=[0.2, 0.1]" for example.
         networks: trained with the profile's recipe.
 
@@ -126,7 +126,7 @@ def bench_calibration(
         write_atomically(out / "calibration.md", "\n".join(markdown(table)) + "\n")
 
 
-def parameters_of(profile: str, changes: Sequence[str]) -> dict[str, Any]:
+def parameters_of(profile: str | None, changes: Sequence[str]) -> dict[str, Any]:
     """What notebook 04 is given by a profile with changes, over its defaults."""
     (source,) = [path for path in notebook_sources() if path.name.startswith(NOTEBOOK)]
     defaults = default_values(source)

@@ -5,11 +5,9 @@ import pytest
 
 from benchmarks.calibration import (
     CALIBRATED,
-    CEILING,
     EXACT,
     FOUND,
     FRESH,
-    ROWS,
     bench_calibration,
     calibration,
     distance,

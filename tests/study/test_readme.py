@@ -27,6 +27,7 @@ from vaaffect.study.profiles import (
     notebook_sources,
     read_parameters,
 )
+from vaaffect.study.request import TRAININGS
 from vaaffect.training.networks import build_model
 
 READMES = ("README.md", "data/README.md", "reports/README.md")
@@ -92,7 +93,7 @@ def check_ours(command: str) -> None:
         values |= default_values(path)
     values |= profile.all
     numbers = {notebook_number(path) for path in sources}
-    assert {number.zfill(2) for number in getattr(arguments, "only", ())} <= numbers
+    assert {number.zfill(2) for number in getattr(arguments, "only", ())} <= {*numbers, TRAININGS}
     if hasattr(arguments, "fold"):
         assert arguments.model in values["MODELS"] and 0 <= arguments.fold < values["FOLDS"]
     for name in values["MODELS"]:
