@@ -112,8 +112,7 @@ def bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 @command(
     arg("--profile", default="demo", help="a file in notebooks/profiles (demo)"),
     arg("--only", nargs="+", default=[], metavar="NN",
-        help="run these notebooks alone, up to date or not, e.g. 03 p1; or all trainings, with"
-        " the word trainings"),
+        help="run these alone, up to date or not: notebooks, e.g. 03 p1; or trainings"),
     arg("--fresh", action="store_true",
         help="begin from nothing: clear the report folder, set the trainings aside"),
     arg("--resume", action="store_true",
@@ -159,9 +158,8 @@ def study(arguments: argparse.Namespace) -> None:
 def pack(arguments: argparse.Namespace) -> None:
     """put a study's finished work into one file, for another machine
 
-    Finished trainings without their weights, executed notebooks with tables and figures, and
-    landmarks found in simulated corpora. After `unpack` elsewhere, a study of the same profile
-    finds them there, and goes on.
+    Finished trainings without their weights, executed notebooks with tables and figures, landmarks
+    of simulated corpora. After `unpack` elsewhere, a study of the same profile goes on from them.
     """
     from .study import travel
 
@@ -309,28 +307,20 @@ def predict(arguments: argparse.Namespace) -> int:
 def people(arguments: argparse.Namespace) -> None:
     """measure trained networks on real people's neutral and smiling photographs
 
-    Pairs of photographs of the same person, neutral and smiling: for how many people does each
-    network of a study that kept its weights predict a higher valence for the smile? Writes tables,
-    a figure and a page; no picture and no file name.
+    For how many people does each network of a study predict a higher valence for the smile? Writes
+    tables, a figure and a page; no picture and no file name.
     """
     from .base import REPORTS, shown
     from .corpora.check import problem_lines
     from .live import find_runs, load_people
-    from .live.people import choose_runs, measure, networks_of, smile_results
-    from .report import smile_report, tables
-    from .results import Bootstrap
+    from .live.people import choose_runs, report_on
 
-    pairs = load_people(arguments.folder.expanduser())
-    runs = choose_runs(find_runs(arguments.run))
+    pairs, runs = load_people(arguments.folder), choose_runs(find_runs(arguments.run))
+    out = (arguments.out or REPORTS / "people").expanduser().resolve()
     with bar("measuring", "step") as progress:
-        measured = measure(pairs, runs, progress=progress)
-    print("\n".join(problem_lines(measured.pairs.problems, arguments.all)), file=sys.stderr)
-    results = smile_results(measured, Bootstrap())
-    out = (arguments.out.expanduser() if arguments.out else REPORTS / "people").resolve()
-    smile_report.write_page(results, out, networks_of(measured), measured.pairs.fingerprint())
-    print(smile_report.words(results), tables.to_markdown(smile_report.smile_table(results)),
-          smile_report.findings(results), sep="\n\n")  # fmt: skip
-    print(f"\nWritten to {shown(out)}.")
+        problems, text = report_on(pairs, runs, out, progress)
+    print("\n".join(problem_lines(problems, arguments.all)), file=sys.stderr)
+    print(f"{text}\n\nWritten to {shown(out)}.")
 
 
 @command(
@@ -362,7 +352,7 @@ def export(arguments: argparse.Namespace) -> None:
 )  # fmt: skip
 def bench(arguments: argparse.Namespace) -> None:
     """measure in one run, beside a named peer where there is one"""
-    from .base import REPORTS, ROOT
+    from .base import ROOT
 
     # The benchmarks are beside the tests, not in the library.
     if not (ROOT / "tests" / "benchmarks").is_dir():
@@ -370,18 +360,9 @@ def bench(arguments: argparse.Namespace) -> None:
     sys.path.insert(0, str(ROOT / "tests"))  # worker processes inherit it
     from benchmarks import measure
 
-    out = arguments.out
-    if arguments.what in ("train", "study", "growth"):
-        out = out or (None if arguments.quick else REPORTS / "benchmarks")
-    elif (arguments.quick or out) and arguments.what != "calibration":
-        raise UserError(f"bench {arguments.what} has no --quick and no --out; leave them out.")
-    world = {}
-    if arguments.what == "calibration":
-        world = {"profile": arguments.profile, "changes": arguments.set}
-        world |= {"networks": arguments.networks}
-    elif arguments.profile or arguments.set or arguments.networks:
-        raise UserError("--profile, --set, --networks: for bench calibration only; leave them out.")
-    for line in measure(arguments.what, arguments.quick, out, **world):
+    world = {"profile": arguments.profile, "changes": arguments.set}
+    world |= {"networks": arguments.networks}
+    for line in measure(arguments.what, arguments.quick, arguments.out, world):
         print(line)
 
 

@@ -6,13 +6,26 @@ memory against the size of a study. calibration, landmark_error: how hard the si
 is, and how like dlib's its landmarks are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+from vaaffect.base import REPORTS, UserError
 
 
-def measure(what: str, quick: bool, out: Path | None, **world: object) -> Iterable[str]:
+def measure(
+    what: str, quick: bool, out: Path | None, world: Mapping[str, Any] | None = None
+) -> Iterable[str]:
     """The lines of one benchmark; `quick` and `out` (folder of the report) are for train, study,
-    growth, calibration, and `world` (as of `bench_calibration`) for calibration."""
+    growth, calibration, and `world` (as of `bench_calibration`) for calibration. UserError: given
+    to another one."""
+    world = dict(world or {})
+    if what in ("train", "study", "growth"):
+        out = out or (None if quick else REPORTS / "benchmarks")
+    elif (quick or out) and what != "calibration":
+        raise UserError(f"bench {what} has no --quick and no --out; leave them out.")
+    if any(world.values()) and what != "calibration":
+        raise UserError("--profile, --set, --networks: for bench calibration only; leave them out.")
     if what == "calibration":
         from .calibration import bench_calibration
 

@@ -101,8 +101,8 @@ LEAKS = ("geometry-ridge", "hog-svr", "multikernel-svr")  # fitted on folds by c
 
 
 def bench_calibration(
-    quick: bool = False, out: Path | None = None, profile: str | None = None, changes: Sequence[str] = (),
-    networks: Sequence[str] = (),
+    quick: bool = False, out: Path | None = None, profile: str | None = None,
+    changes: Sequence[str] = (), networks: Sequence[str] = (),
 ) -> Iterable[str]:  # fmt: skip
     """Measure one world.
 

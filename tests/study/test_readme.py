@@ -84,7 +84,7 @@ def parsed(words: list[str]) -> argparse.Namespace | None:
 def check_ours(command: str) -> None:
     """`python -m vaaffect ...`: the arguments are understood, and a profile takes the values."""
     arguments = parsed(shlex.split(command.split(OURS, 1)[1]))
-    if arguments is None or not hasattr(arguments, "profile"):
+    if arguments is None or getattr(arguments, "profile", None) is None:
         return
     profile = load_profile(arguments.profile, changes=getattr(arguments, "set", ()))
     sources = notebook_sources()

@@ -17,6 +17,7 @@ import torch
 from ..base import UserError, digest, sha256_of, stage
 from ..classical import CONSTANT
 from ..corpora import DIMENSIONS, PROBLEM_COLUMNS, FacesTracker, crop_face, read_image
+from ..report import smile_report, tables
 from ..results import (
     EXPRESSIONS,
     SMILE_COLUMNS,
@@ -188,3 +189,19 @@ def smile_results(measured: Measured, bootstrap: Bootstrap) -> SmileResults:
         pairs.label, pairs.citation, pairs.simulated, len(pairs.people), reasons, effects,
         trainings, gaps, measured.starts,
     )  # fmt: skip
+
+
+def report_on(
+    pairs: PhotoPairs, runs: Sequence[Path], out: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[pd.DataFrame, str]:  # fmt: skip
+    """Measure as `measure` does, and write tables, a figure and a page into the folder `out`.
+
+    Returns what was left out, PROBLEM_COLUMNS, and what was found, in Markdown.
+    """
+    measured = measure(pairs, runs, progress=progress)
+    results = smile_results(measured, Bootstrap())
+    smile_report.write_page(results, out, networks_of(measured), measured.pairs.fingerprint())
+    table = tables.to_markdown(smile_report.smile_table(results))
+    text = "\n\n".join((smile_report.words(results), table, smile_report.findings(results)))
+    return measured.pairs.problems, text

@@ -81,7 +81,7 @@ def load_people(root: Path) -> PhotoPairs:
     are left out and listed in `problems`. Pictures are not opened here. UserError: no such folder,
     another layout, no table of the people, or not one pair that can be used.
     """
-    root = Path(root)
+    root = Path(root).expanduser()
     layout = next((one for one in (_OURS, _FIGSHARE) if _has(root, one)), None)
     if layout is None:
         fault = "holds no pairs of photographs" if root.is_dir() else "no such folder"
