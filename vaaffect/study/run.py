@@ -107,8 +107,9 @@ class _Study:
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
+        clean = execution.cleaner(self._replacements())
         self.manifest = {
-            "status": "", "profile": self.profile.name, "title": self.profile.title,
+            "status": "", "profile": self.profile.name, "title": clean(self.profile.title),
             "simulated": self.union.get("DATA") == "simulated",
             "started": provenance.utc_now(), "finished": None, **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
@@ -175,6 +176,7 @@ class _Study:
 
         self.display.start("data")
         self.manifest["data"] = data.prepare_data(self.union, progress)
+        self.manifest["data"] |= trainings.weights_files(step.parameters for step in self.steps)
         self._took("data")
 
     def _train(self) -> None:
@@ -353,10 +355,9 @@ class _Study:
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
-        texts = [value for value in self.union.values() if isinstance(value, str)]
         folder = shown(self.folder)
         pairs = {
-            **{value: f"…/{Path(value).name}" for value in texts if Path(value).is_absolute()},
+            **execution.shortened(self.union),
             str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
             str(self.runs): f"runs/{self.runs.name}",
             str(self.work): "work",

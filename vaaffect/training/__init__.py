@@ -11,11 +11,19 @@ from .epoch import build_optimizer, epoch_losses, predict
 from .loop import train
 from .many import How, train_all
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
-from .plan import Ablation, Plan, all_trainings, check_parameters, fold_training
+from .plan import (
+    Ablation,
+    Plan,
+    all_trainings,
+    check_parameters,
+    fold_training,
+    weights_files,
+)  # fmt: skip
 from .pretext import targets
 from .recipe import Recipe
 from .run_folder import is_finished, load_model, read_config, read_done, read_history, refuse_clips
 from .spec import Training
+from .starting_weights import weights_label
 from .step import autocast_dtype, default_device
 
 __all__ = [
@@ -25,4 +33,5 @@ __all__ = [
     "epoch_losses", "farther_ends", "fold_training", "is_finished", "load_model", "losses",
     "mean_ccc", "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips",
     "resident", "targets", "to_input", "together", "train", "train_all", "verdicts",
+    "weights_files", "weights_label",
 ]  # fmt: skip
