@@ -11,7 +11,9 @@ from .losses import LOSSES
 from .networks import CLIP, backbone_of
 
 # What weights can be beside the path of a file, and how people are told.
-_STARTS = {"none": "random weights", "imagenet": "ImageNet's weights", "pretext": "the pretext task"}
+_STARTS = {
+    "none": "random weights", "imagenet": "ImageNet's weights", "pretext": "the pretext task",
+}  # fmt: skip
 
 _CHOICES = {
     "loss": LOSSES,
