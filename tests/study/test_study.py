@@ -489,7 +489,11 @@ def test_cleaner_replaces_whole_paths_only():
 
 
 def test_absolute_paths_deep_in_the_parameters_are_shortened():
-    parameters = {"A": {"weights": "/home/me/mine.pt", "name": "x"}, "B": ["/data/b", 3], "C": "a/c"}
+    parameters = {
+        "A": {"weights": "/home/me/mine.pt", "name": "x"},
+        "B": ["/data/b", 3],
+        "C": "a/c",
+    }
     assert shortened(parameters) == {"/home/me/mine.pt": "…/mine.pt", "/data/b": "…/b"}
 
 

@@ -125,9 +125,7 @@ class Plan:
         gives them; those of a pretext task are learned when the first training needs them."""
         return self.starts_for(self.finetuned)
 
-    def starts_for(
-        self, recipes: Sequence[tuple[str, Recipe]]
-    ) -> dict[tuple[str, str], Start]:
+    def starts_for(self, recipes: Sequence[tuple[str, Recipe]]) -> dict[tuple[str, str], Start]:
         """The same for some (network, recipe) pairs. A network that reads clips starts from its
         backbone's weights; of a pretext task, those of the backbone itself where it is among the
         pairs. UserError: there is no such file."""
