@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
 from vaaffect.report.record import Record, read_record
 from vaaffect.report.sentences import listed
 from vaaffect.report.tables import Estimate, with_model_names
+from vaaffect.training import weights_label
 
 
 def change(record: Record, name: str, where, column: str, value) -> None:
@@ -173,6 +175,24 @@ def test_recipes_are_those_of_the_parameters(record):
     table = record.recipes().set_index("setting")
     assert table.loc["epochs at most"].tolist() == [4, 8, 8]
     assert set(table.loc["starts from"]) == {"the pretext task"}
+
+
+def test_recipes_name_a_file_of_weights_and_its_hash(record):
+    path, sha256 = record.folder / "manifest.json", "0123456789abcdef" * 4
+    clips = {"affwildnet_resnet10": {"sequence": 4, "weights": "…/mine.pt"}}  # as it is noted
+    parameters = record.parameters() | {"MODELS": [], "PER_MODEL": clips}
+    manifest = record.manifest | {"notebooks": {"04": {"parameters": parameters}}}
+    path.write_text(json.dumps(manifest))
+    plain = read_record(str(record.folder)).recipes().set_index("setting")
+    assert plain.loc["starts from"].tolist() == ["the weights in mine.pt"]
+    label = weights_label("affwildnet_resnet10", Path("elsewhere/mine.pt"))
+    path.write_text(json.dumps(manifest | {"data": record.manifest["data"] | {label: sha256}}))
+    known = read_record(str(record.folder))
+    shown = known.recipes().set_index("setting").loc["starts from"].tolist()
+    assert shown == ["the weights in mine.pt (SHA-256 0123456789ab…)"]
+    assert f"weights that affwildnet_resnet10 starts from (mine.pt): `{sha256}`" in (
+        sentences.provenance(known)
+    )
 
 
 def test_notebooks_run_by_hand_have_no_manifest_and_the_report_says_so(record):

@@ -16,3 +16,12 @@ def test_one_training_by_hand_is_the_one_of_the_study():
         one_fold.train_fold("smoke", "resnet152", 0, "wild")
     with pytest.raises(UserError, match="no fold 3; it has 0 to 2"):
         one_fold.train_fold("smoke", "resnet10", 3, "lab")
+
+
+def test_a_file_of_weights_is_looked_at_before_faces_are_drawn(monkeypatch, tmp_path):
+    values = one_fold.notebook_parameters("smoke", "04")
+    recipe = values["RECIPE"] | {"weights": str(tmp_path / "nowhere.pt")}
+    monkeypatch.setattr(one_fold, "notebook_parameters", lambda *_: values | {"RECIPE": recipe})
+    monkeypatch.setattr(one_fold, "fold_training", None)
+    with pytest.raises(UserError, match=r"nowhere\.pt: there is no such file of weights"):
+        one_fold.train_fold("smoke", "resnet10", 0, "wild")

@@ -18,7 +18,7 @@ from vaaffect.base import paths
 from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
 from vaaffect.study.display import Display, Running, clock, describe
-from vaaffect.study.execution import cleaner, is_complete
+from vaaffect.study.execution import cleaner, is_complete, shortened
 from vaaffect.study.folders import locked
 from vaaffect.study.profiles import read_parameters
 
@@ -486,6 +486,23 @@ def test_cleaner_replaces_whole_paths_only():
     assert clean("/tmp/ipykernel_12/345.py:2: UserWarning") == "cell:2: UserWarning"
     assert clean("/root/repo/a.py /root/x /rootfs a/root /tmp") == "a.py ~/x /rootfs a/root tmp"
     assert clean({"a": ["/root/repo"], "b": 1}) == {"a": ["."], "b": 1}
+
+
+def test_absolute_paths_deep_in_the_parameters_are_shortened():
+    parameters = {
+        "A": {"weights": "/home/me/mine.pt", "name": "x"},
+        "B": ["/data/b", 3],
+        "C": "a/c",
+    }
+    assert shortened(parameters) == {"/home/me/mine.pt": "…/mine.pt", "/data/b": "…/b"}
+
+
+def test_a_path_that_was_set_is_told_nowhere(toy):
+    toy.run(changes=["MODELS=[/home/me/mine.pt]", "NAME=/home/me/other.pt"])
+    assert "MODELS=[…/mine.pt], NAME=…/other.pt" in manifest(toy)["title"]
+    assert manifest(toy)["notebooks"]["03"]["parameters"]["MODELS"] == ["…/mine.pt"]
+    for path in toy.out.rglob("*"):
+        assert not path.is_file() or b"/home/me" not in path.read_bytes(), path.name
 
 
 # Progress

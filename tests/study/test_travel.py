@@ -115,6 +115,16 @@ def test_executed_notebooks_travel_and_a_study_keeps_them(machine, tmp_path):
     travel.unpack(file)
     toy.run(out=paths.REPORTS / "small")
     assert [toy.runs_of(number) for number in ("00", "03")] == [1, 2]
+    assert "no notebook" in travel.unpack(file)[0]  # those here were executed later
+    manifest = paths.REPORTS / "small" / "manifest.json"
+    later = json.loads((tmp_path / "there/reports/small/manifest.json").read_text())
+    later["notebooks"]["03"]["finished"] = "2999-01-01T00:00:00Z"
+    (tmp_path / "there/reports/small/manifest.json").write_text(json.dumps(later))
+    machine("there")
+    travel.pack("small", file)
+    machine("third")
+    assert "notebooks 03;" in travel.unpack(file)[0]
+    assert json.loads(manifest.read_text())["notebooks"]["03"]["finished"].startswith("2999")
 
 
 def test_drawn_crops_are_compared_with_those_here(machine, tmp_path, tiny_corpus):

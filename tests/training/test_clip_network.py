@@ -19,12 +19,13 @@ from vaaffect.training.batches import augment, augment_points, gather, gather_in
 from vaaffect.training.clip_network import ClipNetwork, windows
 from vaaffect.training.loop import train
 from vaaffect.training.many import How, train_all
-from vaaffect.training.networks import build_model, start_from
+from vaaffect.training.networks import build_model
 from vaaffect.training.plan import Plan
 from vaaffect.training.pretext import pretext_recipe
 from vaaffect.training.recipe import Recipe, recipe_for
 from vaaffect.training.run_folder import load_model
 from vaaffect.training.spec import Training
+from vaaffect.training.starting_weights import start_from
 from vaaffect.training.step import autocast, take_step
 
 CPU = torch.device("cpu")
@@ -254,11 +255,11 @@ def test_a_network_of_clips_starts_from_what_its_backbone_has_learned(tiny_crops
     learned = torch.load(path, weights_only=True)
     for name in (NAME, "affwildnet_lstm_resnet10"):
         network = build_model(name, image_size=32)
-        start_from(network, path)
+        start_from(network, path, name)
         state = network.state_dict()
         assert all(torch.equal(state[f"backbone.{key}"], value) for key, value in learned.items())
     with pytest.raises(UserError, match="weights of another network"):
-        start_from(build_model("affwildnet_resnet18", image_size=32), path)
+        start_from(build_model("affwildnet_resnet18", image_size=32), path, "resnet18")
     assert pretext_recipe(clips, 1).batch_size == 6 and pretext_recipe(clips, 1).sequence == 1
 
 

@@ -9,10 +9,11 @@ from vaaffect.corpora.folds import subject_folds
 from vaaffect.simulator.worlds import WildWorld
 from vaaffect.training import pretext
 from vaaffect.training.loop import train
-from vaaffect.training.networks import build_model, head_name, start_from
+from vaaffect.training.networks import build_model, head_name
 from vaaffect.training.pretext import PretextStart
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.spec import Training
+from vaaffect.training.starting_weights import start_from
 
 QUICK = Recipe("quick", epochs=4, batch_size=8, lr=0.003, optimizer="adamw", weights="pretext")
 
@@ -100,7 +101,7 @@ def test_a_network_starts_from_all_weights_but_the_last_layer(start):
     fresh = build_model("resnet10", image_size=32)
     torch.manual_seed(3)
     begun = build_model("resnet10", image_size=32)
-    start_from(begun, start.weights())
+    start_from(begun, start.weights(), "resnet10")
     stored = torch.load(start.weights(), weights_only=True)
     for name, value in begun.state_dict().items():
         if name.startswith(head_name(begun)):
@@ -108,7 +109,7 @@ def test_a_network_starts_from_all_weights_but_the_last_layer(start):
         else:
             assert torch.equal(value, stored[name])
     with pytest.raises(UserError, match="another network"):
-        start_from(build_model("vgg_tiny_bn", image_size=32), start.weights())
+        start_from(build_model("vgg_tiny_bn", image_size=32), start.weights(), "vgg_tiny_bn")
 
 
 def test_damaged_weights_are_named(start, tmp_path):

@@ -9,12 +9,8 @@ import pandas as pd
 from ..base import UserError, provenance, report_folder
 from ..classical import CONSTANT
 from ..results import fold_summary
-from ..training import NETWORK_NAMES, Plan, Recipe
+from ..training import NETWORK_NAMES, Plan, Recipe, weights_label
 from . import tables
-
-STARTS = {  # weights of a recipe, in words
-    "none": "random weights", "imagenet": "ImageNet's weights", "pretext": "the pretext task",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,8 +94,18 @@ class Record:
         if not parameters:
             return pd.DataFrame()
         recipes = Plan.from_parameters({"PROFILE": ""} | parameters).finetuned
-        columns = {NETWORK_NAMES[model]: _in_words(recipe) for model, recipe in recipes}
+        columns = {
+            NETWORK_NAMES[model]: {"starts from": self._start(model, recipe), **_in_words(recipe)}
+            for model, recipe in recipes
+        }
         return pd.DataFrame(columns).rename_axis("setting").reset_index()
+
+    def _start(self, model: str, recipe: Recipe) -> str:
+        """What a network starts from, a file with the beginning of its hash."""
+        if recipe.weights_file is None:
+            return recipe.start_in_words
+        sha256 = self.manifest.get("data", {}).get(weights_label(model, recipe.weights_file))
+        return recipe.start_in_words + (f" (SHA-256 {sha256[:12]}…)" if sha256 else "")
 
 
 def read_record(out: str) -> Record:
@@ -112,7 +118,6 @@ def read_record(out: str) -> Record:
 
 def _in_words(recipe: Recipe) -> dict[str, object]:
     return {
-        "starts from": STARTS[recipe.weights],
         "loss": {"mse": "squared error", "ccc": "1 − CCC",
                  "mse+ccc": "squared error + 1 − CCC"}[recipe.loss],
         "optimizer": {"sgd": "SGD", "adamw": "AdamW"}[recipe.optimizer],

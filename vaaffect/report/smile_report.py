@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from ..base import REPORTS, provenance, report_folder
 from ..classical import CONSTANT
 from ..results import smiles
+from ..training import STARTS
 from . import plots, tables
-from .record import STARTS, Record
+from .record import Record
 from .sentences import from_template
 from .tables import UNDEFINED, estimate, row_name, save_table, to_markdown
 

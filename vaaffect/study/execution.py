@@ -144,6 +144,15 @@ def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
     return clean
 
 
+def shortened(value: Any) -> dict[str, str]:
+    """What is said instead of each absolute path in nested parameters, for `cleaner`."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return {path: said for item in items for path, said in shortened(item).items()}
+    is_path = isinstance(value, str) and Path(value).is_absolute()
+    return {value: f"…/{Path(value).name}"} if is_path else {}
+
+
 def _last_cell(notebook: NotebookNode) -> str:
     """Where a kernel died."""
     for cell in reversed(notebook.cells):

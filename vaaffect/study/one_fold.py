@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base import held
-from ..training import Plan, distributed, fold_training, is_finished, train
+from ..training import Plan, check_parameters, distributed, fold_training, is_finished, train
 from .profiles import default_values, load_profile, notebook_number, notebook_sources
 
 NOTEBOOKS = {"wild": "04", "lab": "05"}  # which notebook trains on which corpus
@@ -27,10 +27,12 @@ def train_fold(
         weight_seed: by default the first of the profile's WEIGHT_SEEDS.
 
     Raises:
-        UserError: no such profile, network or fold; fewer GPUs than processes (torchrun).
+        UserError: no such profile, network or fold; parameters that cannot be trained; fewer GPUs
+            than processes (torchrun).
     """
     distributed.take_own_gpu()
     parameters = notebook_parameters(profile, NOTEBOOKS[on])
+    check_parameters(parameters)
     runs = Plan.from_parameters(parameters).runs
     # Of several processes (torchrun) one makes the data and the weights; the others wait.
     with held(runs / "prepared"):

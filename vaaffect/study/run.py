@@ -22,17 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from ..base import (
-    VARIABLE,
-    Tail,
-    UserError,
-    cores,
-    digest,
-    forks,
-    paths,
-    provenance,
-    shown,
-)  # fmt: skip
+from ..base import VARIABLE, Tail, UserError, cores, digest, forks, paths, provenance, shown
 from . import entries, execution, folders, kernels, steps, trainings
 from .display import Display, clock
 from .profiles import load_profile
@@ -108,8 +98,9 @@ class _Study:
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
+        clean = execution.cleaner(self._replacements())
         self.manifest = {
-            "status": "", "profile": self.profile.name, "title": self.profile.title,
+            "status": "", "profile": self.profile.name, "title": clean(self.profile.title),
             "simulated": self.union.get("DATA") == "simulated",
             "started": provenance.utc_now(), "finished": None, **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
@@ -176,6 +167,7 @@ class _Study:
 
         self.display.start("data")
         self.manifest["data"] = data.prepare_data(self.union, progress)
+        self.manifest["data"] |= trainings.weights_files(step.parameters for step in self.steps)
         self._took("data")
 
     def _train(self) -> None:
@@ -281,6 +273,7 @@ class _Study:
         seconds = self.manifest["seconds"][step.number] = round(self.display.end(step.name), 1)
         written = entries.outputs(self.folder, step.number)
         entry |= {"status": "complete", "seconds": seconds, "outputs": written}
+        entry["finished"] = provenance.utc_now()
         self.manifest["stages"][step.number] = self.times.of(step.name)
         self._save()
 
@@ -354,10 +347,9 @@ class _Study:
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
-        texts = [value for value in self.union.values() if isinstance(value, str)]
         folder = shown(self.folder)
         pairs = {
-            **{value: f"…/{Path(value).name}" for value in texts if Path(value).is_absolute()},
+            **execution.shortened(self.union),
             str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
             str(self.runs): f"runs/{self.runs.name}",
             str(self.work): "work",

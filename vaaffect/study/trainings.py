@@ -44,6 +44,15 @@ def train_before(
         train_all(trainings, runs, how, apart=True)
 
 
+def weights_files(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """SHA-256 of the files of weights that notebooks with these parameters start from, by what the
+    manifest calls them."""
+    from ..training import weights_files
+
+    files = [weights_files(parameters) for parameters in notebooks]
+    return {label: sha256 for each in files for label, sha256 in each.items()}
+
+
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)

@@ -78,7 +78,7 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
 
 def unpack(file: Path, out: Path | None = None) -> list[str]:
     """Put what `pack` wrote where a study of the same profile looks for it; what is finished here
-    already stays as it is.
+    already stays as it is, and so do notebooks that were executed later than those in the file.
 
     A simulated corpus is what its world and the simulator's code are, though another processor may
     draw some pixels otherwise.
@@ -189,13 +189,18 @@ def _copy_report(folder: Path, target: Path) -> list[str]:
 
 
 def _merge_report(source: Path, folder: Path) -> list[str]:
-    """Add the notebooks of a packed report folder to one here; returns the numbers of those that
-    were not here. Whether they are what the code and data here would make, the study decides."""
+    """Add the notebooks of a packed report folder to one here, where they are newer than those
+    here; returns their numbers. Whether they are what the code and data here would make, the study
+    decides."""
     packed = provenance.read_study_manifest(source / "manifest.json")
     mine = provenance.read_study_manifest(folder / "manifest.json")
     manifest = mine or {**packed, "notebooks": {}, "seconds": {}, "stages": {}}
-    present = {number: entry["key"] for number, entry in _complete(folder)}
-    came = [(n, entry) for n, entry in _complete(source) if present.get(n) != entry["key"]]
+    made = {number: entry.get("finished", "") for number, entry in _complete(folder)}
+    came = [
+        (number, entry)
+        for number, entry in _complete(source)
+        if number not in made or entry.get("finished", "") > made[number]
+    ]
     for number, entry in came:
         _copy_notebook(entry, source, folder)
         manifest["notebooks"][number] = entry

@@ -11,9 +11,16 @@ from .epoch import build_optimizer, epoch_losses, predict
 from .loop import train
 from .many import How, train_all
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
-from .plan import Ablation, Plan, all_trainings, check_parameters, fold_training
+from .plan import (
+    Ablation,
+    Plan,
+    all_trainings,
+    check_parameters,
+    fold_training,
+    weights_files,
+)  # fmt: skip
 from .pretext import targets
-from .recipe import Recipe
+from .recipe import STARTS, Recipe
 from .run_folder import (
     holds_model,
     is_finished,
@@ -24,13 +31,15 @@ from .run_folder import (
     refuse_clips,
 )  # fmt: skip
 from .spec import Training
+from .starting_weights import weights_label
 from .step import autocast_dtype, default_device
 
 __all__ = [
-    "NETWORK_NAMES", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
+    "NETWORK_NAMES", "STARTS", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
     "all_trainings", "autocast_dtype", "backbone_of", "build_model", "build_optimizer",
     "check_parameters", "chosen", "count_parameters", "default_device", "distributed",
     "epoch_losses", "farther_ends", "fold_training", "holds_model", "is_finished", "load_model",
     "losses", "mean_ccc", "predict", "pretext", "read_config", "read_done", "read_history",
     "refuse_clips", "resident", "targets", "to_input", "together", "train", "train_all", "verdicts",
+    "weights_files", "weights_label",
 ]  # fmt: skip

@@ -25,9 +25,10 @@ from .batches import on_device
 from .clip_network import Rows, rows_of, units
 from .epoch import build_optimizer, epoch_losses, predict
 from .frozen_features import cached_features
-from .networks import head_of, put_head, start_from
+from .networks import head_of, put_head
 from .recipe import reason_to_stop
 from .spec import Training
+from .starting_weights import start_from
 from .step import COMPILING, default_device, fastest_step, waits_for_python, worth_compiling
 
 CHECKPOINT_SECONDS = 60.0  # a checkpoint is written after an epoch if the last one is this old
@@ -76,8 +77,8 @@ def train(training: Training, runs: Path) -> Path:
 
     Returns the run folder, `runs / training.name`. A process that trains holds it: another one with
     the same training waits, and then finds it finished. UserErrors are those of `Training.check`;
-    fewer training rows than a batch, weights that cannot be had, a training that diverged, damaged
-    features, or memory that does not suffice for two images at a time.
+    fewer training rows than a batch, weights that cannot be had or do not fit, a training that
+    diverged, damaged features, or memory that does not suffice for two images at a time.
     """
     training.check()
     run = runs / training.name
@@ -89,7 +90,7 @@ def train(training: Training, runs: Path) -> Path:
             return run
         weights = training.starting_weights()
         if first:
-            run_folder.begin_run(run, training.identity())
+            run_folder.begin_run(run, training.config())
         distributed.from_first(None)  # has written
         memory.keep_freed_memory()
         torch.backends.cudnn.benchmark = True  # shapes stay the same; without effect on a CPU
@@ -122,7 +123,7 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
     torch.manual_seed(training.weight_seed)
     network = new_network(training.model, recipe, crops.images.shape[1])
     if weights is not None:
-        start_from(network, weights)
+        start_from(network, weights, training.model)
     network.to(device, memory_format=torch.channels_last)
     model = network
     if recipe.trained == "head":

@@ -9,7 +9,6 @@ import difflib
 import itertools
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -77,7 +76,7 @@ def build_model(
     if (backbone := backbone_of(name)) is not None:
         seeing = build_model(backbone, weights, image_size, load)
         # Without its fully connected layers, from the first to the last.
-        part_name, layers = _head_layers(seeing)
+        part_name, layers = head_layers(seeing)
         first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
         setattr(seeing, part_name, nn.Sequential(*layers[:first]))
         cell = "lstm" if name.startswith(CLIP_LSTM) else "gru"
@@ -209,33 +208,16 @@ def put_head(model: nn.Module, head: nn.Module) -> None:
 
 def head_name(model: nn.Module) -> str:
     """Where the last layer is, as its weights are called; families call it differently."""
-    name, _ = _head_layers(model)
+    name, _ = head_layers(model)
     part = getattr(model, name)
     return f"{name}.{[*part._modules][-1]}" if isinstance(part, nn.Sequential) else name
 
 
-def _head_layers(model: nn.Module) -> tuple[str, list[nn.Module]]:
+def head_layers(model: nn.Module) -> tuple[str, list[nn.Module]]:
     """The name of the part that the last layer belongs to, and the layers in it."""
     name = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(model, name))
     part = getattr(model, name)
     return name, [*part.children()] if isinstance(part, nn.Sequential) else [part]
-
-
-def start_from(network: nn.Module, path: Path) -> None:
-    """Give a new network the weights in a file, all but the last layer's, which stays random."""
-    weights = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(network, ClipNetwork):  # has no fully connected layers of its backbone
-        network, head = network.backbone, set()
-        part, kept = f"{_head_layers(network)[0]}.", network.state_dict()
-        weights = {k: v for k, v in weights.items() if k in kept or not k.startswith(part)}
-    else:
-        head = {f"{head_name(network)}.{name}" for name in ("weight", "bias")}
-    try:
-        loaded = network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # shapes differ
-        raise UserError(f"{path}: are weights for another picture size.") from error
-    if set(loaded.missing_keys) != head or loaded.unexpected_keys:
-        raise UserError(f"{path}: are weights of another network.")
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -21,7 +21,8 @@ from .many import train_all
 from .networks import NETWORK_NAMES, backbone_of
 from .pretext import PretextStart, pretext_recipe
 from .recipe import Recipe, recipe_for
-from .spec import Training
+from .spec import Start, Training
+from .starting_weights import WeightsFile, fitting, weights_label
 
 SCRATCH = {"none": slice(0), "first": slice(1), "last": slice(-1, None), "all": slice(None)}
 KEEP_MODELS = ("first", "all")
@@ -133,19 +134,22 @@ class Plan:
         ]
 
     @cached_property
-    def starts(self) -> dict[tuple[str, str], PretextStart]:
-        """By (network, recipe's name), the weights to start from where a pretext task gives them;
-        they are learned when the first training needs them."""
+    def starts(self) -> dict[tuple[str, str], Start]:
+        """By (network, recipe's name), the weights to start from where a pretext task or a file
+        gives them; those of a pretext task are learned when the first training needs them."""
         return self.starts_for(self.finetuned)
 
-    def starts_for(
-        self, recipes: Sequence[tuple[str, Recipe]]
-    ) -> dict[tuple[str, str], PretextStart]:
+    def starts_for(self, recipes: Sequence[tuple[str, Recipe]]) -> dict[tuple[str, str], Start]:
         """The same for some (network, recipe) pairs. A network that reads clips starts from its
-        backbone's weights, those of the backbone itself where it is among the pairs."""
+        backbone's weights; of a pretext task, those of the backbone itself where it is among the
+        pairs. UserError: there is no such file."""
         pairs = [(model, recipe) for model, recipe in recipes if recipe.weights == "pretext"]
         first_recipes = dict(reversed(pairs))
-        started = {}
+        started: dict[tuple[str, str], Start] = {
+            (model, recipe.name): WeightsFile.at(recipe.weights_file)
+            for model, recipe in recipes
+            if recipe.weights_file is not None
+        }
         for model, recipe in pairs:
             network = backbone_of(model) or model
             own_recipe = recipe if network == model else first_recipes.get(network, recipe)
@@ -218,7 +222,7 @@ class Ablation:
         return cls(plan, model, base, read_components(parameters["COMPONENTS"]))
 
     @cached_property
-    def starts(self) -> dict[tuple[str, str], PretextStart]:
+    def starts(self) -> dict[tuple[str, str], Start]:
         """By (network, normalisation): a network is used with the one that it learned with."""
         first = self.plan.recipe_of(self.model)
         return self.plan.starts_for([
@@ -268,12 +272,28 @@ def all_trainings(parameters: Mapping[str, Any]) -> list[Training]:
     return trainings
 
 
+def weights_files(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each file of weights that trainings of a study with these parameters start from,
+    by `weights_label`; a UserError where there is no such file."""
+    if "RECIPE" not in parameters:
+        return {}
+    starts = Plan.from_parameters(parameters).starts
+    if "ABLATION_MODEL" in parameters:
+        starts = starts | Ablation.from_parameters(parameters).starts
+    return {
+        weights_label(model, start.path): start.key
+        for (model, _), start in starts.items()
+        if isinstance(start, WeightsFile)
+    }
+
+
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse (UserError) parameters that cannot be trained, before anything is drawn or trained.
 
     `parameters` are those of all notebooks of a study together. Refused are networks, recipes and
-    components that do not exist or do not fit each other or the size of the pictures, and models
-    that are to be trained on leaking folds and are not in the study.
+    components that do not exist or do not fit each other or the size of the pictures, files of
+    weights that are missing or do not fit, and models that are to be trained on leaking folds and
+    are not in the study.
     """
     if "RECIPE" not in parameters:
         return  # nothing is trained
@@ -282,9 +302,13 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if "ABLATION_MODEL" in parameters:
         ablation = Ablation.from_parameters(parameters)
         pairs += [(ablation.model, c.recipe_from(ablation.base)) for c in ablation.components]
+    fit: set[tuple[str, str]] = set()  # files that were read, which may be large
     for model, recipe in pairs:
         with torch.device("meta"):  # the shapes of a network, without its numbers
-            new_network(model, recipe, plan.size, load=False)
+            network = new_network(model, recipe, plan.size, load=False)
+        if recipe.weights_file is not None and (model, recipe.weights) not in fit:
+            fitting(network, WeightsFile.at(recipe.weights_file).path, model)
+            fit.add((model, recipe.weights))
     known = [*plan.models, *plan.baselines]
     unknown = [name for name in plan.leak_models if name not in known]
     if unknown:

@@ -6,7 +6,7 @@ thrown away, as ImageNet's classes are carried over to faces (Yosinski et al. 20
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -103,8 +103,9 @@ def pretext_recipe(recipe: Recipe, epochs: int) -> Recipe:
     )  # fmt: skip
 
 
-def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
-    """How well each network finds the landmarks of held-out subjects; trains what is missing.
+def learned(started: Mapping[tuple[str, str], object]) -> pd.DataFrame:
+    """How well each network that starts from the pretext task (`Plan.starts`) finds the landmarks
+    of held-out subjects; trains what is missing.
 
     Columns: model, epochs, people (held out), error (mean distance of a predicted landmark from the
     true one, in percent of the crop's side), blind_error (the same for the mean face).
@@ -112,6 +113,7 @@ def learned(started: dict[tuple[str, str], PretextStart]) -> pd.DataFrame:
     rows = [
         start.manifest() | {"model": model, "epochs": start.recipe.epochs}
         for (model, _), start in started.items()
+        if isinstance(start, PretextStart)
     ]
     return pd.DataFrame(rows, columns=["model", "epochs", "people", "error", "blind_error"])
 

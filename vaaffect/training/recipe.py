@@ -3,15 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 
-from ..base import UserError
+from ..base import ROOT, UserError
 from .losses import LOSSES
 from .networks import CLIP, backbone_of
 
+# What weights can be beside the path of a file, and how people are told.
+STARTS = {
+    "none": "random weights", "imagenet": "ImageNet's weights", "pretext": "the pretext task",
+}  # fmt: skip
+
 _CHOICES = {
     "loss": LOSSES,
-    "weights": ("none", "imagenet", "pretext"),
     "schedule": ("constant", "one-cycle"),
     "optimizer": ("sgd", "adamw"),
     "trained": ("all", "head"),
@@ -41,7 +46,9 @@ class Recipe:
     flip: bool = False  # mirror each training image with probability one half
     shift: float = 0.0  # largest random shift (of half the crop's side) and zoom, as a proportion
     jitter: float = 0.0  # largest random change of brightness and of contrast, as a proportion
-    weights: str = "none"  # for training from scratch; or "imagenet", or "pretext" (`pretext.py`)
+    # For training from scratch; or "imagenet", or "pretext" (`pretext.py`), or the path of a state
+    # dict (`starting_weights.py`), which begins at the project's folder unless it is absolute.
+    weights: str = "none"
     trained: str = "all"  # or the "head" alone (feature extraction, thesis section 3.5)
     stop: str = "epochs"  # after all of them; or once "converged", or "early": `reason_to_stop`
     window: int = 10  # epochs over which "converged" averages the training loss
@@ -60,6 +67,11 @@ class Recipe:
             if getattr(self, key) not in known:
                 choices = ", ".join(f'"{choice}"' for choice in known)
                 raise UserError(f"unknown {key} {getattr(self, key)!r}; use one of {choices}.")
+        if not isinstance(self.weights, str) or not self.weights:
+            known = ", ".join(f'"{start}"' for start in STARTS)
+            raise UserError(
+                f"weights is {self.weights!r}; use one of {known}, or the path of a state dict."
+            )
         if self.epochs < 1 or self.batch_size < 2 or self.sequence < 1:
             raise UserError("a recipe needs epochs >= 1, batch_size >= 2 and sequence >= 1.")
         if self.window < 1 or self.patience < 1 or not 0 <= self.min_gain < 1:
@@ -80,6 +92,17 @@ class Recipe:
                 f'recipe {self.name!r} trains the "head", and dropout layers come before it; leave '
                 'dropout out, or set trained to "all".'
             )
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file of weights to start from, where `weights` is a path; it need not exist."""
+        return None if self.weights in STARTS else ROOT / Path(self.weights).expanduser()
+
+    @property
+    def start_in_words(self) -> str:
+        """What the network starts from; of a file its name, without the folder."""
+        file = self.weights_file
+        return STARTS[self.weights] if file is None else f"the weights in {file.name}"
 
 
 def recipe_for(model: str, base: dict, per_model: dict) -> Recipe:

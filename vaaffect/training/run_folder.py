@@ -1,6 +1,6 @@
 """The folder of one training; a kill at any moment leaves each file as it was, or whole.
 
-config.json          everything that determines what is learned, see `spec.Training.identity`
+config.json          everything that determines what is learned, see `spec.Training.config`
 history.csv          a row per epoch
 memory.json          where memory ran out: since which epoch batches go through in how many parts
 checkpoint_*.pt      while it runs; the name carries the file's own hash
@@ -88,7 +88,7 @@ def read_done(run: Path) -> dict:
 
 
 def read_config(run: Path) -> dict:
-    """config.json of a run folder, see `Training.identity`; without one, a UserError."""
+    """config.json of a run folder, see `Training.config`; without one, a UserError."""
     try:
         return json.loads((run / "config.json").read_text())
     except FileNotFoundError as error:

@@ -15,6 +15,9 @@ from .clip_network import check_length
 from .identity import learning_code
 from .pretext import PretextStart
 from .recipe import Recipe, check_fits
+from .starting_weights import WeightsFile
+
+Start = PretextStart | WeightsFile  # where weights are neither random nor ImageNet's
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Training:
     split: Split
     weight_seed: int = 0  # of initial weights, batch order, augmentation and dropout
     other_corpora: Sequence[Crops] = ()  # every frame is predicted too, after the test
-    start: PretextStart | None = None  # for a recipe whose weights are "pretext"
+    start: Start | None = None  # for a recipe whose weights are "pretext" or a file
     keep_model: bool = False  # whether model.pt (the chosen epoch's weights) stays after the test
 
     def __str__(self) -> str:
@@ -38,8 +41,11 @@ class Training:
 
     def identity(self) -> dict:
         """Everything that determines what is learned, and how its tables are labelled."""
+        recipe = asdict(self.recipe)
+        if self.recipe.weights_file is not None:
+            recipe["weights"] = "file"  # wherever it lies; `start` is what is in it
         return {
-            "model": self.model, "recipe": asdict(self.recipe),
+            "model": self.model, "recipe": recipe,
             "data": self.crops.label, "crops": self.crops.key,
             "image_size": int(self.crops.images.shape[1]),
             "fold": self.split.fold, "by": self.split.by, "split": self.split.fingerprint(),
@@ -47,6 +53,11 @@ class Training:
             "start": self.start and self.start.key,
             "seed": self.weight_seed, "code": learning_code(),
         }  # fmt: skip
+
+    def config(self) -> dict:
+        """What its run folder says: the identity, and what a file of weights was called."""
+        names = {"start_file": self.start.path.name} if isinstance(self.start, WeightsFile) else {}
+        return self.identity() | names
 
     @property
     def name(self) -> str:
@@ -56,7 +67,8 @@ class Training:
         return f"{readable}_{digest(self.identity())[:8]}"
 
     def starting_weights(self) -> Path | None:
-        """The file of weights to start from, made now where it is missing (see `PretextStart`)."""
+        """The file of weights to start from; those of a pretext task are made where they are
+        missing (see `PretextStart`)."""
         if self.start is None:
             return None
         return self.start.weights((self.crops, *self.other_corpora))
@@ -74,9 +86,12 @@ class Training:
                     f"crops of {other.label} have another size than those of {self.crops.label}; "
                     "make both with the same SIZE."
                 )
-        if (self.recipe.weights == "pretext") != (self.start is not None):
+        wanted = type(None) if self.recipe.weights_file is None else WeightsFile
+        wanted = PretextStart if self.recipe.weights == "pretext" else wanted
+        if not isinstance(self.start, wanted):
+            given = {PretextStart: "weights of a pretext task", WeightsFile: "weights in a file"}
             raise UserError(
                 f"recipe {self.recipe.name!r} has weights {self.recipe.weights!r}, and "
-                f"{'none' if self.start is None else 'weights of a pretext task'} to start from "
-                'were given; give `start` for "pretext", and for nothing else.'
+                f"{given.get(type(self.start), 'none')} to start from were given; give `start` for "
+                '"pretext" (PretextStart) or a file (WeightsFile), and for nothing else.'
             )
