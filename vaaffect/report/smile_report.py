@@ -130,11 +130,12 @@ def smile_figure(results: smiles.SmileResults) -> Figure:
     networks = list(dict.fromkeys(zip(*(shown[name] for name in smiles.NETWORK), strict=True)))
     corpora = list(dict.fromkeys(corpus for corpus, *_ in networks))
     groups = shown.drop_duplicates(["trait", "group"])
-    height = 1.2 + len(groups) * (0.16 + 0.1 * len(networks)) + 0.1 * len(networks)
+    height = 1.2 + len(groups) * (0.2 + 0.1 * len(networks)) + 0.1 * len(networks)
     fig, ax = plt.subplots(figsize=(8, max(3.2, height)), layout="constrained")
     ax.axvline(CHANCE, color="black", ls="--", lw=1, label="chance (a constant)", zorder=1)
-    offsets = np.linspace(-0.36, 0.36, len(networks)) if len(networks) > 1 else [0.0]
-    for network, offset in zip(networks, offsets, strict=True):
+    offsets = np.linspace(-0.25, 0.25, len(networks)) if len(networks) > 1 else [0.0]
+    names = [network_name(dict(zip(smiles.NETWORK, key, strict=True))) for key in networks]
+    for network, name, offset in zip(networks, names, offsets, strict=True):
         corpus, model, recipe = network
         own = shown[(shown[smiles.NETWORK] == list(network)).all(axis=1)]
         colour, marker = plots.model_colour(model), _MARKERS[corpora.index(corpus) % len(_MARKERS)]
@@ -144,9 +145,7 @@ def smile_figure(results: smiles.SmileResults) -> Figure:
         ]
         ax.hlines(places, own["low"], own["high"], color=colour, lw=1.5, zorder=2)
         hollow = results.starts[network] == "none"
-        name = network_name(dict(zip(smiles.NETWORK, network, strict=True)))
-        if sum(other[:2] == network[:2] for other in networks) > 1:
-            name = f"{name} ({recipe})"
+        name = f"{name} ({recipe})" if names.count(name) > 1 else name
         ax.plot(own["value"], places, marker, ls="none", ms=6, color=colour, zorder=3,
                 mfc="white" if hollow else colour, label=name)  # fmt: skip
     labels = [
