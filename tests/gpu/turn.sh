@@ -5,7 +5,8 @@
 #
 # Usage: tests/gpu/turn.sh OUT MINUTES [EARLIER.tar.xz]
 # Environment: PYTHON (python3); STUDY, more arguments of the study, such as
-#   "--out reports/small --set SIZE=32 WILD.clips=40" for a rehearsal; PARTS (check study bench).
+#   "--out reports/small --set SIZE=32 WILD.clips=40" for a rehearsal; PARTS (check study bench);
+#   BENCH_SECONDS, which the study leaves to bench (0: only what the study does not need).
 set -uo pipefail
 out=$(mkdir -p "$1" && realpath "$1")
 minutes=$2

@@ -25,7 +25,8 @@ CHANCE = 0.5  # the proportion of a constant
 PEOPLE_VARIABLE = "VAAFFECT_PEOPLE"  # points to a folder of photographs
 NOT_GIVEN = (
     f"Not measured in this study: set {PEOPLE_VARIABLE} to a folder with neutral and smiling "
-    "photographs of the same people (data/README.md says which), and run notebook 06 again."
+    "photographs of the same people (data/README.md says which), then run notebooks 06 and 99 "
+    "again (`--only 06 99`)."
 )
 _MARKERS = ("o", "s", "^", "D", "v")  # of the corpora that networks were trained on
 
