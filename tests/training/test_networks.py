@@ -18,6 +18,7 @@ MEMBERS = {
     "alexnet": 63, "convnext_tiny": 32, "densenet121": 29, "efficientnet_b0": 64, "googlenet": 32,
     "inception_v3": 75, "maxvit_t": 224, "mnasnet0_5": 32, "mobilenet_v2": 32,
     "mobilenet_v3_small": 32, "regnet_x_400mf": 64, "resnet18": 32, "resnet10": 32,
+    "resnet_tiny": 32,
     "shufflenet_v2_x0_5": 32, "squeezenet1_1": 32, "swin_t": 32, "vgg11_bn": 32,
     "vgg_tiny_bn": 32, "vit_b_32": 32,
 }  # fmt: skip

@@ -60,12 +60,14 @@ def test_recipes_come_from_the_shared_one_and_the_networks_own():
     [("none", []), ("first", ["vgg_tiny_bn"]), ("last", ["resnet10"]),
      ("all", ["vgg_tiny_bn", "resnet10"])],
 )  # fmt: skip
-def test_twins_from_scratch_differ_in_their_start_alone(scratch, models):
+def test_twins_from_scratch_differ_in_their_start_and_have_the_pretext_tasks_epochs_too(scratch, models):
     plan = Plan.from_parameters(changed(SCRATCH=scratch))
     assert [model for model, _ in plan.from_scratch] == models
     for model, recipe in plan.from_scratch:
         assert recipe.name == f"r {FROM_SCRATCH}"
-        assert replace(recipe, name="r", weights="pretext") == plan.recipe_of(model)
+        own = plan.recipe_of(model)
+        assert recipe.epochs == own.epochs + plan.pretext_epochs > own.epochs
+        assert replace(recipe, name="r", weights="pretext", epochs=own.epochs) == own
 
 
 def test_there_is_no_twin_of_what_starts_from_random_weights_anyway():

@@ -126,12 +126,16 @@ class Plan:
 
     @cached_property
     def from_scratch(self) -> list[tuple[str, Recipe]]:
-        """Twins of some models that start from random weights, otherwise alike."""
-        return [
-            (model, replace(recipe, name=f"{recipe.name} {FROM_SCRATCH}", weights="none"))
-            for model, recipe in self.finetuned[: len(self.models)][SCRATCH[self.scratch]]
-            if recipe.weights != "none"
-        ]
+        """Twins of some models that start from random weights, otherwise alike; the epochs that the
+        pretext task took, they have in addition."""
+        twins = []
+        for model, recipe in self.finetuned[: len(self.models)][SCRATCH[self.scratch]]:
+            if recipe.weights == "none":
+                continue
+            more = self.pretext_epochs if recipe.weights == "pretext" else 0
+            name, epochs = f"{recipe.name} {FROM_SCRATCH}", recipe.epochs + more
+            twins.append((model, replace(recipe, name=name, weights="none", epochs=epochs)))
+        return twins
 
     @cached_property
     def starts(self) -> dict[tuple[str, str], Start]:
