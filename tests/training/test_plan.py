@@ -60,7 +60,7 @@ def test_recipes_come_from_the_shared_one_and_the_networks_own():
     [("none", []), ("first", ["vgg_tiny_bn"]), ("last", ["resnet10"]),
      ("all", ["vgg_tiny_bn", "resnet10"])],
 )  # fmt: skip
-def test_twins_from_scratch_differ_in_their_start_and_have_the_pretext_tasks_epochs_too(scratch, models):
+def test_twins_from_scratch_have_the_epochs_of_the_pretext_task_too(scratch, models):
     plan = Plan.from_parameters(changed(SCRATCH=scratch))
     assert [model for model, _ in plan.from_scratch] == models
     for model, recipe in plan.from_scratch:
