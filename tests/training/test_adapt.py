@@ -85,6 +85,7 @@ def test_dropout_is_set_where_there_is_some_and_refused_elsewhere(tiny_crops, tm
     assert [m.p for m in network("vgg_tiny_bn").modules() if isinstance(m, nn.Dropout)] == [0.5]
     changed = network("vgg_tiny_bn", dropout=0.0)
     assert [m.p for m in changed.modules() if isinstance(m, nn.Dropout)] == [0.0]
+    network("resnet10", dropout=0.0)  # none is what it has
     with pytest.raises(UserError, match=r"sets dropout to 0\.3, but resnet10 has no dropout layer"):
         network("resnet10", dropout=0.3)
     split = subject_folds(tiny_crops.frames, 2, val_share=0.34)[0]

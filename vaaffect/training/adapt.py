@@ -41,7 +41,7 @@ def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
     thesis's recipe changes nothing."""
     if recipe.dropout is not None:
         layers = [m for m in network.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-        if not layers:
+        if recipe.dropout and not layers:
             raise UserError(
                 f"recipe {recipe.name!r} sets dropout to {recipe.dropout}, but {name} has no "
                 "dropout layer; leave dropout out of its recipe, or take a network that has one, "
