@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from vaaffect import __version__
 from vaaffect.base.paths import ROOT
+from vaaffect.report import read_record, sentences
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK_LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.strip()]
@@ -85,6 +86,13 @@ def test_the_table_of_the_readme_is_the_one_of_the_report():
     if committed.returncode:
         pytest.skip("not a git checkout with a committed report")
     assert shown.strip() == committed.stdout.strip()
+
+
+def test_what_the_readme_says_about_landmarks_is_true_of_the_report():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = readme.split("<!-- landmarks -->\n")[1].split("<!-- end of landmarks -->")[0]
+    record = read_record("reports/demo")
+    assert said.strip() == sentences.landmark_rows(record.simulated, record.exact_landmarks)
 
 
 def test_files_named_in_the_readme_exist():

@@ -347,8 +347,8 @@ def export(arguments: argparse.Namespace) -> None:
     arg("--profile", help="calibration: whose world (the calibrated one)"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
         help="calibration: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
-    arg("--networks", nargs="+", default=[], metavar="NAME",
-        help="calibration: networks to train too, such as vgg_tiny_bn"),
+    arg("--networks", nargs="+", default=[], help="calibration: to train too, as vgg_tiny_bn"),
+    arg("--seeds", nargs="+", type=int, default=[], help="calibration: of several worlds (one)"),
 )  # fmt: skip
 def bench(arguments: argparse.Namespace) -> None:
     """measure in one run, beside a named peer where there is one"""
@@ -360,8 +360,8 @@ def bench(arguments: argparse.Namespace) -> None:
     sys.path.insert(0, str(ROOT / "tests"))  # worker processes inherit it
     from benchmarks import measure
 
-    world = {"profile": arguments.profile, "changes": arguments.set}
-    world |= {"networks": arguments.networks}
+    world = {"profile": arguments.profile, "changes": arguments.set,
+             "networks": arguments.networks, "seeds": arguments.seeds}  # fmt: skip
     for line in measure(arguments.what, arguments.quick, arguments.out, world):
         print(line)
 

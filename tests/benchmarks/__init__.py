@@ -2,8 +2,9 @@
 
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
-memory against the size of a study. calibration, landmark_error: how hard the simulated wild world
-is, and how like dlib's its landmarks are.
+memory against the size of a study. calibration, rater_agreement, landmark_error: how hard the
+simulated wild world is, how far the laboratory's raters agree, and how like dlib's its landmarks
+are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,9 @@ def measure(
     elif (quick or out) and what != "calibration":
         raise UserError(f"bench {what} has no --quick and no --out; leave them out.")
     if any(world.values()) and what != "calibration":
-        raise UserError("--profile, --set, --networks: for bench calibration only; leave them out.")
+        raise UserError(
+            "--profile, --set, --networks, --seeds: for bench calibration only; leave them out."
+        )
     if what == "calibration":
         from .calibration import bench_calibration
 

@@ -10,10 +10,13 @@ import pytest
 from vaaffect.base.errors import UserError
 from vaaffect.classical import baselines, methods
 from vaaffect.classical.baselines import (
+    CEILING,
     CONSTANT,
     DISPLAY,
     constant_predictor,
+    fair_baselines,
     fit_baselines,
+    landmark_ceiling,
     reads_landmarks,
 )
 from vaaffect.classical.features import FEATURES
@@ -120,6 +123,32 @@ def test_who_reads_landmarks():
     names = [*BASELINES, "vgg11_bn", "affwildnet_resnet10"]
     geometry = {"geometry-ridge", "geometry-svr", "geometry-forest", "multikernel-svr"}
     assert set(filter(reads_landmarks, names)) == geometry | {"affwildnet_resnet10"}
+    assert fair_baselines(names, exact_landmarks=False) == names
+    pixels = {"hog-ridge", "hog-svr", "lbp-svr", "vgg11_bn"}
+    assert set(fair_baselines(names, exact_landmarks=True)) == pixels
+
+
+def test_the_ceiling_is_ridge_on_exact_landmarks_and_no_method(tiny_crops, splits, everything):
+    rng = np.random.default_rng(0)
+    points = tiny_crops.landmarks + rng.normal(0, 2, tiny_crops.landmarks.shape)
+    found = dataclasses.replace(tiny_crops, landmarks=points.astype(np.float32), key="found")
+    # The tiny corpus has exact landmarks; a copy of it gets found ones.
+    ceiling = landmark_ceiling(tiny_crops, splits)
+    check_predictions(ceiling)
+    assert set(ceiling["model"]) == {CEILING} and CEILING not in BASELINES
+    assert "ceiling" in DISPLAY[CEILING] and "exact landmarks" in DISPLAY[CEILING]
+    ridge = everything[everything["model"] == "geometry-ridge"]
+    assert np.array_equal(ceiling[PRED], ridge[PRED])
+    key = ["clip", "frame", "fold"]
+    beside = fit_baselines(found, splits, ["geometry-ridge"])
+    assert ceiling[key].equals(beside[key])  # the same frames in the same folds
+
+    def error(table):
+        return np.mean((table[PRED].to_numpy() - table[TRUE].to_numpy()) ** 2)
+
+    assert error(ceiling) < 0.8 * error(beside)
+    with pytest.raises(UserError, match="unknown baseline"):
+        fit_baselines(tiny_crops, splits, [CEILING])
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -2,12 +2,14 @@ import shutil
 from dataclasses import replace
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 
 from vaaffect.base import NOTEBOOKS, UserError
 from vaaffect.corpora import data
 from vaaffect.corpora.corpus import VARIABLES
+from vaaffect.corpora.crops import build_crops
 from vaaffect.simulator import world_key
 from vaaffect.simulator.writers import read_marker
 
@@ -149,3 +151,27 @@ def test_other_people_are_drawn_where_a_recipe_starts_from_a_pretext():
     assert "faces of the pretext task (simulated)" in hashes
     with pytest.raises(UserError, match="unknown PRETEXT key 'people'"):
         data.pretext_crops({"people": 3}, 32)
+
+
+def test_landmarks_are_exact_where_a_world_has_no_error():
+    assert data.landmarks_are_exact("simulated", WILD)
+    assert not data.landmarks_are_exact("simulated", WILD | {"landmark_error": 0.05})
+    assert not data.landmarks_are_exact("real", WILD)
+
+
+def test_drawn_landmarks_are_those_that_a_world_without_error_writes(tmp_path):
+    erring = WILD | {"landmark_error": 0.1, "size": [180, 144]}
+    exact = data.wild_corpus("simulated", WILD | {"size": [180, 144]})
+    found = data.wild_corpus("simulated", erring)
+    assert np.abs(found.landmarks - exact.landmarks).max() > 1
+    frames = found.frames.iloc[::-1]  # in whatever order they are asked for
+    drawn = data.drawn_landmarks(frames, erring)
+    np.testing.assert_allclose(drawn, exact.landmarks[::-1], atol=1e-3)
+
+    crops = build_crops(found, 16, cache=tmp_path / "crops")
+    ceiling = data.with_exact_landmarks(crops, erring)
+    np.testing.assert_allclose(ceiling.landmarks, exact.landmarks, atol=1e-3)
+    assert ceiling.key != crops.key and ceiling.frames is crops.frames
+    other = crops.frames.assign(frame=crops.frames["frame"] + 1)
+    with pytest.raises(UserError, match="WILD has no frame 1 of clip 001"):
+        data.drawn_landmarks(other, erring)

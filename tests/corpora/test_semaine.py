@@ -8,7 +8,14 @@ from conftest import without_rights
 from films import read_film, write_film
 
 from vaaffect.base.errors import UserError
-from vaaffect.corpora.semaine import RaterTrace, load_semaine, rate, read_sessions, read_trace
+from vaaffect.corpora.semaine import (
+    RaterTrace,
+    cronbach_alpha,
+    load_semaine,
+    rate,
+    read_sessions,
+    read_trace,
+)
 
 
 @pytest.fixture
@@ -253,3 +260,28 @@ def test_files_without_rights_are_named(lab_root, public_folder, whole):
         corpus = load_semaine(root)
     assert "2" not in set(corpus.frames["clip"])
     assert "folder cannot be opened (Permission denied)" in set(corpus.problems["reason"])
+
+
+def test_alpha_is_that_of_raters_who_share_a_signal():
+    """A signal S that n share, with independent noise N: alpha = n S / (n S + N), in variances."""
+    rng, times = np.random.default_rng(0), np.arange(4000) * 0.02
+    shared = rng.normal(0, 0.3, len(times))
+
+    def raters(noise, count=5, offset=0.0):
+        return [RaterTrace(str(i), times, shared + i * offset + rng.normal(0, noise, len(times)))
+                for i in range(count)]  # fmt: skip
+
+    for noise, count in ((0.3, 5), (0.6, 3)):
+        signal = count * 0.3**2
+        expected = signal / (signal + noise**2)
+        assert cronbach_alpha(raters(noise, count), times) == pytest.approx(expected, abs=0.02)
+    assert cronbach_alpha(raters(0.0, offset=0.2), times) == pytest.approx(1)
+    alone = [RaterTrace("1", times, rng.normal(size=len(times))) for _ in range(4)]
+    assert abs(cronbach_alpha(alone, times)) < 0.1
+    # Times that one of them did not rate say nothing, and some traces have no alpha.
+    silent = RaterTrace("6", times[:2000], shared[:2000])
+    both = [*raters(0.0, 2), silent]
+    assert cronbach_alpha(both, times) == pytest.approx(1, abs=2e-3)  # a trace's end is held
+    assert np.isnan(cronbach_alpha(both, times[2100:]))
+    assert np.isnan(cronbach_alpha(raters(0.1, 1), times))
+    assert np.isnan(cronbach_alpha([RaterTrace("1", times, 0 * shared)] * 2, times))

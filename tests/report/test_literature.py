@@ -1,6 +1,12 @@
 import pytest
 
-from vaaffect.report.literature import METRICS, TITLES, measured_and_published, published_frame
+from vaaffect.report.literature import (
+    METRICS,
+    TITLES,
+    measured_and_published,
+    published_frame,
+    published_pcc,
+)
 
 
 def test_published_figures_are_complete_and_plausible():
@@ -40,3 +46,12 @@ def test_measured_and_published_rows_stand_in_blocks_of_their_own(number, transf
     assert str(cell["arousal PCC"]).startswith(f"{here['mean']:.2f} [")
     columns = [c for c in table if c.split()[-1] in METRICS]
     assert len(columns) == (2 if number == 1 else 6)
+
+
+def test_a_method_is_published_under_the_name_of_its_like():
+    vgg, forest, clips = map(published_pcc, ("vgg11_bn", "geometry-forest", "affwildnet_resnet10"))
+    assert (vgg.system, vgg.valence, vgg.arousal) == ("VGG11, finetuned", 0.434, 0.377)
+    assert (forest.system, forest.valence, forest.arousal) == ("best of [7]", 0.407, 0.45)
+    assert (clips.system, clips.valence) == ("AffWildNet", 0.514) and "Kollias" in clips.source
+    for unpublished in ("resnet18", "vgg_tiny_bn", "hog-svr", "constant", "geometry-ridge"):
+        assert published_pcc(unpublished) is None

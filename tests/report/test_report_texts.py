@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from vaaffect.base.errors import UserError
+from vaaffect.classical import CEILING
 from vaaffect.report import cards, literature, sentences, tables
 from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
 from vaaffect.report.record import Record, read_record
@@ -248,6 +249,40 @@ def test_a_missing_table_is_named_with_its_notebook(record):
         sentences.abstract(record)
     with pytest.raises(UserError, match="is not there"):
         read_record(str(record.folder / "nowhere"))
+
+
+def test_what_is_said_about_landmarks_follows_from_the_ceiling(record):
+    name = tables.model_name(CEILING)
+    assert record.exact_landmarks
+    exact = sentences.landmark_rows(record.simulated, record.exact_landmarks)
+    assert "no fair baselines" in exact and name not in exact
+    results = record.table("04_results")
+    row = results[results["model"] == "resnet18"].assign(model=CEILING)
+    pd.concat([results, row]).to_csv(record.path("04_results"), index=False)
+    assert not record.exact_landmarks
+    found = sentences.landmark_rows(record.simulated, record.exact_landmarks)
+    assert "no fair baselines" not in found and f"*{name}*" in found
+    assert CEILING not in record.networks() and "is no method" in found
+    cards.write_cards(record)
+    assert "error like a tracker's" in (record.folder / "data_card.md").read_text()
+    real = sentences.landmark_rows(False, False)
+    assert "simulated" not in real and name not in real
+    # A sentence with model names never turns into one about the ceiling.
+    assert with_model_names("the ceiling of exact landmarks") == "the ceiling of exact landmarks"
+
+
+def test_what_leaks_cost_is_read_from_the_table(record):
+    price = record.table("04_leak")
+    clip, frame = sentences.leaks(price).splitlines()
+    assert "Folds by clip raise the CCC significantly" in clip and "in 0 of 2 cases" in clip
+    assert "0.02 [−0.01, 0.05] (HOG, SVR, arousal)" in clip
+    assert clip.endswith("That it is not significant does not show that there is none.")
+    assert "in 1 of 2 cases" in frame and frame.endswith("0.28 [0.26, 0.30] (HOG, SVR, arousal).")
+    change(record, "04_leak", lambda t: t["model"] == "HOG, SVR", "low of the clip leak", 0.01)
+    change(record, "04_leak", lambda t: t["model"] != "HOG, SVR", "high of the clip leak", -0.01)
+    clip = sentences.leaks(record.table("04_leak")).splitlines()[0]
+    assert "in 1 of 2 cases" in clip and "lower it significantly in 1" in clip
+    assert "does not show" not in clip
 
 
 def test_words():

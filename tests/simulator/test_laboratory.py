@@ -1,5 +1,7 @@
 """The laboratory: who talks to whom, what raters write, and the corpus on disk."""
 
+import hashlib
+import json
 import re
 import shutil
 from collections import Counter
@@ -31,6 +33,7 @@ from vaaffect.simulator.recordings import trace_name, video_name, write_semaine
 from vaaffect.simulator.writers import read_marker, world_key
 
 TINY = LabWorld(sessions=3, subjects=2, seconds=(3, 4), seed=5)
+BEFORE = "5041937cd64d6a3ee9785fbb02fa5eb430cd19035f64f1c03ea452cf4f1fffd1"
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,9 @@ def test_nobody_is_in_both_worlds():
         ({"size": (20, 20)}, "size"), ({"size": (353, 288)}, "even"), ({"size": (352,)}, "size"),
         ({"fps": 0}, "fps must be positive"), ({"fps": 0.09}, "two frames"),
         ({"raters": 1}, "raters"), ({"seed": -1}, "seed"),
+        ({"rater_gain": 0.4}, "rater_gain"), ({"rater_offset": -1}, "rater_offset"),
+        ({"rater_noise": -1}, "rater_noise"), ({"rater_lag": (2, 1)}, "rater_lag"),
+        ({"rater_lag": (1,)}, "rater_lag"), ({"rater_lag": (0, 60)}, "rater_lag"),
     ],
 )  # fmt: skip
 def test_impossible_worlds_are_refused(wrong, said):
@@ -156,7 +162,7 @@ def test_impossible_worlds_are_refused(wrong, said):
 
 
 def test_worlds_from_yaml_are_equal():
-    assert LabWorld(seconds=[20, 30], size=[352, 288]) == LabWorld()
+    assert LabWorld(seconds=[20, 30], size=[352, 288], rater_lag=[0.2, 1.0]) == LabWorld()
     with pytest.raises(IndexError):
         session_plan(TINY, 3)
 
@@ -233,6 +239,51 @@ def test_raters_have_habits_over_the_whole_corpus(plans):
     known = np.array(known)
     np.testing.assert_allclose(measured, known, atol=0.06)
     assert known[:, 0].std() > 0.07 and known[:, 1].std() > 0.02
+
+
+def test_raters_without_knobs_are_the_ones_that_they_always_were():
+    """The hash was made with the code before there were knobs."""
+    digest = hashlib.sha256()
+    for world in (LabWorld(sessions=8, subjects=4, seed=3), LabWorld(seconds=(3, 4), seed=7)):
+        for index in range(8):
+            for t in session_plan(world, index).traces:
+                rows = (np.round(t.rows, 6) + 0.0).tolist()
+                digest.update(json.dumps([t.rater, t.code, t.flaws, rows]).encode())
+    assert digest.hexdigest() == BEFORE
+
+
+def test_a_knob_of_the_raters_changes_traces_as_it_says_and_nothing_else(plans):
+    world = LabWorld(sessions=48, subjects=24, seed=3)
+    for index in range(0, 48, 6):
+        changed = replace(world, rater_gain=0.3, rater_offset=0.2, rater_noise=0.2)
+        plan = session_plan(replace(changed, rater_lag=(1.0, 2.0)), index)
+        before = plans[index]
+        assert np.array_equal(plan.affect, before.affect) and plan.scenes == before.scenes
+        assert np.array_equal(plan.units, before.units)
+        for one, other in zip(plan.traces, before.traces, strict=True):
+            assert (one.rater, one.code, one.flaws) == (other.rater, other.code, other.flaws)
+            assert np.array_equal(one.rows[:, 0], other.rows[:, 0])
+            assert not np.array_equal(one.rows[:, 1], other.rows[:, 1])
+    # Twice as far from 1, from 0, and later by as much as is said.
+    for number in range(1, 7):
+        gain, offset, lag = rater(world, number)
+        wider = replace(world, rater_gain=0.39, rater_offset=0.16, rater_lag=(1.2, 2.0))
+        other = rater(wider, number)
+        np.testing.assert_allclose(other[0] - 1, (gain - 1) * 1.95)
+        np.testing.assert_allclose(other[1], 2 * offset)
+        assert other[2] == pytest.approx(lag + 1.0)
+
+
+def test_affect_is_known_for_as_long_as_a_rater_lags():
+    world = LabWorld(sessions=4, subjects=2, seconds=(12, 12), seed=3, rater_gain=0.0,
+                     rater_offset=0.0, rater_noise=0.0, rater_lag=(5.0, 5.0))  # fmt: skip
+    for index in range(4):
+        plan, early = session_plan(world, index), traces_of(session_plan(world, index), "V")[0]
+        times = np.arange(6, 11, 0.1)
+        told = np.interp(times, *early.rows.T)
+        np.testing.assert_allclose(told, affect_at(plan, times - 5.0, 0), atol=0.01)
+        before = early.rows[early.rows[:, 0] < 3, 1]
+        assert len(before) == 0 or np.ptp(before) > 1e-3  # no flat line until they have woken up
 
 
 # ---------------------------------------------------------------- pictures

@@ -1,15 +1,18 @@
 """Crops -> predictions without networks: the constant baseline, and regressions on features."""
 
 from .baselines import (
+    CEILING,
     CONSTANT,
     DISPLAY,
     check_names,
     constant_predictor,
+    fair_baselines,
     fit_baselines,
+    landmark_ceiling,
     reads_landmarks,
 )
 
 __all__ = [
-    "CONSTANT", "DISPLAY", "check_names", "constant_predictor", "fit_baselines",
-    "reads_landmarks",
+    "CEILING", "CONSTANT", "DISPLAY", "check_names", "constant_predictor", "fair_baselines",
+    "fit_baselines", "landmark_ceiling", "reads_landmarks",
 ]  # fmt: skip

@@ -27,13 +27,14 @@ from .features import FEATURES
 from .methods import BASELINES, Blocks, choose, preparation
 
 CONSTANT = "constant"  # how predictions and results call the constant predictor
+CEILING = "ridge-on-exact-landmarks"  # no method, see `landmark_ceiling`
 
 # Of each part of a fold, evenly spaced: a kernel's cost grows with the square of the rows and more,
 # while neighbouring frames are near copies.
 MOST_ROWS = 4000
 _TABLE = "predictions.parquet"
 
-DISPLAY = {CONSTANT: "constant (training mean)"}
+DISPLAY = {CONSTANT: "constant (training mean)", CEILING: "ceiling: ridge on exact landmarks"}
 DISPLAY |= {name: baseline.name for name, baseline in BASELINES.items()}
 
 
@@ -42,6 +43,22 @@ def reads_landmarks(name: str) -> bool:
     if name in BASELINES:
         return "geometry" in BASELINES[name].features
     return backbone_of(name) is not None
+
+
+def fair_baselines(names: Iterable[str], exact_landmarks: bool) -> list[str]:
+    """The methods that networks of pixels may be compared with: all, unless the corpus has exact
+    landmarks, which no photograph offers; then those that do not read landmarks."""
+    return [name for name in names if not (exact_landmarks and reads_landmarks(name))]
+
+
+def landmark_ceiling(
+    exact_crops: Crops, splits: Sequence[Split], *, seed: int = 0, cache: Path | None = None
+) -> pd.DataFrame:
+    """What drawn faces show: ridge regression on exact landmarks (`data.with_exact_landmarks`), on
+    the folds and frames of the others. It is a ceiling and no method: it has a name of its own,
+    which no list of baselines has. A table as of `fit_baselines`, model CEILING."""
+    fitted = fit_baselines(exact_crops, splits, ["geometry-ridge"], seed=seed, cache=cache)
+    return fitted.assign(model=CEILING)
 
 
 def constant_predictor(

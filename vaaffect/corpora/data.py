@@ -7,11 +7,23 @@ licensed copy that an environment variable points to. There is no fallback betwe
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from ..base import LANDMARKS, SIMULATED, UserError, report_step, stage
-from ..simulator import LabWorld, WildWorld, world_key, write_afew_va, write_semaine
+from ..simulator import (
+    LabWorld,
+    WildWorld,
+    exact_landmarks,
+    wild_truth,
+    world_key,
+    write_afew_va,
+    write_semaine,
+)
 from .afew_va import load_afew_va
 from .corpus import CORPUS_NAMES, VARIABLES, Corpus
 from .crops import Crops, build_crops
@@ -47,6 +59,39 @@ def lab_corpus(data: str, world: dict, progress: StepProgress = report_step) -> 
 def wild_crops(data: str, world: dict, size: int) -> Crops:
     """Crops of the corpus in the wild at `size` pixels, made once and kept."""
     return _crops(wild_corpus(data, world), size)
+
+
+def landmarks_are_exact(data: str, world: dict) -> bool:
+    """Whether the corpus in the wild has the landmarks that were drawn, which no photograph offers.
+    AFEW-VA's were found by a tracker and corrected; a simulated `world` with a `landmark_error` has
+    such ones."""
+    return data == "simulated" and not world_of("wild", world).landmark_error
+
+
+def drawn_landmarks(frames: pd.DataFrame, world: dict) -> np.ndarray:
+    """The exact landmarks (N, 68, 2) float32 of frames (columns clip and frame) of the simulated
+    corpus in the wild, in pixels of its pictures: for ceilings, and to measure errors.
+
+    `world` has fields of simulator.WildWorld; UserError where the frames are of another one.
+    """
+    drawn = world_of("wild", world)
+    truth, wanted = (
+        pd.MultiIndex.from_frame(table[["clip", "frame"]]) for table in (wild_truth(drawn), frames)
+    )
+    rows = truth.get_indexer(wanted)
+    if (rows < 0).any():
+        clip, frame = wanted[int(np.argmin(rows))]
+        raise UserError(
+            f"WILD has no frame {frame} of clip {clip}; give the world of these frames."
+        )
+    return exact_landmarks(drawn)[rows]
+
+
+def with_exact_landmarks(crops: Crops, world: dict) -> Crops:
+    """Crops of the simulated corpus in the wild with its `drawn_landmarks`, in pixels of its
+    pictures, for a ceiling: what the drawn faces show, and no method may use."""
+    points = drawn_landmarks(crops.frames, world)
+    return replace(crops, landmarks=points, key=f"{crops.key} exact landmarks")
 
 
 def lab_crops(data: str, world: dict, size: int) -> Crops:

@@ -212,6 +212,26 @@ def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.nd
         return mean, count, np.where(count > 1, np.sqrt(squares / (count - 1)), np.nan)
 
 
+def cronbach_alpha(traces: list[RaterTrace], times: np.ndarray) -> float:
+    """Cronbach's alpha of the raters at some times (T,): the reliability of their sum, and so of
+    their mean, if they differ in what is not shared alone. 1 where all traces rise and fall
+    together by as much, 0 where they have nothing in common; where a trace begins does not matter.
+
+    Times at which one of them did not rate are left out; nan for fewer than two raters or three
+    times, or where nothing moves. (L. J. Cronbach, "Coefficient alpha and the internal structure of
+    tests", 1951.)
+    """
+    ratings = np.stack([trace.at(times) for trace in traces])
+    ratings = ratings[:, np.isfinite(ratings).all(axis=0)]
+    raters, moments = ratings.shape
+    if raters < 2 or moments < 3:
+        return np.nan
+    of_sum = ratings.sum(axis=0).var(ddof=1)
+    if of_sum == 0:
+        return np.nan
+    return float(raters / (raters - 1) * (1 - ratings.var(axis=1, ddof=1).sum() / of_sum))
+
+
 def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
     """The annotated frames of one session; frames that nobody rated go to `problems`."""
     index = np.arange(0, session.video.frames, EVERY)

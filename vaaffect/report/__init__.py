@@ -4,11 +4,21 @@ Comes in: results, and the report folder that a study has written. Goes out: `ta
 the report and the pages. No result is computed here. (`pages` and `pdf` are for the runner.)
 """
 
-from . import cards, diagrams, error_plots, literature, plots, sentences, smile_report, tables
+from . import (
+    cards,
+    diagrams,
+    error_plots,
+    literature,
+    plots,
+    sentences,
+    smile_report,
+    stand_in,
+    tables,
+)
 from .page_tables import blocks, claims_table, comparison_blocks
 from .record import read_record
 
 __all__ = [
     "blocks", "cards", "claims_table", "comparison_blocks", "diagrams", "error_plots",
-    "literature", "plots", "read_record", "sentences", "smile_report", "tables",
+    "literature", "plots", "read_record", "sentences", "smile_report", "stand_in", "tables",
 ]  # fmt: skip

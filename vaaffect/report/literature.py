@@ -5,11 +5,13 @@ scale, and under which protocol, because most of them were not obtained in the s
 """
 
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from ..corpora import DIMENSIONS
+from ..training import backbone_of
 from .tables import UNIT, estimate, format_number, row_name
 
 _PUBLISHED = Path(__file__).with_name("published.csv")  # a row per row of the thesis's tables
@@ -20,6 +22,45 @@ TITLES = {
     3: "In the laboratory",
     4: "From one corpus to the other",
 }
+
+# Under which name a method of this study is published with figures on AFEW-VA: (table, system). The
+# thesis says of [7] that its largest PCC are those of random forests, so for kernels they are what
+# no method of [7] exceeded.
+_PUBLISHED_AS = {
+    "geometry-forest": (2, "best of [7]"),
+    "multikernel-svr": (2, "best of [7]"),
+    "vgg11": (2, "VGG11, finetuned"),
+    "vgg11_bn": (2, "VGG11, finetuned"),
+    "resnet152": (2, "ResNet152, finetuned"),
+}
+_CLIP_NETWORK = (1, "AffWildNet")  # whatever its backbone
+
+
+@dataclass(frozen=True)
+class PublishedPCC:
+    """PCC of a method on AFEW-VA, as it was published."""
+
+    system: str  # its name there
+    source: str
+    valence: float
+    arousal: float
+
+
+def published_pcc(method: str) -> PublishedPCC | None:
+    """What has been published on AFEW-VA for a baseline or a network, by its name in code; None for
+    nothing. Protocols differ, see `published.csv`."""
+    known = _PUBLISHED_AS.get(method) or (_CLIP_NETWORK if backbone_of(method) else None)
+    if known is None:
+        return None
+    number, system = known
+    figures = published_frame()
+    chosen = figures[
+        (figures["table"] == number) & (figures["system"] == system) & (figures["metric"] == "PCC")
+    ]
+    pcc = chosen.set_index("dimension")["value"]
+    return PublishedPCC(
+        system, chosen["source"].iloc[0], *(float(pcc[name]) for name in DIMENSIONS)
+    )
 
 
 def published_frame() -> pd.DataFrame:

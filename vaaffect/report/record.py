@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..base import UserError, provenance, report_folder
-from ..classical import CONSTANT
+from ..classical import CEILING, CONSTANT
 from ..results import fold_summary
 from ..training import NETWORK_NAMES, Plan, Recipe, weights_label
 from . import tables
@@ -62,6 +62,12 @@ class Record:
     def simulated(self) -> bool:
         """Whether the faces are drawn."""
         return self.wild.endswith("(simulated)")
+
+    @property
+    def exact_landmarks(self) -> bool:
+        """Whether landmarks of the corpus in the wild are the drawn ones. Where simulated landmarks
+        are found, notebook 04 has a row on exact ones."""
+        return self.simulated and CEILING not in set(self.table("04_results")["model"])
 
     def networks(self) -> list[str]:
         """The study's networks, as tables call them: finetuned, and compared with the constant."""

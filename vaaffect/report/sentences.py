@@ -10,11 +10,11 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from ..classical import CONSTANT
+from ..classical import CEILING, CONSTANT
 from ..corpora import DIMENSIONS
 from ..results import FEWEST, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record
-from .tables import estimate, format_number, headline, to_markdown
+from .tables import Estimate, estimate, format_number, headline, model_name, to_markdown
 
 PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see template/pages.css
 
@@ -68,6 +68,31 @@ def corpora(record: Record) -> str:
 def methods(record: Record) -> str:
     """The protocol, from the parameters of the run; Markdown."""
     return from_template("methods", parameters=record.parameters())
+
+
+def landmark_rows(simulated: bool, exact: bool) -> str:
+    """What rows of methods that read landmarks are worth beside those of networks; Markdown.
+
+    `exact`: as of `data.landmarks_are_exact`.
+    """
+    return from_template(
+        "landmark_rows", simulated=simulated, exact=exact, ceiling=model_name(CEILING)
+    )
+
+
+def leaks(price: pd.DataFrame) -> str:
+    """How often leaking folds raise the CCC significantly, and by how much at most; Markdown.
+    `price` is the table 04_leak."""
+    kinds = []
+    for kind in ("clip", "frame"):
+        column, low, high = (f"{name} of the {kind} leak" for name in ("price", "low", "high"))
+        most = price.loc[price[column].idxmax()]
+        kinds.append({
+            "kind": kind, "raised": int((price[low] > 0).sum()), "cases": len(price),
+            "lowered": int((price[high] < 0).sum()), "most": most,
+            "price": Estimate(most[column], most[low], most[high]),
+        })  # fmt: skip
+    return from_template("leaks", kinds=kinds)
 
 
 def provenance(record: Record) -> str:

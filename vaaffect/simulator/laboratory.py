@@ -31,7 +31,9 @@ _SUBJECT, _ORDER, _CHARACTERS, _VISIT, _SESSION, _RATER, _TRACES = range(11, 18)
 _VISITS = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0))
 
 _OTHER_CODES = ("Agre", "An", "Am")  # begin like arousal's: a trap for whoever looks for "DA"
-_MARGIN = 2.0  # seconds before and after the video in which affect is known, for raters who lag
+# Seconds before and after the video in which affect is known, for raters who lag; at least.
+_MARGIN = 2.0
+_FARTHEST_GAIN = 2.5  # SDs of a rater's gain from 1, beyond which it is cut
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,16 @@ class LabWorld:
 
     `seconds` is the least and the greatest length of a session, `raters` how many people rate,
     `size` the video's (width, height) in pixels and `fps` its speed; `difficulty` runs from 0
-    (still and equally expressive people) to 1. Raises UserError when a number is impossible.
+    (still and equally expressive people) to 1.
+
+    How raters differ, in valence and arousal alike: `rater_gain` is the SD of their gains around 1,
+    `rater_offset` that of their offsets, `rater_lag` the least and the greatest delay in seconds,
+    `rater_noise` the SD of what a trace says besides, slow movements that no other rater shares.
+    The defaults are careful raters, who agree better than real ones do. Mariooryad & Busso (2015,
+    "Correcting time-continuous emotional labels by modeling the reaction lag of evaluators") found
+    delays of 1 to 6 seconds; in the sessions of a world, which are shorter, moods turn faster too.
+
+    Raises UserError when a number is impossible.
     """
 
     sessions: int = 24
@@ -51,13 +62,20 @@ class LabWorld:
     size: tuple[int, int] = (352, 288)
     fps: float = 12.5
     raters: int = 6
+    rater_gain: float = 0.2
+    rater_offset: float = 0.08
+    rater_lag: tuple[float, float] = (0.2, 1.0)
+    rater_noise: float = 0.05
 
     def __post_init__(self) -> None:
         # Lists come from JSON and YAML; equal worlds must compare equal.
         object.__setattr__(self, "seconds", tuple(self.seconds))
         object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "rater_lag", tuple(self.rater_lag))
         low, high = self.seconds if len(self.seconds) == 2 else (0, 0)
         spans = "seconds must be (least, greatest) with 3 <= least <= greatest"
+        lag = self.rater_lag
+        lags = "rater_lag must be (least, greatest) with 0 <= least <= greatest <= 10"
         even, two = all(side % 2 == 0 for side in self.size), self.fps * low >= 2
         require(
             self,
@@ -66,6 +84,13 @@ class LabWorld:
             (two, f"fps must give every session two frames at least, not {self.fps}"),
             (even, f"size must be even, as videos are: {self.size}"),
             (self.raters >= 2, f"raters must be at least 2, not {self.raters}"),
+            (
+                0 <= self.rater_gain < 1 / _FARTHEST_GAIN,
+                f"rater_gain must be 0 to less than {1 / _FARTHEST_GAIN}, not {self.rater_gain}",
+            ),
+            (self.rater_offset >= 0, f"rater_offset must not be negative: {self.rater_offset}"),
+            (self.rater_noise >= 0, f"rater_noise must not be negative: {self.rater_noise}"),
+            (len(lag) == 2 and 0 <= lag[0] <= lag[1] <= 10, f"{lags}: {lag}"),
         )
 
     def subject_of(self, index: int) -> int:
@@ -114,8 +139,9 @@ def rater(world: LabWorld, number: int) -> tuple[np.ndarray, np.ndarray, float]:
     """How rater `number` (1 .. raters) of a world rates in all sessions, as (gain, offset, lag):
     gain * affect + offset, each (2,), lag seconds late."""
     rng = np.random.default_rng([world.seed, _RATER, number])
-    gain = np.clip(rng.normal(1, 0.2, 2), 0.5, 1.5)
-    return gain, rng.normal(0, 0.08, 2), float(rng.uniform(0.2, 1.0))
+    farthest = _FARTHEST_GAIN * world.rater_gain
+    gain = np.clip(rng.normal(1, world.rater_gain, 2), 1 - farthest, 1 + farthest)
+    return gain, rng.normal(0, world.rater_offset, 2), float(rng.uniform(*world.rater_lag))
 
 
 def visit_of(index: int) -> tuple[int, int]:
@@ -135,7 +161,8 @@ def session_plan(world: LabWorld, index: int) -> SessionPlan:
     # Four sessions in a row have four characters, so those of one visit never share one.
     character = list(CHARACTERS)[in_turn([world.seed, _CHARACTERS], index, len(CHARACTERS))]
     person = subject(world, world.subject_of(index))
-    clock, mood = _mood(rng, CHARACTERS[character], seconds)
+    margin = max(_MARGIN, world.rater_lag[1])
+    clock, mood = _mood(rng, CHARACTERS[character], seconds, margin)
     affect = _at(time, clock, mood)
     return SessionPlan(
         number=index + 1,
@@ -158,10 +185,11 @@ def _stamp(world: LabWorld, visit: int, place: int) -> str:
 
 
 def _mood(
-    rng: Generator, tendency: tuple[float, float], seconds: float
+    rng: Generator, tendency: tuple[float, float], seconds: float, margin: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A clock (n,) that starts before the video and ends after it, and true affect (n, 2) on it."""
-    clock = np.arange(-_MARGIN, seconds + _MARGIN, _STEP)
+    """A clock (n,) that starts `margin` seconds before the video and ends as long after it, and
+    true affect (n, 2) on it."""
+    clock = np.arange(-margin, seconds + margin, _STEP)
     peak = np.array(tendency) + rng.normal(0, 0.09, 2)
     turns = clock * rng.uniform(0.035, 0.075) + rng.random()
     depth = 0.12 + 0.88 * (0.5 - 0.5 * np.cos(2 * np.pi * turns))  # into the mood and out again
@@ -218,26 +246,31 @@ def _traces(
     there = rng.random((world.raters, 2)) > 0.15
     for dimension in (0, 1):  # two raters at least
         there[rng.permutation(world.raters)[:2], dimension] = True
+
+    def trace(number: int, code: str, seen: np.ndarray) -> DrawnTrace:
+        return _trace(rng, number, code, clock, seen, seconds, world.rater_noise)
+
     traces = []
     for number in range(1, world.raters + 1):
         gain, offset, lag = rater(world, number)
         seen = gain * _at(clock - lag, clock, mood) + offset
         for dimension, code in enumerate("VA"):
             if there[number - 1, dimension]:
-                traces.append(_trace(rng, number, code, clock, seen[:, dimension], seconds))
+                traces.append(trace(number, code, seen[:, dimension]))
     intense = np.hypot(*mood.T) * 1.4
     other = str(rng.choice(_OTHER_CODES))
     for code, seen in (("I", intense), (other, 0.3 * sway(rng, clock, 1, (0.03, 0.1))[:, 0])):
         number = int(rng.integers(1, world.raters + 1))
-        traces.append(_trace(rng, number, code, clock, seen, seconds))
+        traces.append(trace(number, code, seen))
     return tuple(traces)
 
 
 def _trace(
-    rng: Generator, number: int, code: str, clock: np.ndarray, seen: np.ndarray, seconds: float
-) -> DrawnTrace:
+    rng: Generator, number: int, code: str, clock: np.ndarray, seen: np.ndarray, seconds: float,
+    noise: float,
+) -> DrawnTrace:  # fmt: skip
     """One trace: slow noise, and the faults that real ones have."""
-    seen = seen + 0.05 * sway(rng, clock, 1, (0.05, 0.3))[:, 0]
+    seen = seen + noise * sway(rng, clock, 1, (0.05, 0.3))[:, 0]
     # Some stop before the video does, some a moment after it.
     early = rng.random() < 0.3
     end = seconds * (1 - rng.uniform(0, 0.04)) if early else seconds + rng.uniform(0, 0.6)
