@@ -339,14 +339,14 @@ def export(arguments: argparse.Namespace) -> None:
 @command(
     arg("what",
         choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study",
-                 "growth", "calibration", "landmark-error"],
+                 "growth", "calibration", "landmark-error", "recipes"],
         help="what to measure; live needs the extra live, train the extra bench"),
     arg("--quick", action="store_true",
         help="train, study, growth: only see that it works; calibration: landmarks alone"),
-    arg("--out", type=Path, help="train, study, growth, calibration: folder of the report"),
-    arg("--profile", help="calibration: whose world (the calibrated one)"),
+    arg("--out", type=Path, help="train, study, growth, calibration, recipes: folder of the report"),
+    arg("--profile", help="calibration, recipes: whose world and networks (demo)"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
-        help="calibration: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
+        help="calibration, recipes: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
     arg("--networks", nargs="+", default=[], help="calibration: to train too, as vgg_tiny_bn"),
     arg("--seeds", nargs="+", type=int, default=[], help="calibration: of several worlds (one)"),
 )  # fmt: skip

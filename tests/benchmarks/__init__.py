@@ -2,7 +2,8 @@
 
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
-memory against the size of a study. calibration, rater_agreement, landmark_error: how hard the
+memory against the size of a study. recipes: the same search of a recipe for every network of a
+profile. calibration, rater_agreement, landmark_error: how hard the
 simulated wild world is, how far the laboratory's raters agree, and how like dlib's its landmarks
 are.
 """
@@ -17,22 +18,29 @@ from vaaffect.base import REPORTS, UserError
 def measure(
     what: str, quick: bool, out: Path | None, world: Mapping[str, Any] | None = None
 ) -> Iterable[str]:
-    """The lines of one benchmark; `quick` and `out` (folder of the report) are for train, study,
-    growth, calibration, and `world` (as of `bench_calibration`) for calibration. UserError: given
-    to another one."""
-    world = dict(world or {})
+    """The lines of one benchmark; `quick` is for train, study, growth and calibration, `out` (folder
+    of the report) for these and recipes, and `world` (as of `bench_calibration`) for calibration
+    and, but for networks and seeds, recipes. UserError: given to another one."""
+    world = {name: value for name, value in (world or {}).items() if value}
+    known = {"calibration": {"profile", "changes", "networks", "seeds"},
+             "recipes": {"profile", "changes"}}  # fmt: skip
     if what in ("train", "study", "growth"):
         out = out or (None if quick else REPORTS / "benchmarks")
-    elif (quick or out) and what != "calibration":
+    elif (quick and what != "calibration") or (out and what not in known):
         raise UserError(f"bench {what} has no --quick and no --out; leave them out.")
-    if any(world.values()) and what != "calibration":
+    if not set(world) <= known.get(what, set()):
         raise UserError(
-            "--profile, --set, --networks, --seeds: for bench calibration only; leave them out."
+            "--networks, --seeds: for bench calibration only; --profile, --set: for it and bench "
+            "recipes only; leave them out."
         )
     if what == "calibration":
         from .calibration import bench_calibration
 
         return bench_calibration(quick, out, **world)
+    if what == "recipes":
+        from .recipes import bench_recipes
+
+        return bench_recipes(out or REPORTS / "recipes", **world)
     if what == "landmark-error":
         from .landmark_error import bench_landmark_error
 

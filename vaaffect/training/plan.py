@@ -48,6 +48,8 @@ class Plan:
     scratch: str = "none"  # models that are trained from random weights too, a key of SCRATCH
     baselines: Sequence[str] = ()  # methods beside the models; the networks among them are trained
     leak_models: Sequence[str] = ()  # of models and baselines, those tried on leaking folds too
+    # Of the worlds on which recipes are chosen (`bench recipes`), which no result may be about.
+    development_seed: int | None = None
     fold_seed: int = 0  # deals subjects out to folds
     # Of initial weights, batch order and augmentation, a training for each; the first is that of
     # the pretext task and of the other methods too.
@@ -296,12 +298,19 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
     `parameters` are those of all notebooks of a study together. Refused are networks, recipes and
     components that do not exist or do not fit each other or the size of the pictures, files of
-    weights that are missing or do not fit, and models that are to be trained on leaking folds and
-    are not in the study.
+    weights that are missing or do not fit, models that are to be trained on leaking folds and
+    are not in the study, and simulated worlds on which recipes have been chosen.
     """
     if "RECIPE" not in parameters:
         return  # nothing is trained
     plan = Plan.from_parameters(parameters)
+    for name, world in (("WILD", plan.wild), ("LAB", plan.lab)):
+        seen = plan.data == "simulated" and world.get("seed", 0) == plan.development_seed
+        if seen and world:
+            raise UserError(
+                f"{name}'s seed is {plan.development_seed}, as DEVELOPMENT_SEED is: recipes were "
+                "chosen on that world, so results on it would be too good; give it another seed."
+            )
     pairs = [*plan.finetuned, *plan.from_scratch]
     if "ABLATION_MODEL" in parameters:
         ablation = Ablation.from_parameters(parameters)
