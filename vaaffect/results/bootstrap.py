@@ -51,6 +51,7 @@ class Bootstrap:
 DEFAULT_BOOTSTRAP = Bootstrap()
 
 
+FEWEST = 5  # subjects; of fewer alone, an interval says nothing
 METHOD, TRAINED = "method", "these trained networks"  # what a number is about, see `unit_of`
 
 
@@ -129,11 +130,13 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class SubjectDraws:
-    """How often each subject is drawn, by fold, and how many degrees of freedom that leaves."""
+    """How often each subject is drawn, by fold."""
 
     subjects: dict[str, np.ndarray]  # of each fold, sorted
     weights: dict[str, np.ndarray]  # (resamples, subjects of the fold)
-    freedom: dict[str, int]  # subjects - strata; also of the "mean" over folds
+    # Which stratum each fold is drawn from, and its subjects - 1: the degrees of freedom. Strata
+    # are independent of each other.
+    strata: dict[str, tuple[str, int]]
 
 
 def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> SubjectDraws:
@@ -143,17 +146,17 @@ def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> Su
     shared = len(everyone) < sum(len(names) for names in subjects.values())
     # Folds that share subjects, as on another corpus: to their mean, a subject counts as drawn in
     # all of them or in none.
-    strata = {"0": everyone} if shared else subjects
-    weights = {}
-    for fold, names in strata.items():
-        rng = np.random.default_rng([bootstrap.seed, int(fold)])
-        weights[fold] = clip_weights(names, bootstrap.resamples, rng)
-    freedom = {fold: len(names) - 1 for fold, names in subjects.items()}
-    freedom["mean"] = len(everyone) - len(strata)
-    if shared:
-        drawn = weights["0"]
-        weights = {fold: drawn[:, np.isin(everyone, names)] for fold, names in subjects.items()}
-    return SubjectDraws(subjects, weights, freedom)
+    stratum_of = {fold: "0" if shared else fold for fold in subjects}
+    members = {"0": everyone} if shared else subjects
+    drawn = {}
+    for stratum, names in members.items():
+        rng = np.random.default_rng([bootstrap.seed, int(stratum)])
+        drawn[stratum] = clip_weights(names, bootstrap.resamples, rng)
+    return SubjectDraws(
+        subjects,
+        {fold: drawn[s][:, np.isin(members[s], subjects[fold])] for fold, s in stratum_of.items()},
+        {fold: (s, len(members[s]) - 1) for fold, s in stratum_of.items()},
+    )
 
 
 # For each metric: its bounds; to the scale of its interval, back, and the slope of the way there.

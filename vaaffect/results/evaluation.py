@@ -15,6 +15,7 @@ from ..corpora import DIMENSIONS
 from . import metrics
 from .bootstrap import (
     DEFAULT_BOOTSTRAP,
+    FEWEST,
     Bootstrap,
     Estimate,
     Spread,
@@ -56,19 +57,16 @@ def evaluate(
     rows = []
     for model, model_rows in predictions.groupby(MODEL, sort=False):
         draws = subject_draws(by_fold(model_rows), bootstrap)
-        terms = model_terms(model_rows, names, draws)
         frames = len(model_rows.drop_duplicates(["clip", "frame"]))
         frames_of = model_rows.groupby(["seed", "fold"]).size()
-        for term in terms:
-            found = [
-                (seed, fold, estimate.value, Spread.of_samples(estimate.samples, freedom), n, 1)
-                for seed, estimates in term.by_seed.items()
-                for fold, estimate in estimates.items()
-                if fold != MEAN
-                for freedom, n in [(draws.freedom[fold], int(frames_of[seed, int(fold)]))]
-            ]
-            first, *_ = term.by_seed
-            found.append((first, MEAN, *total([term]), frames, len(term.by_seed)))
+        for term in model_terms(model_rows, names, draws):
+            seeds = list(term.by_seed)
+            found = [(seeds[0], MEAN, *total([term]), frames, len(seeds))]
+            for seed, estimates in term.by_seed.items():
+                for fold, estimate in estimates.items():
+                    spread = _of_one_fold(estimate, len(draws.subjects[fold]))
+                    count = int(frames_of[seed, int(fold)])
+                    found.append((seed, fold, estimate.value, spread, count, 1))
             for seed, fold, value, spread, *sizes in found:
                 low, high = spread_interval(value, spread, term.name, bootstrap.level)
                 head = dict(zip(GROUP, (*model, seed), strict=True))
@@ -83,6 +81,12 @@ def evaluate(
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
+def _of_one_fold(estimate: Estimate, subjects: int) -> Spread:
+    if subjects < FEWEST:
+        return Spread(float("nan"), subjects - 1)
+    return Spread.of_samples(estimate.samples, subjects - 1)
+
+
 @dataclass(frozen=True)
 class Term:
     """One metric of one model in one dimension, as an addend."""
@@ -92,8 +96,8 @@ class Term:
     factor: float
     corpus: str  # on which it was tested
     training: tuple  # what names the model wherever it is tested, with its seeds
-    by_seed: dict[int, dict[str, Estimate]]  # in each fold, MEAN last
-    freedom: int  # of subjects, for MEAN
+    by_seed: dict[int, dict[str, Estimate]]  # in each fold
+    draws: SubjectDraws
 
     def times(self, factor: float) -> "Term":
         """The same with another factor."""
@@ -120,40 +124,38 @@ def model_terms(
         }  # fmt: skip
         for name in names:
             metric = metrics.FROM_MOMENTS[name]
-            by_seed = {}
-            for seed, folds in sums.items():
-                by_seed[seed] = estimates = {
-                    fold: Estimate(
-                        float(metric(each.sum(axis=0))), metric(draws.weights[fold] @ each)
-                    )
-                    for fold, each in folds.items()
-                }
-                estimates[MEAN] = Estimate.mean(list(estimates.values()))
+            by_seed = {
+                seed: {fold: Estimate(float(metric(each.sum(axis=0))),
+                                      metric(draws.weights[fold] @ each))
+                       for fold, each in folds.items()}
+                for seed, folds in sums.items()
+            }  # fmt: skip
             head = (dimension, name, factor, first["test_corpus"], training)
-            terms.append(Term(*head, by_seed, draws.freedom[MEAN]))
+            terms.append(Term(*head, by_seed, draws))
     return terms
 
 
 def total(terms: Sequence[Term]) -> tuple[float, Spread]:
     """The sum of terms, each averaged over its folds and seeds, and its spread.
 
-    Subjects of different corpora and seeds of different models are independent sources of
-    variation. The terms of one corpus met the same subjects in each bootstrap sample, and the terms
-    of one model were reached by the same trained networks, so that they are added first.
+    Subjects of different strata and seeds of different models are independent sources of variation.
+    The terms of one stratum met the same subjects in each bootstrap sample, and the terms of one
+    model were reached by the same trained networks, so that they are added first.
     """
-    samples: dict[str, list[np.ndarray]] = {}
+    value = 0.0
+    strata: dict[tuple, list[np.ndarray]] = {}
     seeds: dict[tuple, list[np.ndarray]] = {}
-    value, freedom = 0.0, {}
     for term in terms:
-        means = [estimates[MEAN] for estimates in term.by_seed.values()]
-        average = Estimate.mean(means)
-        value += term.factor * average.value
-        samples.setdefault(term.corpus, []).append(term.factor * average.samples)
-        freedom[term.corpus] = term.freedom
-        if len(means) > 1:
-            values = term.factor * np.array([mean.value for mean in means])
-            seeds.setdefault(term.training, []).append(values)
-    spreads = [Spread.of_samples(sum(s), freedom[corpus]) for corpus, s in samples.items()]
+        trainings = list(term.by_seed.values())
+        by_seed = [float(np.mean([e.value for e in folds.values()])) for folds in trainings]
+        value += term.factor * float(np.mean(by_seed))
+        if len(by_seed) > 1:
+            seeds.setdefault(term.training, []).append(term.factor * np.array(by_seed))
+        for fold, stratum in term.draws.strata.items():
+            average = np.mean([folds[fold].samples for folds in trainings], axis=0)
+            share = term.factor / len(term.draws.strata)
+            strata.setdefault((term.corpus, *stratum), []).append(share * average)
+    spreads = [Spread.of_samples(sum(s), freedom) for (*_, freedom), s in strata.items()]
     spreads += [Spread.of_mean(sum(values)) for values in seeds.values()]
     return value, Spread.sum(spreads)
 
