@@ -23,7 +23,7 @@ from .bootstrap import (
     spread_interval,
     subject_draws,
 )
-from .predictions import GROUP, MODEL, by_fold, check_predictions
+from .predictions import GROUP, MODEL, RATER, by_fold, check_predictions
 
 MEAN = "mean"  # as a fold: the average over folds
 UNIT_SCALE = "[-1, 1]"
@@ -48,9 +48,9 @@ def evaluate(
 
     Returns RESULT_COLUMNS. `fold` is "0", "1", ... for a training in a fold, or "mean" for the
     average over a model's folds and seeds (`seed` is its first). `low` and `high` bound the value
-    at the bootstrap's level. `seeds` says how many seeds are averaged: with one, the interval is
-    over subjects, for these trained networks; with several it is over subjects and seeds. A fold of
-    fewer than FEWEST subjects has no interval (nan). `n` counts frames.
+    at the bootstrap's level. `seeds` says how many seeds are averaged, see `bootstrap.unit_of`. A
+    single fold's interval is over test subjects alone, for that trained network; a fold of fewer
+    than FEWEST subjects has none (nan). `n` counts frames.
     """
     check_predictions(predictions)
     native = f"[-{native_scale:g}, {native_scale:g}]"
@@ -138,25 +138,29 @@ def model_terms(
 def total(terms: Sequence[Term]) -> tuple[float, Spread]:
     """The sum of terms, each averaged over its folds and seeds, and its spread.
 
-    Subjects of different strata and seeds of different models are independent sources of variation.
-    The terms of one stratum met the same subjects in each bootstrap sample, and the terms of one
-    model were reached by the same trained networks, so that they are added first.
+    The parts of the spread are independent: those of each stratum's subjects, of the seeds of each
+    model, and of the training subjects, by test corpus. The terms of one stratum met the same
+    subjects in each bootstrap sample, and the terms of one model were reached by the same trained
+    networks, so that terms are added first within a part.
     """
     value = 0.0
     strata: dict[tuple, list[np.ndarray]] = {}
     seeds: dict[tuple, list[np.ndarray]] = {}
+    folds: dict[str, list[np.ndarray]] = {}
     for term in terms:
-        trainings = list(term.by_seed.values())
-        by_seed = [float(np.mean([e.value for e in folds.values()])) for folds in trainings]
-        value += term.factor * float(np.mean(by_seed))
-        if len(by_seed) > 1:
-            seeds.setdefault(term.training, []).append(term.factor * np.array(by_seed))
+        values = np.array([[e.value for e in one.values()] for one in term.by_seed.values()])
+        value += term.factor * float(values.mean())
+        if len(values) > 1:
+            seeds.setdefault(term.training, []).append(term.factor * values.mean(axis=1))
+        if RATER not in term.training:  # nobody trains a rater
+            folds.setdefault(term.corpus, []).append(term.factor * values.mean(axis=0))
         for fold, stratum in term.draws.strata.items():
-            average = np.mean([folds[fold].samples for folds in trainings], axis=0)
+            average = np.mean([one[fold].samples for one in term.by_seed.values()], axis=0)
             share = term.factor / len(term.draws.strata)
             strata.setdefault((term.corpus, *stratum), []).append(share * average)
     spreads = [Spread.of_samples(sum(s), freedom) for (*_, freedom), s in strata.items()]
     spreads += [Spread.of_mean(sum(values)) for values in seeds.values()]
+    spreads += [Spread.of_training(sum(values)) for values in folds.values()]
     return value, Spread.sum(spreads)
 
 
@@ -185,9 +189,8 @@ def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
     model, dimension and metric.
 
     Returns GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, each
-    averaged over the seeds first, n-1), low, high, folds, n, seeds (how many; with one, the
-    interval is over subjects, for these trained networks; with several it is over subjects and
-    seeds), seed_sd (between the seeds' means, n-1; nan for one).
+    averaged over the seeds first, n-1), low, high, folds, n, seeds (how many, see
+    `bootstrap.unit_of`), seed_sd (between the seeds' means, n-1; nan for one).
     """
     keys = [*MODEL, "dimension", "metric", "scale"]
     rows = results[results["fold"] != MEAN]
