@@ -1,7 +1,7 @@
 """How sure can we be? Intervals over subjects, seeds and training subjects.
 
-What an interval is about. A number in a table belongs to a *method*: as many folds, as many subjects
-in each, of a corpus of the same kind; the reported number estimates its expectation without bias.
+What an interval is about. A number in a table belongs to a *method*: as many folds, as many
+subjects in each, of a corpus of the same kind; the number estimates its expectation without bias.
 It is not the value on infinitely many subjects: PCC and CCC of a few subjects are smaller on
 average, because the means of few subjects vary less (in our simulation, CCC is lower by 0.08 with 4
 subjects in a fold, by 0.01 with 30). No interval can add subjects that a fold does not have.
@@ -9,14 +9,14 @@ subjects in a fold, by 0.01 with 30). No interval can add subjects that a fold d
 The variance of an average over folds and seeds has three parts, which are added, with degrees of
 freedom after Satterthwaite (Biometrics 1946):
 
-1. Test subjects, by a bootstrap (below); each fold is a stratum, of subjects - 1 degrees of freedom.
+1. Test subjects, by a bootstrap (below); a fold is a stratum, of subjects - 1 degrees of freedom.
 2. Seeds: the variance between the means of seeds, over their number.
 3. Training subjects: other subjects would have made other networks. Folds share most of theirs, so
    this moves all folds together, and no resampling of predictions shows it. `Spread.of_training`
    estimates it from the variation between folds, after Nadeau & Bengio (2003).
 
-With one seed there is no second part, and `unit_of` says so. The interval of a *single fold* has the
-first part alone: it is about that trained network.
+With one seed there is no second part, and `unit_of` says so. The interval of a *single fold* has
+the first part alone: it is about that trained network.
 
 The bootstrap. Neighbouring frames are near copies and clips of one subject are alike, so resampling
 frames would pretend to know far more than we do.
