@@ -6,29 +6,30 @@ Nothing in this room knows how a model works.
 """
 
 from . import bootstrap, claims, error_analysis, evaluation, metrics, smiles, subgroups
-from .bootstrap import Bootstrap, clip_weights, interval
+from .bootstrap import FEWEST, Bootstrap, clip_weights, interval
 from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from .comparisons import differences, in_within_corpus_folds, paired_difference
+from .comparisons import differences, in_within_corpus_folds, mean_difference, paired_difference
 from .evaluation import evaluate, fold_summary
 from .postprocessing import apply_corrections, corrected_across_subjects, corrections, smoothed
 from .predictions import (
     FROM_SCRATCH,
     GROUP,
     PREDICTION_COLUMNS,
+    RATER,
     check_predictions,
     prediction_table,
     read_predictions,
 )
-from .raters import RATER, rater_predictions
+from .raters import rater_predictions
 from .smiles import EXPRESSIONS, SMILE_COLUMNS, SmileResults, smile_effects, smile_gaps
-from .subgroups import FEWEST, turn
+from .subgroups import turn
 
 __all__ = [
     "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "PREDICTION_COLUMNS",
     "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap", "SmileResults",
     "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
     "corrected_across_subjects", "corrections", "differences", "error_analysis", "evaluate",
-    "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "metrics",
-    "paired_difference", "prediction_table", "rater_predictions", "read_predictions",
+    "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "mean_difference",
+    "metrics", "paired_difference", "prediction_table", "rater_predictions", "read_predictions",
     "smile_effects", "smile_gaps", "smiles", "smoothed", "subgroups", "turn",
 ]  # fmt: skip

@@ -6,14 +6,13 @@ undecided. The intervals are those of single comparisons: among eight verdicts, 
 be no wonder. A verdict holds for the data that it names, and for nothing else.
 
 Where several differences are averaged (both dimensions, several networks) they were measured on the
-same subjects. The half-width of the average is then at most the average of the half-widths, and
-that is what is used: such an interval is never too narrow.
+same subjects, and their average has an interval of its own (`comparisons.mean_difference`).
 
 The functions take predictions (a row per frame, PREDICTION_COLUMNS), names of models, the labels of
 the corpora (`wild`: in the wild, `lab`: in the laboratory), and how intervals are made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,13 +20,11 @@ import pandas as pd
 
 from ..corpora import DIMENSIONS
 from .bootstrap import Bootstrap
-from .comparisons import paired_difference
+from .comparisons import Pair, mean_difference, paired_difference
 from .error_analysis import neutral_bias
 from .predictions import MODEL
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
-# What selects two models, see `comparisons.paired_difference`.
-_Pair = tuple[Mapping[str, object], Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def resnet_against_vgg(
 
 def transfer_beats_scratch(
     predictions: pd.DataFrame,
-    pairs: Sequence[_Pair],
+    pairs: Sequence[Pair],
     start: str,
     data: str,
     *,
@@ -267,16 +264,11 @@ def _within_corpus(model: str, corpus: str) -> dict[str, str]:
 
 
 def _mean_difference(
-    predictions: pd.DataFrame, pairs: Sequence[_Pair], metric: str, bootstrap: Bootstrap
+    predictions: pd.DataFrame, pairs: Sequence[Pair], metric: str, bootstrap: Bootstrap
 ) -> tuple[float, float]:
     """(first - second, half-width of its interval), averaged over pairs and dimensions."""
-    differences = [
-        paired_difference(predictions, *pair, metric=metric, dimension=d, bootstrap=bootstrap)
-        for pair in pairs
-        for d in DIMENSIONS
-    ]
-    value = float(np.mean([d.value for d in differences]))
-    return value, float(np.mean([(d.high - d.low) / 2 for d in differences]))
+    found = mean_difference(predictions, pairs, metric=metric, bootstrap=bootstrap)
+    return found.value, (found.high - found.low) / 2
 
 
 def _claim(
