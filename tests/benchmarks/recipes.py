@@ -87,10 +87,9 @@ def _judged(training: Training, run: Path) -> dict[str, float]:
     frames = training.crops.frames
     variance = frames[["valence", "arousal"]].to_numpy().var(axis=0).mean()
     last = max(1, len(errors) // 5)
-    return {
-        "error": errors.min() / variance,
-        "drop": 1 - errors[-last:].mean() / errors[-2 * last : -last].mean(),
-    }
+    before = errors[-2 * last : -last]
+    drop = 1 - errors[-last:].mean() / before.mean() if len(before) else np.nan
+    return {"error": errors.min() / variance, "drop": drop}
 
 
 def _chosen(table: pd.DataFrame) -> Iterable[int]:

@@ -9,7 +9,7 @@ from vaaffect.base import REPORTS, runs_folder
 from vaaffect.training import Plan
 
 SMALL = ["WILD.clips=40", "WILD.subjects=20", "WILD.frames=[2, 2]", "WILD.size=[180, 144]",
-         "LAB.sessions=8", "LAB.subjects=8", "LAB.seconds=[3, 4]", "SIZE=32",
+         "LAB.sessions=16", "LAB.subjects=8", "LAB.seconds=[3, 4]", "SIZE=32", "FOLDS=3",
          "PRETEXT.clips=20", "PRETEXT.subjects=20", "PRETEXT_EPOCHS=1"]  # fmt: skip
 
 
