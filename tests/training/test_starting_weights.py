@@ -38,7 +38,7 @@ PARAMETERS = {
     "ABLATION_MODEL": "resnet18",
     "ABLATION_EPOCHS": 2,
     "THESIS": {"name": "thesis", "batch_size": 4},
-    "COMPONENTS": {"scale": {"normalisation": "imagenet"}, "another seed": {"seed": 1}},
+    "COMPONENTS": {"scale": {"normalisation": "imagenet"}, "another seed": {"seeds": 2}},
 }
 
 

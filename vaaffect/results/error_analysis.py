@@ -154,6 +154,17 @@ def _error(error: np.ndarray) -> dict[str, float]:
     return {"RMSE": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
 
 
+def regressed(label: float, mean: float, r: float) -> float:
+    """What is expected from regression to the mean: the average prediction for faces labelled
+    `label` of a least squares predictor whose predictions correlate with the labels by `r`.
+
+    It is mean + r^2 (label - mean), `mean` being that of the training labels: for the best linear
+    predictor, cov(pred, y) = var(pred) = r^2 var(y). A negative or undefined r counts as 0, the
+    correlation of a constant.
+    """
+    return mean + np.clip(np.nan_to_num(r), 0, None) ** 2 * (label - mean)
+
+
 @stage("metrics and intervals")
 def neutral_bias(
     predictions: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
@@ -161,11 +172,8 @@ def neutral_bias(
     """What is predicted for neutral faces, and what the training labels alone let one expect.
 
     Two expectations need no network. `mean_label`, the mean of the training labels, is the constant
-    baseline. `foretold` is what is expected from regression to the mean: the least squares
-    predictor with correlation r to the label y predicts mean + r^2 (y - mean) on average over the
-    frames labelled y (for the best linear predictor, cov(pred, y) = var(pred) = r^2 var(y)). For
-    y = 0 that is (1 - r^2) mean. r is the correlation of the test fold, negative ones counting as
-    0, like that of a constant.
+    baseline. `foretold` is what is expected from regression to the mean (`regressed`), for a face
+    labelled 0 and a network with the correlation of the test fold.
 
     Neutral frames are those labelled exactly (0, 0). The training labels of a fold are those of the
     other folds; UserError for a cross-corpus model, whose training labels are not here.
