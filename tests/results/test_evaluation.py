@@ -8,8 +8,13 @@ from scipy import stats
 
 from vaaffect.base.errors import UserError
 from vaaffect.results import metrics
-from vaaffect.results.bootstrap import Bootstrap, clip_weights, interval
-from vaaffect.results.comparisons import differences, in_within_corpus_folds, paired_difference
+from vaaffect.results.bootstrap import Bootstrap, Spread, clip_weights, interval, unit_of
+from vaaffect.results.comparisons import (
+    differences,
+    in_within_corpus_folds,
+    mean_difference,
+    paired_difference,
+)
 from vaaffect.results.evaluation import evaluate, fold_summary
 
 FEW, MANY = Bootstrap(50), Bootstrap(300)
@@ -336,31 +341,53 @@ def three_seeds() -> pd.DataFrame:
     for seed in range(3):
         part = predictions().assign(seed=seed)
         for name in ("valence_pred", "arousal_pred"):
-            part[name] += 0.05 * rng.normal(size=len(part)) + 0.1 * seed
+            part[name] += 0.05 * rng.normal(size=len(part)) + 0.2 * seed
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def test_seeds_are_averaged_and_their_spread_is_shown():
-    results = evaluate(three_seeds(), 10, bootstrap=Bootstrap(50))
+def test_seeds_are_averaged_and_widen_the_interval():
+    table = three_seeds()
+    results = evaluate(table, 10, bootstrap=MANY)
     summary = fold_summary(results)
     assert len(summary) == 2 * 6  # five metrics, RMSE on both scales
     row = summary.query("dimension == 'valence' and metric == 'CCC'").iloc[0]
-    of_seeds = [value(results[results["seed"] == s], "mean", "valence", "CCC") for s in range(3)]
+    alone = [evaluate(rows, 10, bootstrap=MANY) for _, rows in table.groupby("seed")]
+    of_seeds = [value(results, "mean", "valence", "CCC") for results in alone]
     means = [r["value"] for r in of_seeds]
     assert row["mean"] == pytest.approx(np.mean(means))
     assert row["seed_sd"] == pytest.approx(np.std(means, ddof=1))
-    assert row["low"] == pytest.approx(np.mean([r["low"] for r in of_seeds]))
+    assert row["high"] - row["low"] > 1.5 * max(r["high"] - r["low"] for r in of_seeds)
     assert (row["seeds"], row["seed"], row["folds"]) == (3, 0, 4)
     cells = results.query("dimension == 'valence' and metric == 'CCC' and fold != 'mean'")
+    assert (cells["seeds"] == 1).all() and len(cells) == 12
     folds = cells.groupby("fold")["value"].mean()
     assert row["sd"] == pytest.approx(folds.std())
-    short = results.drop(results.query("seed == 1 and fold == '2'").index)
-    with pytest.raises(UserError, match="seeds of m do not have the same folds"):
-        fold_summary(short)
+    assert (unit_of(3), unit_of(1)) == ("method", "these trained networks")
+    short = table.drop(table.query("seed == 1 and fold == 2").index)
+    with pytest.raises(UserError, match="fold 2 is missing; train it"):
+        evaluate(short, 10)
 
 
-def test_a_difference_averages_over_seeds():
+def test_equal_seeds_add_nothing_to_the_interval():
+    table = pd.concat([predictions().assign(seed=seed) for seed in range(3)])
+    one, three = (fold_summary(evaluate(t, 1, bootstrap=FEW)) for t in (predictions(), table))
+    columns = ["mean", "low", "high", "sd"]
+    pd.testing.assert_frame_equal(one[columns], three[columns])
+    assert (three["seed_sd"] == 0).all() and (three["seeds"] == 3).all()
+
+
+def test_the_variances_of_subjects_and_seeds_add_up():
+    """Degrees of freedom after Satterthwaite, between the smallest and the sum."""
+    subjects, seeds = Spread(0.04, 35), Spread.of_mean([0.1, 0.5, -0.3])
+    assert seeds == Spread(pytest.approx(0.16 / 3), 2)
+    both = Spread.sum([subjects, seeds])
+    assert both.variance == pytest.approx(0.04 + 0.16 / 3)
+    assert both.freedom == pytest.approx(both.variance**2 / (0.04**2 / 35 + (0.16 / 3) ** 2 / 2))
+    assert Spread.sum([subjects, Spread(0.0, 1)]) == Spread(0.04, pytest.approx(35))
+
+
+def test_a_difference_averages_over_seeds_and_holds_their_variation():
     table = pd.concat([three_seeds(), predictions().assign(model="one")])
     found = paired_difference(table, {"model": "m"}, {"model": "one"}, bootstrap=FEW)
     single = [
@@ -368,7 +395,62 @@ def test_a_difference_averages_over_seeds():
         for s in range(3)
     ]
     assert found.value == pytest.approx(np.mean([d.value for d in single]))
-    assert found.high - found.low <= np.mean([d.high - d.low for d in single]) + 1e-12
+    assert found.high - found.low > 1.5 * np.mean([d.high - d.low for d in single])
+    # The model that it is compared with has one seed, and how its seeds vary is not known.
+    assert (found.seeds, found.unit) == (1, "these trained networks")
+    both = pd.concat([three_seeds(), three_seeds().assign(model="twin")])
+    found = paired_difference(both, {"model": "m"}, {"model": "twin"}, bootstrap=FEW)
+    assert (found.seeds, found.unit, found.value) == (3, "method", 0)
+    assert found.high > 0.01  # the seeds of two models have nothing in common
+
+
+def test_differences_of_opposite_noise_are_decided_together_and_not_alone():
+    """The interval of an average is that of the average, not the average of the intervals."""
+    a, rng = predictions(subjects=40).assign(model="a"), np.random.default_rng(3)
+    subject = a["subject"].str[1:].astype(int)
+    habit = rng.normal(0, 0.3, 40)[subject]
+    parts = [a]
+    for model, sign in (("b", 1), ("c", -1)):
+        better = a.assign(model=model)
+        for d, column in (("valence", "valence_pred"), ("arousal", "arousal_pred")):
+            moved = 0.05 * (a[f"{d}_true"] - a[column]) + 0.05 * sign * habit * a[f"{d}_true"]
+            better[column] = a[column] + moved
+        parts.append(better)
+    table = pd.concat(parts, ignore_index=True)
+    pairs = [({"model": model}, {"model": "a"}) for model in "bc"]
+    single = [
+        paired_difference(table, *pair, dimension=d, bootstrap=MANY)
+        for pair in pairs
+        for d in ("valence", "arousal")
+    ]
+    found = mean_difference(table, pairs, bootstrap=MANY)
+    assert found.value == pytest.approx(np.mean([d.value for d in single]))
+    assert found.first == pytest.approx(np.mean([d.first for d in single]))
+    assert found.first - found.second == pytest.approx(found.value)
+    assert found.high - found.low < 0.8 * np.mean([d.high - d.low for d in single])
+    assert (found.dimension, found.subjects, found.n) == ("valence and arousal", 40, 600)
+    half = (found.high - found.low) / 2
+    freedom = 40 - 4
+    smallest = half * (1 + stats.t.ppf(0.8, freedom) / stats.t.ppf(0.975, freedom))
+    assert found.smallest == pytest.approx(smallest)
+
+
+def test_a_difference_of_differences_takes_two_corpora_as_independent():
+    home = predictions(subjects=40)
+    parts = []
+    for corpus in "AB":
+        here = home.assign(train_corpus=corpus, test_corpus=corpus, recipe="r")
+        worse = here.assign(model="w", valence_pred=here["valence_pred"] + 0.2)
+        parts += [here, worse]
+    table = pd.concat(parts, ignore_index=True)
+    pairs = {c: ({"model": "m", "test_corpus": c}, {"model": "w", "test_corpus": c}) for c in "AB"}
+    one = mean_difference(table, [pairs["A"]], bootstrap=MANY)
+    both = mean_difference(table, [pairs["A"]], against=[pairs["B"]], bootstrap=MANY)
+    assert (both.first, both.value) == pytest.approx((one.value, 0))
+    # Equal numbers on other subjects: twice the variance, not none, and twice the subjects.
+    assert both.subjects == 80
+    ratio = (both.high - both.low) / (one.high - one.low)
+    assert ratio == pytest.approx(np.sqrt(2), rel=0.05)
 
 
 def test_the_bench_measures_the_bootstrap_beside_its_peer():

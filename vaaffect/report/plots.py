@@ -169,8 +169,7 @@ def fold_spread(results: pd.DataFrame, metric: str, axs: np.ndarray) -> None:
     for ax, dimension in zip(axs, DIMENSIONS, strict=True):
         models = results[results["dimension"] == dimension].groupby(["model", "recipe"], sort=False)
         for y, ((model, _), rows) in enumerate(models):
-            # Of several seeds the mean, as in `evaluation.fold_summary`.
-            mean = rows.loc[rows["fold"] == "mean", ["value", "low", "high"]].mean()
+            (mean,) = rows[rows["fold"] == "mean"].to_dict("records")  # of all seeds
             folds = rows[rows["fold"] != "mean"]["value"]
             if not np.isfinite(mean["value"]):
                 beside = ax.get_yaxis_transform()  # x in shares of the axis, y in data

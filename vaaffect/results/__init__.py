@@ -8,7 +8,7 @@ Nothing in this room knows how a model works.
 from . import bootstrap, claims, error_analysis, evaluation, metrics, smiles, subgroups
 from .bootstrap import Bootstrap, clip_weights, interval
 from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from .comparisons import differences, in_within_corpus_folds, paired_difference
+from .comparisons import differences, in_within_corpus_folds, mean_difference, paired_difference
 from .evaluation import evaluate, fold_summary
 from .postprocessing import apply_corrections, corrected_across_subjects, corrections, smoothed
 from .predictions import (
@@ -28,7 +28,7 @@ __all__ = [
     "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap", "SmileResults",
     "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
     "corrected_across_subjects", "corrections", "differences", "error_analysis", "evaluate",
-    "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "metrics",
-    "paired_difference", "prediction_table", "rater_predictions", "read_predictions",
+    "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "mean_difference",
+    "metrics", "paired_difference", "prediction_table", "rater_predictions", "read_predictions",
     "smile_effects", "smile_gaps", "smiles", "smoothed", "subgroups", "turn",
 ]  # fmt: skip

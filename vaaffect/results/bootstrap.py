@@ -51,6 +51,15 @@ class Bootstrap:
 DEFAULT_BOOTSTRAP = Bootstrap()
 
 
+METHOD, TRAINED = "method", "these trained networks"  # what a number is about, see `unit_of`
+
+
+def unit_of(seeds: int) -> str:
+    """What an interval is about: METHOD where its models were trained with several seeds, so that
+    it holds the variation between them; with one seed TRAINED, on new subjects."""
+    return METHOD if seeds > 1 else TRAINED
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number, and what it is in each bootstrap sample, (resamples,)."""
@@ -58,14 +67,52 @@ class Estimate:
     value: float
     samples: np.ndarray
 
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.value - other.value, self.samples - other.samples)
-
     @classmethod
     def mean(cls, estimates: Sequence["Estimate"]) -> "Estimate":
         """The average of several estimates, which met the same subjects in each sample."""
         value = float(np.mean([estimate.value for estimate in estimates]))
         return cls(value, np.mean([estimate.samples for estimate in estimates], axis=0))
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.value - other.value, self.samples - other.samples)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What one source of variation, such as subjects or seeds, adds to an estimate's variance."""
+
+    variance: float
+    freedom: float  # degrees of freedom
+
+    @classmethod
+    def of_samples(cls, samples: np.ndarray, freedom: float) -> "Spread":
+        """From (resamples,) values of an estimate, undefined ones left out; nan where more than
+        half of them are."""
+        defined = samples[np.isfinite(samples)]
+        enough = len(defined) >= max(2, len(samples) / 2) and freedom >= 1
+        return cls(float(defined.var(ddof=1)) if enough else float("nan"), freedom)
+
+    @classmethod
+    def of_mean(cls, values: Sequence[float]) -> "Spread":
+        """Of the mean of two or more independent values, such as those of seeds."""
+        return cls(float(np.var(values, ddof=1)) / len(values), len(values) - 1)
+
+    @classmethod
+    def sum(cls, spreads: Sequence["Spread"]) -> "Spread":
+        """Of independent sources together, with degrees of freedom after Satterthwaite (1946)."""
+        total = sum(spread.variance for spread in spreads)
+        if not total > 0:
+            return cls(total, min(spread.freedom for spread in spreads))
+        return cls(total, total**2 / sum(s.variance**2 / s.freedom for s in spreads if s.variance))
+
+    def half_width(self, level: float) -> float:
+        """Half of the interval's width, in units of the estimate."""
+        return float(stats.t.ppf((1 + level) / 2, self.freedom) * np.sqrt(self.variance))
+
+    def detectable(self, level: float) -> float:
+        """The true value whose interval would exclude 0 with a probability of 80 %."""
+        power = float(stats.t.ppf(0.8, self.freedom) * np.sqrt(self.variance))
+        return self.half_width(level) + power
 
 
 def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,7 +131,8 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 class SubjectDraws:
     """How often each subject is drawn, by fold, and how many degrees of freedom that leaves."""
 
-    weights: dict[str, np.ndarray]  # (resamples, subjects of the fold), subjects sorted
+    subjects: dict[str, np.ndarray]  # of each fold, sorted
+    weights: dict[str, np.ndarray]  # (resamples, subjects of the fold)
     freedom: dict[str, int]  # subjects - strata; also of the "mean" over folds
 
 
@@ -105,7 +153,7 @@ def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> Su
     if shared:
         drawn = weights["0"]
         weights = {fold: drawn[:, np.isin(everyone, names)] for fold, names in subjects.items()}
-    return SubjectDraws(weights, freedom)
+    return SubjectDraws(subjects, weights, freedom)
 
 
 # For each metric: its bounds; to the scale of its interval, back, and the slope of the way there.
@@ -131,10 +179,16 @@ def interval(
     Returns:
         low, high; nan where the value or more than half of the samples are undefined.
     """
-    defined = samples[np.isfinite(samples)]
-    if not np.isfinite(value) or len(defined) < max(2, len(samples) / 2) or freedom < 1:
+    return spread_interval(value, Spread.of_samples(samples, freedom), name, level)
+
+
+def spread_interval(
+    value: float, spread: Spread, name: str | None = None, level: float = 0.95
+) -> tuple[float, float]:
+    """The interval around a value of which the spread is known; arguments as of `interval`."""
+    half = spread.half_width(level)
+    if not np.isfinite([value, half]).all():
         return float("nan"), float("nan")
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * defined.std(ddof=1))
     if name is None:
         return value - half, value + half
     least, most, forward, back, slope = _SCALES[name]

@@ -1,5 +1,6 @@
 """Models against each other on the same frames: paired differences and their intervals."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,8 @@ import pandas as pd
 
 from ..base import UserError, stage
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, interval, subject_draws
-from .evaluation import metric_estimates
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, spread_interval, subject_draws, unit_of
+from .evaluation import Term, model_terms, total
 from .predictions import GROUP, MODEL, by_fold, check_predictions
 
 
@@ -41,23 +42,85 @@ def _in_folds_of(predictions: pd.DataFrame, within_corpus: pd.DataFrame) -> np.n
 
 @dataclass(frozen=True)
 class Difference:
-    """A model against another on the same frames: the mean over folds of a metric."""
+    """A model against another on the same frames: the mean over folds of a metric. Or the average
+    of several such differences."""
 
     value: float  # first - second. For RMSE less is better, for the others more
     low: float  # of its interval, paired: both models meet the same subjects in each sample
     high: float
-    first: float  # the two values, averaged over folds (and seeds)
+    smallest: float  # the true difference that would be decided with a probability of 80 %
+    first: float  # the two values, averaged over folds and seeds (and pairs and dimensions)
     second: float
     metric: str
-    dimension: str
+    dimension: str  # or several, "valence and arousal"
     folds: int
     subjects: int
     n: int  # frames
+    seeds: int  # of the model that has fewest
 
     @property
     def decided(self) -> bool:
         """Whether the interval excludes 0; False where the difference is undefined."""
         return bool(self.low > 0 or self.high < 0)
+
+    @property
+    def unit(self) -> str:
+        """What the interval is about, see `bootstrap.unit_of`."""
+        return unit_of(self.seeds)
+
+
+# What selects two models, see `mean_difference`.
+Pair = tuple[Mapping[str, object], Mapping[str, object]]
+
+
+def mean_difference(
+    predictions: pd.DataFrame,
+    pairs: Sequence[Pair],
+    *,
+    against: Sequence[Pair] = (),
+    metric: str = "CCC",
+    dimensions: Sequence[str] = DIMENSIONS,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+) -> Difference:
+    """By how much the first model of each pair is better than the second, averaged over pairs,
+    dimensions and seeds, with one interval.
+
+    Two separate intervals may overlap while the difference is certain: faces that are hard are hard
+    for both. Beside a within-corpus model, a cross-corpus one is taken `in_within_corpus_folds`.
+
+    The interval has a part from subjects and one from seeds. Subjects: in each bootstrap sample all
+    differences on one test corpus meet the same subjects, so that the spread is that of the
+    average; those of different test corpora are independent. Seeds: each model that was trained
+    with several adds the variance between the means of its seeds, over their number. These parts
+    are added, not taken from differences of equal seeds: two architectures have nothing in common
+    when their seeds are equal, a model may have fewer seeds than another, and where equal seeds do
+    have something in common, the sum is too large, not too small. A model with one seed adds none,
+    and `Difference.unit` says so.
+
+    Args:
+        pairs: (first, second), what selects each model in the table of predictions, such as
+            {"model": "vgg11_bn", "train_corpus": ...}.
+        against: pairs whose mean difference is subtracted from that of `pairs`: whether a
+            difference is larger under one condition than under another. `first` and `second` of the
+            result are then the two mean differences.
+        metric: a key of metrics.FROM_MOMENTS; RMSE is on [-1, 1].
+        dimensions: of DIMENSIONS.
+
+    Raises UserError for a selection of none or several models, or where the frames of a pair do not
+    match.
+    """
+    check_predictions(predictions)
+
+    def weighted(group: Sequence[Pair], factor: float) -> tuple[list[_Weighted], list[_Weighted]]:
+        found = [_same_frames(*(_selected(predictions, c) for c in pair)) for pair in group]
+        factor /= max(len(found), 1)
+        return [(factor, one) for one, _ in found], [(-factor, other) for _, other in found]
+
+    first, second = weighted(pairs, 1)
+    if against:
+        first, second = first + second, list(itertools.chain(*weighted(against, -1)))
+    (difference,) = _differences(first, second, (metric,), [tuple(dimensions)], bootstrap)
+    return difference
 
 
 def paired_difference(
@@ -69,20 +132,10 @@ def paired_difference(
     dimension: str = "valence",
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> Difference:
-    """How much better one model is than another, on the same frames with the same draws.
-
-    Two separate intervals may overlap while the difference is certain: faces that are hard are hard
-    for both. Beside a within-corpus model, a cross-corpus one is taken `in_within_corpus_folds`.
-    Several seeds of a model are averaged.
-
-    `first` and `second` are what selects each model in the table of predictions, such as
-    {"model": "vgg11_bn", "train_corpus": ...}; UserError for none or several, or where their frames
-    do not match. `metric` is a key of metrics.FROM_MOMENTS; RMSE is on [-1, 1].
-    """
-    check_predictions(predictions)
-    one, other = (_selected(predictions, columns) for columns in (first, second))
-    (difference,) = _compared(one, other, (metric,), (dimension,), bootstrap)
-    return difference
+    """`mean_difference` of one pair in one dimension."""
+    return mean_difference(
+        predictions, [(first, second)], metric=metric, dimensions=(dimension,), bootstrap=bootstrap
+    )
 
 
 def differences(
@@ -100,7 +153,8 @@ def differences(
     where frames do not match.
 
     Returns MODEL, reference, reference_recipe, reference_train_corpus, dimension, metric, value,
-    reference_value, difference (value - reference_value), low, high, decided, folds, subjects, n.
+    reference_value, difference (value - reference_value), low, high, decided, folds, subjects, n,
+    seeds (of the model that has fewer; 1: the interval is about these trained networks).
     """
     check_predictions(predictions)
     rows_of = dict(iter(predictions.groupby(MODEL, sort=False)))
@@ -109,12 +163,14 @@ def differences(
     for model, other in _pairs(models, reference):
         head = model | {"reference": other["model"]}
         head |= {f"reference_{name}": other[name] for name in ("recipe", "train_corpus")}
-        pair = (rows_of[tuple(m.values())] for m in (model, other))
-        for d in _compared(*pair, metrics, DIMENSIONS, bootstrap):
+        one, other = _same_frames(*(rows_of[tuple(m.values())] for m in (model, other)))
+        by_dimension = [(dimension,) for dimension in DIMENSIONS]
+        found = _differences([(1, one)], [(-1, other)], metrics, by_dimension, bootstrap)
+        for d in found:
             compared = {"dimension": d.dimension, "metric": d.metric}
             values = {"value": d.first, "reference_value": d.second, "difference": d.value}
             values |= {"low": d.low, "high": d.high, "decided": d.decided}
-            sizes = {"folds": d.folds, "subjects": d.subjects, "n": d.n}
+            sizes = {"folds": d.folds, "subjects": d.subjects, "n": d.n, "seeds": d.seeds}
             rows.append(head | compared | values | sizes)
     return pd.DataFrame(rows)
 
@@ -166,33 +222,53 @@ def _told(columns: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value!r}" for name, value in columns.items())
 
 
+# Rows of one model, and by which factor it enters a sum.
+_Weighted = tuple[float, pd.DataFrame]
+
+
 @stage("metrics and intervals")
-def _compared(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
+def _differences(
+    first: Sequence[_Weighted],
+    second: Sequence[_Weighted],
     names: Sequence[str],
-    dimensions: Sequence[str],
+    averaged: Sequence[tuple[str, ...]],
     bootstrap: Bootstrap,
 ) -> list[Difference]:
-    """Paired differences of two models, by dimension and metric."""
-    first, second = _same_frames(first, second)
-    trainings = [by_fold(seed_rows) for seed_rows in _by_seed(first, second)]
-    seeds = first["seed"].nunique()
-    draws = subject_draws(trainings[0], bootstrap)
-    sizes = {"folds": len(trainings[0]), "subjects": first["subject"].nunique()}
-    sizes["n"] = len(first.drop_duplicates(["clip", "frame"]))
+    """The sum of the first models plus that of the second (whose factors have the other sign), for
+    each tuple of dimensions to be averaged and each metric in turn."""
+    models = [*first, *second]
+    rows = pd.concat([model_rows for _, model_rows in models])
+    draws = {
+        corpus: subject_draws(by_fold(corpus_rows), bootstrap)
+        for corpus, corpus_rows in rows.groupby("test_corpus", sort=False)
+    }
+    sizes = {"folds": rows["fold"].nunique(), "subjects": _count(rows, "subject")}
+    sizes |= {"n": _count(rows, "clip", "frame")}
+    sizes |= {"seeds": min(model_rows["seed"].nunique() for _, model_rows in models)}
+    dimensions = tuple(dict.fromkeys(itertools.chain(*averaged)))
+    measured: list[list[Term]] = [[], []]
+    for side, group in enumerate((first, second)):
+        for factor, model_rows in group:
+            corpus = model_rows["test_corpus"].iloc[0]
+            measured[side] += model_terms(model_rows, names, draws[corpus], dimensions, factor)
     compared = []
-    for dimension in dimensions:
-        estimates = [metric_estimates(folds, dimension, names, draws) for folds in trainings]
+    for together in averaged:
         for name in names:
-            means = [training[name, "mean"] for training in estimates]
-            one, other = Estimate.mean(means[:seeds]), Estimate.mean(means[seeds:])
-            gain = one - other
-            freedom = draws.freedom["mean"]
-            bounds = interval(gain.value, gain.samples, freedom, level=bootstrap.level)
-            values = (gain.value, *bounds, one.value, other.value)
-            compared.append(Difference(*values, name, dimension, **sizes))
+            one, other = (
+                [t.times(1 / len(together)) for t in side if t.name == name
+                 and t.dimension in together]
+                for side in measured
+            )  # fmt: skip
+            value, spread = total([*one, *other])
+            low, high = spread_interval(value, spread, level=bootstrap.level)
+            values = (value, low, high, spread.detectable(bootstrap.level))
+            values = (*values, total(one)[0], -total(other)[0])
+            compared.append(Difference(*values, name, " and ".join(together), **sizes))
     return compared
+
+
+def _count(rows: pd.DataFrame, *names: str) -> int:
+    return len(rows[["test_corpus", *names]].drop_duplicates())
 
 
 def _by_seed(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[pd.DataFrame]:

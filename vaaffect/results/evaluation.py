@@ -4,26 +4,30 @@ A metric is computed once on all test frames of a fold, then averaged over the f
 from a bootstrap over subjects; `bootstrap.py` says what they are about and how they are made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from ..base import UserError, stage
+from ..base import stage
 from ..corpora import DIMENSIONS
 from . import metrics
 from .bootstrap import (
     DEFAULT_BOOTSTRAP,
     Bootstrap,
     Estimate,
+    Spread,
     SubjectDraws,
-    interval,
+    spread_interval,
     subject_draws,
 )
-from .predictions import GROUP, MODEL, by_fold, by_model
+from .predictions import GROUP, MODEL, by_fold, check_predictions
 
-RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", "n"]
+MEAN = "mean"  # as a fold: the average over folds
 UNIT_SCALE = "[-1, 1]"
+_SIZES = ["n", "seeds"]
+RESULT_COLUMNS = [*GROUP, "fold", "dimension", "metric", "scale", "value", "low", "high", *_SIZES]
 
 
 @stage("metrics and intervals")
@@ -41,48 +45,125 @@ def evaluate(
         native_scale: of the tested corpus; RMSE is given on [-1, 1] and, times this, on its own.
         names: of the metrics, keys of metrics.FROM_MOMENTS.
 
-    Returns RESULT_COLUMNS. `fold` is "0", "1", ... or "mean" (the average over the folds); `low`
-    and `high` bound the value at the bootstrap's level; `n` counts frames.
+    Returns RESULT_COLUMNS. `fold` is "0", "1", ... for a training in a fold, or "mean" for the
+    average over a model's folds and seeds (`seed` is its first). `low` and `high` bound the value
+    at the bootstrap's level. `seeds` says how many seeds are averaged: with one, the interval is
+    over subjects, for these trained networks; with several it is over subjects and seeds. A fold of
+    fewer than FEWEST subjects has no interval (nan). `n` counts frames.
     """
+    check_predictions(predictions)
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
-    for head, model_rows in by_model(predictions):
-        folds = by_fold(model_rows)
-        draws = subject_draws(folds, bootstrap)
-        sizes = {fold: len(fold_rows) for fold, fold_rows in folds.items()}
-        sizes["mean"] = len(model_rows.drop_duplicates(["clip", "frame"]))
-        for dimension in DIMENSIONS:
-            estimates = metric_estimates(folds, dimension, names, draws)
-            for (name, fold), estimate in estimates.items():
-                value, freedom = estimate.value, draws.freedom[fold]
-                low, high = interval(value, estimate.samples, freedom, name, bootstrap.level)
-                row = head | {"fold": fold, "dimension": dimension, "metric": name}
+    for model, model_rows in predictions.groupby(MODEL, sort=False):
+        draws = subject_draws(by_fold(model_rows), bootstrap)
+        terms = model_terms(model_rows, names, draws)
+        frames = len(model_rows.drop_duplicates(["clip", "frame"]))
+        frames_of = model_rows.groupby(["seed", "fold"]).size()
+        for term in terms:
+            found = [
+                (seed, fold, estimate.value, Spread.of_samples(estimate.samples, freedom), n, 1)
+                for seed, estimates in term.by_seed.items()
+                for fold, estimate in estimates.items()
+                if fold != MEAN
+                for freedom, n in [(draws.freedom[fold], int(frames_of[seed, int(fold)]))]
+            ]
+            first, *_ = term.by_seed
+            found.append((first, MEAN, *total([term]), frames, len(term.by_seed)))
+            for seed, fold, value, spread, *sizes in found:
+                low, high = spread_interval(value, spread, term.name, bootstrap.level)
+                head = dict(zip(GROUP, (*model, seed), strict=True))
+                head |= {"fold": fold, "dimension": term.dimension, "metric": term.name}
                 scales = {UNIT_SCALE: 1.0}
-                if name == "RMSE" and native_scale != 1:
+                if term.name == "RMSE" and native_scale != 1:
                     scales[native] = native_scale
                 for scale, by in scales.items():
-                    values = {"value": value * by, "low": low * by, "high": high * by}
-                    rows.append(row | {"scale": scale, "n": sizes[fold]} | values)
+                    values = {"scale": scale, "value": value * by, "low": low * by}
+                    values |= {"high": high * by, **dict(zip(_SIZES, sizes, strict=True))}
+                    rows.append(head | values)
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
-def metric_estimates(
-    folds: Mapping[str, pd.DataFrame], dimension: str, names: Sequence[str], draws: SubjectDraws
-) -> dict[tuple[str, str], Estimate]:
-    """Metrics of one training in its folds, by (metric, fold), "mean" last."""
-    estimates = {}
-    for fold, fold_rows in folds.items():
-        clips, owners = clip_moments(fold_rows, dimension)
-        subjects, index = np.unique(owners, return_inverse=True)
-        by_subject = np.zeros((len(subjects), clips.shape[1]))
-        np.add.at(by_subject, index, clips)
-        resampled = draws.weights[fold] @ by_subject
+@dataclass(frozen=True)
+class Term:
+    """One metric of one model in one dimension, as an addend."""
+
+    dimension: str
+    name: str  # of the metric
+    factor: float
+    corpus: str  # on which it was tested
+    training: tuple  # what names the model wherever it is tested, with its seeds
+    by_seed: dict[int, dict[str, Estimate]]  # in each fold, MEAN last
+    freedom: int  # of subjects, for MEAN
+
+    def times(self, factor: float) -> "Term":
+        """The same with another factor."""
+        return replace(self, factor=self.factor * factor)
+
+
+def model_terms(
+    model_rows: pd.DataFrame,
+    names: Sequence[str],
+    draws: SubjectDraws,
+    dimensions: Sequence[str] = DIMENSIONS,
+    factor: float = 1.0,
+) -> list[Term]:
+    """The metrics of one model, which is tested on the subjects of `draws`."""
+    trainings = {seed: by_fold(rows) for seed, rows in model_rows.groupby("seed", sort=False)}
+    first = model_rows.iloc[0]
+    training = (*(first[name] for name in MODEL if name != "test_corpus"), *trainings)
+    terms = []
+    for dimension in dimensions:
+        sums = {
+            seed: {fold: _by_subject(rows, dimension, draws.subjects[fold])
+                   for fold, rows in folds.items()}
+            for seed, folds in trainings.items()
+        }  # fmt: skip
         for name in names:
             metric = metrics.FROM_MOMENTS[name]
-            estimates[name, fold] = Estimate(float(metric(clips.sum(axis=0))), metric(resampled))
-    for name in names:
-        estimates[name, "mean"] = Estimate.mean([estimates[name, fold] for fold in folds])
-    return estimates
+            by_seed = {}
+            for seed, folds in sums.items():
+                by_seed[seed] = estimates = {
+                    fold: Estimate(
+                        float(metric(each.sum(axis=0))), metric(draws.weights[fold] @ each)
+                    )
+                    for fold, each in folds.items()
+                }
+                estimates[MEAN] = Estimate.mean(list(estimates.values()))
+            head = (dimension, name, factor, first["test_corpus"], training)
+            terms.append(Term(*head, by_seed, draws.freedom[MEAN]))
+    return terms
+
+
+def total(terms: Sequence[Term]) -> tuple[float, Spread]:
+    """The sum of terms, each averaged over its folds and seeds, and its spread.
+
+    Subjects of different corpora and seeds of different models are independent sources of
+    variation. The terms of one corpus met the same subjects in each bootstrap sample, and the terms
+    of one model were reached by the same trained networks, so that they are added first.
+    """
+    samples: dict[str, list[np.ndarray]] = {}
+    seeds: dict[tuple, list[np.ndarray]] = {}
+    value, freedom = 0.0, {}
+    for term in terms:
+        means = [estimates[MEAN] for estimates in term.by_seed.values()]
+        average = Estimate.mean(means)
+        value += term.factor * average.value
+        samples.setdefault(term.corpus, []).append(term.factor * average.samples)
+        freedom[term.corpus] = term.freedom
+        if len(means) > 1:
+            values = term.factor * np.array([mean.value for mean in means])
+            seeds.setdefault(term.training, []).append(values)
+    spreads = [Spread.of_samples(sum(s), freedom[corpus]) for corpus, s in samples.items()]
+    spreads += [Spread.of_mean(sum(values)) for values in seeds.values()]
+    return value, Spread.sum(spreads)
+
+
+def _by_subject(fold_rows: pd.DataFrame, dimension: str, subjects: np.ndarray) -> np.ndarray:
+    """(subjects, 7) moments of each of the sorted subjects, zeros where there are no rows."""
+    clips, owners = clip_moments(fold_rows, dimension)
+    sums = np.zeros((len(subjects), clips.shape[1]))
+    np.add.at(sums, np.searchsorted(subjects, owners), clips)
+    return sums
 
 
 def clip_moments(predictions: pd.DataFrame, dimension: str) -> tuple[np.ndarray, np.ndarray]:
@@ -98,30 +179,24 @@ def clip_moments(predictions: pd.DataFrame, dimension: str) -> tuple[np.ndarray,
 
 
 def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean, spread and interval over the folds of `results` as of `evaluate`: one row per model,
-    dimension and metric. The results of several seeds may stand under each other.
+    """Mean, spread and interval over folds and seeds of `results` as of `evaluate`: one row per
+    model, dimension and metric.
 
-    A model trained with several seeds is one row: each fold is averaged over the seeds first. Its
-    interval is the average of the seeds' intervals, which are about the same subjects (an average
-    has no larger a standard deviation than its parts have on average, so this is a little wide). It
-    does not contain the variation between seeds, which `seed_sd` shows.
-
-    Returns GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, n-1),
-    low, high, folds, n, seeds (how many), seed_sd (between the seeds' means, n-1; nan for one).
+    Returns GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, each
+    averaged over the seeds first, n-1), low, high, folds, n, seeds (how many; with one, the
+    interval is over subjects, for these trained networks; with several it is over subjects and
+    seeds), seed_sd (between the seeds' means, n-1; nan for one).
     """
     keys = [*MODEL, "dimension", "metric", "scale"]
-    per_fold = results[results["fold"] != "mean"]
-    values = per_fold.groupby([*keys, "fold"], sort=False)["value"]
-    repeated = values.size().groupby(keys, sort=False).nunique() > 1
-    if repeated.any():
-        name = repeated.idxmax()[0]
-        raise UserError(f"the seeds of {name} do not have the same folds; train the missing ones.")
-    # skipna: a metric that is undefined with one seed is undefined, not that of the other seeds.
-    averages = values.mean(skipna=False).groupby(keys, sort=False)
-    spread = averages.agg(sd="std", folds="size")
-    means = results[results["fold"] == "mean"].groupby(keys, sort=False)
-    table = means[["value", "low", "high"]].mean(skipna=False).rename(columns={"value": "mean"})
-    table = table.join(means.agg(seed=("seed", "first"), n=("n", "first"), seeds=("seed", "size")))
-    table = table.join(means["value"].std().rename("seed_sd")).join(spread).reset_index()
-    keys = [*GROUP, "dimension", "metric", "scale"]
-    return table[[*keys, "mean", "sd", "low", "high", "folds", "n", "seeds", "seed_sd"]]
+    rows = results[results["fold"] != MEAN]
+
+    def means_by(name: str) -> pd.Series:
+        # skipna: a metric that is undefined with one seed is undefined, not that of the others.
+        return rows.groupby([*keys, name], sort=False)["value"].mean(skipna=False)
+
+    spread = means_by("fold").groupby(keys, sort=False).agg(sd="std", folds="size")
+    spread["seed_sd"] = means_by("seed").groupby(keys, sort=False).std()
+    means = results[results["fold"] == MEAN].rename(columns={"value": "mean"})
+    table = means.merge(spread.reset_index(), on=keys, validate="1:1")
+    columns = ["dimension", "metric", "scale", "mean", "sd", "low", "high", "folds", *_SIZES]
+    return table[[*GROUP, *columns, "seed_sd"]]
