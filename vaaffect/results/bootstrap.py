@@ -105,6 +105,10 @@ class Spread:
             return cls(total, min(spread.freedom for spread in spreads))
         return cls(total, total**2 / sum(s.variance**2 / s.freedom for s in spreads if s.variance))
 
+    def times(self, factor: float, freedom: float) -> "Spread":
+        """So many times the variance, known with other degrees of freedom."""
+        return Spread(self.variance * factor, freedom)
+
     def half_width(self, level: float) -> float:
         """Half of the interval's width, in units of the estimate."""
         return float(stats.t.ppf((1 + level) / 2, self.freedom) * np.sqrt(self.variance))

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from ..base import UserError
 from .bootstrap import METHOD, TRAINED, Bootstrap, spread_interval, unit_of
 from .comparisons import Difference, Pair, mean_difference
 from .error_analysis import size_of_neutral_bias
@@ -86,9 +85,8 @@ def against_each_method(
             "verdict": words[verdict(d.low, d.high)], "smallest": d.smallest,
             "subjects": d.subjects, "seeds": seeds, "unit": unit_of(seeds), "data": wild,
         })  # fmt: skip
-    return pd.DataFrame(rows).sort_values("difference", ignore_index=True) if rows else (
-        pd.DataFrame()
-    )
+    table = pd.DataFrame(rows)
+    return table.sort_values("difference", ignore_index=True) if rows else table
 
 
 def networks_reach_the_state_of_the_art(against_each: pd.DataFrame, among: str = "") -> Claim:
@@ -192,7 +190,7 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
         f"The worst is {worst['dimension']} of {worst['emotion']}: {_signed(worst['answer'])} for "
         f"a range from {_signed(worst['expected_low'])} to {_signed(worst['expected_high'])}. A "
         "network with this one's correlation ("
-        + " and ".join(f"{value:.2f} for {dimension}" for dimension, value in r.items())
+        + " and ".join(f"{_signed(value)} for {dimension}" for dimension, value in r.items())
         + f") would be expected to predict {_signed(worst['by_correlation'])} there, and to miss "
         f"the range in {int(outside.sum())} of {len(named)}"
     )

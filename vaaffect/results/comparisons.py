@@ -9,8 +9,15 @@ import pandas as pd
 
 from ..base import UserError, stage
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, spread_interval, subject_draws, unit_of
-from .evaluation import Term, model_terms, total
+from .bootstrap import (
+    DEFAULT_BOOTSTRAP,
+    Bootstrap,
+    Spread,
+    spread_interval,
+    subject_draws,
+    unit_of,
+)
+from .evaluation import Term, model_terms, sources, total
 from .predictions import GROUP, MODEL, by_fold, check_predictions
 
 
@@ -57,6 +64,8 @@ class Difference:
     subjects: int
     n: int  # frames
     seeds: int  # of the model that has fewest
+    between_subjects: Spread  # the two sources of its variance
+    between_seeds: Spread | None  # of the models that have several
 
     @property
     def decided(self) -> bool:
@@ -67,6 +76,17 @@ class Difference:
     def unit(self) -> str:
         """What the interval is about, see `bootstrap.unit_of`."""
         return unit_of(self.seeds)
+
+    def smallest_with(self, subjects: int, seeds: int, level: float = 0.95) -> float:
+        """`smallest` in a study with so many subjects and seeds: an extrapolation, for subjects and
+        trainings that vary as much as these do, in as many folds. The variance of each source goes
+        with one over its number. Without several seeds here, theirs is unknown and left out."""
+        one = self.between_subjects
+        parts = [one.times(self.subjects / subjects, one.freedom + subjects - self.subjects)]
+        if (other := self.between_seeds) is not None:
+            freedom = other.freedom * (seeds - 1) / (self.seeds - 1)
+            parts.append(other.times(self.seeds / seeds, freedom))
+        return Spread.sum(parts).detectable(level)
 
 
 # What selects two models, see `mean_difference`.
@@ -259,11 +279,15 @@ def _differences(
                  and t.dimension in together]
                 for side in measured
             )  # fmt: skip
-            value, spread = total([*one, *other])
+            value, by_subjects, by_seeds = sources([*one, *other])
+            spread = Spread.sum([*by_subjects, *by_seeds])
             low, high = spread_interval(value, spread, level=bootstrap.level)
             values = (value, low, high, spread.detectable(bootstrap.level))
             values = (*values, total(one)[0], -total(other)[0])
-            compared.append(Difference(*values, name, " and ".join(together), **sizes))
+            between = {"between_subjects": Spread.sum(by_subjects)}
+            between["between_seeds"] = Spread.sum(by_seeds) if by_seeds else None
+            name_of = name, " and ".join(together)
+            compared.append(Difference(*values, *name_of, **sizes, **between))
     return compared
 
 

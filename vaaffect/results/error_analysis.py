@@ -5,14 +5,17 @@ per model (GROUP) and whatever it is cut by. Labels, predictions and errors are 
 is predicted - true.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from ..base import UserError, stage
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, subject_draws
-from .metrics import from_arrays, pcc
-from .predictions import VALUES, by_fold, by_model
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, Spread, interval, subject_draws
+from .evaluation import MEAN, Term, model_terms, total
+from .metrics import from_arrays
+from .predictions import MODEL, VALUES, by_fold, by_model
 
 
 def ccc_losses(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +157,7 @@ def _error(error: np.ndarray) -> dict[str, float]:
     return {"RMSE": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
 
 
-def regressed(label: float, mean: float, r: float) -> float:
+def regressed(label: float, mean: float | np.ndarray, r: float | np.ndarray) -> float | np.ndarray:
     """What is expected from regression to the mean: the average prediction for faces labelled
     `label` of a least squares predictor whose predictions correlate with the labels by `r`.
 
@@ -184,55 +187,131 @@ def neutral_bias(
     """
     rows = []
     for head, model_rows in by_model(predictions):
-        folds = by_fold(model_rows)
-        weights = subject_draws(folds, bootstrap).weights
         neutral = model_rows[_is_neutral(model_rows)]
         sizes = {"frames": len(neutral[["clip", "frame"]].drop_duplicates())}
         sizes["subjects"] = neutral["subject"].nunique()
-        counts = np.array([_is_neutral(fold_rows).sum() for fold_rows in folds.values()])
-        fraction = counts / max(len(neutral), 1)
-        means = np.stack([_training_mean(model_rows, fold) for fold in folds])
-        for axis, dimension in enumerate(DIMENSIONS):
-            label = means[:, axis]
-            r = [
-                pcc(fold_rows[f"{dimension}_true"], fold_rows[f"{dimension}_pred"])
-                for fold_rows in folds.values()
-            ]
-            r = np.nan_to_num(r).clip(0)
-            row = {"mean_label": fraction @ label, "foretold": fraction @ ((1 - r**2) * label)}
-            if not len(neutral):
-                row = dict.fromkeys(row, np.nan)
-            # Of each sample: the sum of the predictions for neutral frames, and their number.
-            sums = sum(weights[k] @ _neutral_sums(part, dimension) for k, part in folds.items())
-            with np.errstate(invalid="ignore", divide="ignore"):
-                samples = sums[:, 0] / sums[:, 1]
-            row["observed"] = mean = neutral[f"{dimension}_pred"].mean()
+        for dimension, estimates in _neutral_estimates(model_rows, bootstrap).items():
+            row = {name: estimate.value for name, estimate in estimates.items()}
+            observed = estimates["observed"]
             # Only subjects with neutral frames say anything about them.
             freedom = sizes["subjects"] - 1
-            row["low"], row["high"] = interval(mean, samples, freedom, level=bootstrap.level)
+            bounds = interval(observed.value, observed.samples, freedom, level=bootstrap.level)
+            row["low"], row["high"] = bounds
             rows.append(head | {"dimension": dimension} | row | sizes)
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class NeutralSize:
+    """Whether the bias on neutral faces has the expected size, see `size_of_neutral_bias`."""
+
+    value: float
+    spread: Spread  # over subjects, and over seeds where there are several
+    subjects: int  # that have neutral frames
+    seeds: int  # of the network that has fewest
+
+
+@stage("metrics and intervals")
+def size_of_neutral_bias(
+    predictions: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+) -> NeutralSize:
+    """How far the mean prediction p for neutral frames reaches beyond half of the way from (0, 0)
+    to what is expected from regression to the mean, e (`neutral_bias`): p . e / |e| - |e| / 2.
+
+    It is positive where p is nearer to e than to (0, 0). Averaged over each network's seeds, then
+    over networks, all on the same corpus. In each bootstrap sample p, the correlations and the
+    training labels behind e are those of the same subjects for all networks and seeds.
+    """
+    terms = []
+    for model, model_rows in predictions.groupby(MODEL, sort=False):
+        sizes = {
+            seed: {MEAN: _beyond_half(_neutral_estimates(rows, bootstrap))}
+            for seed, rows in model_rows.groupby("seed")
+        }
+        neutral = model_rows.loc[_is_neutral(model_rows), "subject"].nunique()
+        head = ("both", "size", 1.0, model_rows["test_corpus"].iloc[0], (*model, *sizes))
+        terms.append(Term(*head, sizes, neutral - 1))
+    if not terms:
+        raise UserError("there are no predictions of these networks; name some that are in them.")
+    value, spread = total([term.times(1 / len(terms)) for term in terms])
+    seeds = min(len(term.by_seed) for term in terms)
+    return NeutralSize(value, spread, terms[0].freedom + 1, seeds)
+
+
+def _beyond_half(estimates: dict[str, dict[str, Estimate]]) -> Estimate:
+    """The size of one training, see `size_of_neutral_bias`."""
+
+    def beyond(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        length = np.linalg.norm(expected, axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (observed * expected).sum(axis=0) / length - length / 2
+
+    pairs = [(by["observed"], by["foretold"]) for by in estimates.values()]
+    values = np.array([[one.value for one in pair] for pair in pairs]).T
+    samples = np.array([[one.samples for one in pair] for pair in pairs]).swapaxes(0, 1)
+    return Estimate(float(beyond(*values)), beyond(*samples))
+
+
+def _neutral_estimates(
+    model_rows: pd.DataFrame, bootstrap: Bootstrap
+) -> dict[str, dict[str, Estimate]]:
+    """By dimension: mean_label, foretold and observed of `neutral_bias`, of one training."""
+    model, train, test = model_rows[["model", "train_corpus", "test_corpus"]].iloc[0]
+    folds = by_fold(model_rows)
+    if train != test or len(folds) < 2:
+        raise UserError(
+            f"{model} was trained on frames of {train} that are not in these predictions, so its "
+            "mean training label is not known; give within-corpus models with all their folds."
+        )
+    draws = subject_draws(folds, bootstrap)
+    found = {}
+    for dimension in DIMENSIONS:
+        sums = {k: _sums(rows, dimension, draws.subjects[k]) for k, rows in folds.items()}
+        (term,) = model_terms(model_rows, ["PCC"], draws, [dimension])
+        (r,) = term.by_seed.values()
+        # The reported values, then those of each sample, from the same sums.
+        found[dimension] = {
+            name: Estimate(float(value[0]), samples)
+            for (name, value), samples in zip(
+                _neutral_values(
+                    {k: s.sum(axis=0, keepdims=True) for k, s in sums.items()},
+                    {k: np.array([r[k].value]) for k in folds},
+                ).items(),
+                _neutral_values(
+                    {k: draws.weights[k] @ s for k, s in sums.items()},
+                    {k: r[k].samples for k in folds},
+                ).values(),
+                strict=True,
+            )
+        }
+    return found
+
+
+def _neutral_values(sums: dict[str, np.ndarray], r: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """mean_label, foretold and observed, (n,) each, from `_sums` (n, 4) and correlations (n,) of
+    each fold."""
+    everything = sum(sums.values())
+    mean_label, foretold = 0.0, 0.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for fold, each in sums.items():
+            labels, frames = (everything - each)[:, :2].T  # of the other folds
+            weight = each[:, 3] / everything[:, 3]  # of neutral frames
+            mean_label = mean_label + weight * labels / frames
+            foretold = foretold + weight * regressed(0.0, labels / frames, r[fold])
+        observed = everything[:, 2] / everything[:, 3]
+    return {"mean_label": mean_label, "foretold": foretold, "observed": observed}
 
 
 def _is_neutral(rows: pd.DataFrame) -> np.ndarray:
     return (rows[VALUES[:2]] == 0).all(axis=1).to_numpy()
 
 
-def _training_mean(model_rows: pd.DataFrame, fold: str) -> np.ndarray:
-    """(2,) mean label of what a fold's network was trained on: the other folds."""
-    model, train, test = model_rows[["model", "train_corpus", "test_corpus"]].iloc[0]
-    others = model_rows[model_rows["fold"] != int(fold)]
-    if train != test or others.empty:
-        raise UserError(
-            f"{model} was trained on frames of {train} that are not in these predictions, so its "
-            "mean training label is not known; give within-corpus models with all their folds."
-        )
-    return others[["valence_true", "arousal_true"]].mean().to_numpy(np.float64)
-
-
-def _neutral_sums(fold_rows: pd.DataFrame, dimension: str) -> np.ndarray:
-    """(subjects, 2) sum of the predictions for neutral frames and their number; subjects sorted."""
-    subjects, index = np.unique(fold_rows["subject"].to_numpy(), return_inverse=True)
-    chosen = _is_neutral(fold_rows).astype(np.float64)
-    predicted = fold_rows[f"{dimension}_pred"].to_numpy(np.float64) * chosen
-    return np.stack([np.bincount(index, x, len(subjects)) for x in (predicted, chosen)], axis=1)
+def _sums(fold_rows: pd.DataFrame, dimension: str, subjects: np.ndarray) -> np.ndarray:
+    """(subjects, 4) of each of the sorted subjects: the sum of the labels and their number, the sum
+    of the predictions for neutral frames and their number."""
+    neutral = _is_neutral(fold_rows).astype(np.float64)
+    labels = fold_rows[f"{dimension}_true"].to_numpy(np.float64)
+    predicted = fold_rows[f"{dimension}_pred"].to_numpy(np.float64) * neutral
+    index = np.searchsorted(subjects, fold_rows["subject"].to_numpy())
+    columns = (labels, np.ones(len(labels)), predicted, neutral)
+    return np.stack([np.bincount(index, x, len(subjects)) for x in columns], axis=1)

@@ -135,7 +135,14 @@ def model_terms(
 
 
 def total(terms: Sequence[Term]) -> tuple[float, Spread]:
-    """The sum of terms, each averaged over its folds and seeds, and its spread.
+    """The sum of terms, each averaged over its folds and seeds, and its spread."""
+    value, subjects, seeds = sources(terms)
+    return value, Spread.sum([*subjects, *seeds])
+
+
+def sources(terms: Sequence[Term]) -> tuple[float, list[Spread], list[Spread]]:
+    """The sum of terms, each averaged over its folds and seeds, and what adds to its variance: the
+    subjects of each corpus, and the seeds of each model that has several.
 
     Subjects of different corpora and seeds of different models are independent sources of
     variation. The terms of one corpus met the same subjects in each bootstrap sample, and the terms
@@ -153,9 +160,8 @@ def total(terms: Sequence[Term]) -> tuple[float, Spread]:
         if len(means) > 1:
             values = term.factor * np.array([mean.value for mean in means])
             seeds.setdefault(term.training, []).append(values)
-    spreads = [Spread.of_samples(sum(s), freedom[corpus]) for corpus, s in samples.items()]
-    spreads += [Spread.of_mean(sum(values)) for values in seeds.values()]
-    return value, Spread.sum(spreads)
+    subjects = [Spread.of_samples(sum(s), freedom[corpus]) for corpus, s in samples.items()]
+    return value, subjects, [Spread.of_mean(sum(values)) for values in seeds.values()]
 
 
 def _by_subject(fold_rows: pd.DataFrame, dimension: str, subjects: np.ndarray) -> np.ndarray:
