@@ -36,6 +36,7 @@ PARAMETERS = {
 }
 ABLATION = {
     "ABLATION_MODEL": "vgg_tiny_bn",
+    "ABLATION_FOLDS": 2,
     "ABLATION_EPOCHS": 2,
     "THESIS": {"name": "thesis", "batch_size": 4},
     "COMPONENTS": {"CCC loss": {"loss": "ccc"}, "another seed": {"seeds": 2}},
@@ -105,7 +106,7 @@ def test_a_study_trains_first_what_is_worth_most(plan):
     trainings = all_trainings(PARAMETERS | ABLATION)
     names = [training.name for training in trainings]
     known = [*plan.trainings("wild"), *plan.trainings("lab", scratch=False), *leaking]
-    assert set(names) >= {training.name for training in known} and len(names) == len(known) + 12
+    assert set(names) >= {training.name for training in known} and len(names) == len(known) + 8
     two = [(t.model, t.crops.label) for t in trainings[:12]]
     wild = ["vgg_tiny_bn", "resnet10"] * 3
     assert two == [(name, plan.wild_crops.label) for name in wild] + [(n, "lab") for n in wild]
@@ -158,6 +159,7 @@ def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
         ({"PER_MODEL": {}}, "give its recipe a sequence"),
         ({"PER_MODEL": PARAMETERS["PER_MODEL"] | {"resnet10": {"dropout": 0.2}}}, "no dropout"),
         ({"LEAK_MODELS": ["resnet50"]}, "LEAK_MODELS names resnet50"),
+        (ABLATION | {"ABLATION_FOLDS": 4}, "ABLATION_FOLDS is 4; use 1 to 3"),
         (ABLATION | {"COMPONENTS": {"x": {"losss": "ccc"}}}, "changes 'losss'"),
     ],
 )
