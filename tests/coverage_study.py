@@ -1,115 +1,147 @@
-"""Do the intervals hold what they promise? Subjects whose true values are known.
+"""Do the intervals hold what they promise? Subjects and networks whose true values are known.
 
-Simulated subjects have clips, clips have frames; each level moves the labels and the errors. Each
-fold has a network of its own (gain and offset). `python tests/coverage_study.py` from the
-repository's root prints how many of the intervals at 95 % hold the truth, for the method in use,
-its predecessor and the self-deception of resampling frames (about a quarter of an hour; an
-argument sets the repetitions). `test_evaluation.py` repeats a small part of it.
+Simulated subjects have clips, clips have frames; each level moves the labels and the errors. Gain
+and offset of every network are drawn anew each time: a part that all folds have in common (their
+training subjects are mostly the same), one of the fold, one of fold and seed. Two models are
+compared, whose errors have most in common.
+`python tests/coverage_study.py` from the repository's root prints how many of the intervals at 95 %
+hold the truth in the layouts that studies use, for the method in use, for its predecessor, and for
+the self-deception of resampling frames (about half an hour; an argument sets the repetitions).
+`test_evaluation.py` repeats a small part of it.
 """
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 
 from vaaffect.corpora.corpus import DIMENSIONS
 from vaaffect.results import Bootstrap, metrics
-from vaaffect.results.evaluation import clip_moments, evaluate
+from vaaffect.results.bootstrap import Spread
+from vaaffect.results.comparisons import differences
+from vaaffect.results.evaluation import evaluate
 from vaaffect.results.predictions import PREDICTION_COLUMNS
 
 NAMES = ("RMSE", "PCC", "CCC")
 FOLDS = 5
-GAIN, OFFSET = (0.6, 0.5, 0.7, 0.55, 0.65), (0.05, 0.0, -0.05, 0.1, 0.02)
+GAIN, OFFSET = 0.6, 0.02  # of a network, on average
+# Their standard deviation by training subjects, of which 1 / FOLDS of the variance is common to all
+# folds, as Nadeau & Bengio estimate; and by seeds, where there are several.
+TRAINING, SEEDS = 0.06, 0.06
 # Standard deviations between subjects, between a subject's clips, between a clip's frames.
 LABELS, ERRORS = (0.15, 0.25, 0.08), (0.12, 0.12, 0.08)
+COMMON = 0.8  # of the errors of two networks: their correlation is its square
 EVEN, UNEVEN = (2, 3), (1, 1, 1, 2, 2, 3, 4, 6)  # clips of a subject, drawn from these
+SESSIONS = (1, 2, 2, 2, 3)  # of a subject in the laboratory
 
 
-def simulated(people: int, clips: tuple[int, ...], rng: np.random.Generator) -> pd.DataFrame:
-    """Predictions of FOLDS networks for newly drawn subjects; dimensions are independent."""
-    owner = np.repeat(np.arange(people), rng.choice(clips, people))
-    clip = np.repeat(np.arange(len(owner)), rng.integers(3, 8, len(owner)))
-    person = owner[clip]
-    fold = person % FOLDS
+@dataclass(frozen=True)
+class Layout:
+    """What a study has."""
 
-    def levels(sizes: tuple[float, float, float]) -> np.ndarray:
-        parts = ((people, person), (len(owner), clip), (len(clip), slice(None)))
-        return sum(rng.normal(0, sd, n)[of] for sd, (n, of) in zip(sizes, parts, strict=True))
+    name: str
+    people: int
+    clips: tuple[int, ...]
+    seeds: int = 1
+    errors: tuple[float, float, float] = ERRORS
 
-    table = pd.DataFrame({"fold": fold, "subject": person, "clip": clip, "frame": 0})
-    table["frame"] = np.arange(len(clip))
-    for dimension in DIMENSIONS:
-        true = levels(LABELS)
-        table[f"{dimension}_true"] = true
-        table[f"{dimension}_pred"] = (
-            np.take(GAIN, fold) * true + np.take(OFFSET, fold) + levels(ERRORS)
-        )
-    same = {"model": "m", "recipe": "r", "train_corpus": "A", "test_corpus": "A"}
-    return table.assign(**same, split="subject", seed=0)[PREDICTION_COLUMNS]
+    def simulated(self, rng: np.random.Generator) -> pd.DataFrame:
+        """Predictions of two models for newly drawn subjects; dimensions are independent."""
+        owner = np.repeat(np.arange(self.people), rng.choice(self.clips, self.people))
+        clip = np.repeat(np.arange(len(owner)), rng.integers(3, 8, len(owner)))
+        person = owner[clip]
+        fold = person % FOLDS
 
+        def levels(sizes: tuple[float, float, float]) -> np.ndarray:
+            parts = ((self.people, person), (len(owner), clip), (len(clip), slice(None)))
+            return sum(rng.normal(0, sd, n)[of] for sd, (n, of) in zip(sizes, parts, strict=True))
 
-def expectation(people: int, clips: tuple[int, ...], repetitions: int, seed: int) -> pd.Series:
-    """The truth: what each metric is on average over new subjects, per fold and for their mean."""
-    rng = np.random.default_rng([seed, 1])
-    values: dict[tuple[str, str], list[float]] = {}
-    for _ in range(repetitions):
-        of_folds = {str(k): d for k, d in simulated(people, clips, rng).groupby("fold")}
+        table = pd.DataFrame({"fold": fold, "subject": person, "clip": clip})
+        table["frame"] = np.arange(len(clip))
         for dimension in DIMENSIONS:
-            for name in NAMES:
-                metric = getattr(metrics, name.lower())
-                found = {
-                    fold: metric(d[f"{dimension}_true"], d[f"{dimension}_pred"])
-                    for fold, d in of_folds.items()
-                }
-                found["mean"] = np.mean(list(found.values()))
-                for fold, value in found.items():
-                    values.setdefault((name, fold), []).append(value)
-    return pd.Series({key: np.mean(of) for key, of in values.items()})
+            table[f"{dimension}_true"] = levels(LABELS)
+        common = {dimension: COMMON * levels(self.errors) for dimension in DIMENSIONS}
+        tables = []
+        own = TRAINING * np.sqrt(1 - 1 / FOLDS)
+        for model, bold in (("m", 1.0), ("n", 0.9)):
+            moved = rng.normal(0, TRAINING / np.sqrt(FOLDS), 2) + rng.normal(0, own, (FOLDS, 2))
+            for seed in range(self.seeds):
+                network = moved + rng.normal(0, SEEDS * (self.seeds > 1), (FOLDS, 2))
+                gain, offset = (np.array([GAIN * bold, OFFSET]) + network).T
+                one = table.assign(model=model, seed=seed)
+                for dimension in DIMENSIONS:
+                    error = common[dimension] + np.sqrt(1 - COMMON**2) * levels(self.errors)
+                    true = table[f"{dimension}_true"]
+                    one[f"{dimension}_pred"] = gain[fold] * true + offset[fold] + error
+                tables.append(one)
+        same = {"recipe": "r", "train_corpus": "A", "test_corpus": "A", "split": "subject"}
+        return pd.concat(tables, ignore_index=True).assign(**same)[PREDICTION_COLUMNS]
+
+    def truth(self, repetitions: int, seed: int) -> pd.Series:
+        """What each number is on average over new subjects and networks; index (metric, of)."""
+        rng = np.random.default_rng([seed, 1])
+        values = [_values(self.simulated(rng)) for _ in range(repetitions)]
+        return pd.concat(values).groupby(["metric", "of"])["value"].mean()
+
+
+LAYOUTS = (
+    Layout("wild, 200 subjects", 200, EVEN),
+    Layout("wild, 240 subjects, uneven clips", 240, UNEVEN),
+    Layout("wild, 200 subjects, 3 seeds", 200, EVEN, 3),
+    Layout("laboratory, 16 subjects", 16, SESSIONS),
+    Layout("laboratory, 16 subjects, 3 seeds", 16, SESSIONS, 3),
+    Layout("laboratory, 16 subjects who differ", 16, SESSIONS, 1, (0.25, 0.08, 0.08)),
+)
+DIFFERENCE = "difference"
+
+
+def _values(table: pd.DataFrame) -> pd.DataFrame:
+    """metric, of, value: of model m, mean over folds and seeds, and the difference from n."""
+    rows = []
+    for (_, model), d in table.groupby(["seed", "model"]):
+        for name in NAMES:
+            metric = getattr(metrics, name.lower())
+            for x in DIMENSIONS:
+                folds = [metric(f[f"{x}_true"], f[f"{x}_pred"]) for _, f in d.groupby("fold")]
+                rows.append((model, name, np.mean(folds)))
+    found = pd.DataFrame(rows, columns=["model", "metric", "mean"])
+    found = found.groupby(["model", "metric"]).mean()
+    table = found.loc["m"].assign(**{DIFFERENCE: found.loc["m", "mean"] - found.loc["n", "mean"]})
+    return table.stack().rename_axis(["metric", "of"]).rename("value").reset_index()
+
+
+def _shown(results: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    means = results[(results["fold"] == "mean") & (results["model"] == "m")].assign(of="mean")
+    return pd.concat([means, compared.assign(of=DIFFERENCE)])[["metric", "of", "low", "high"]]
 
 
 def in_use(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The intervals of `evaluate`."""
-    return evaluate(table, 1, names=NAMES, bootstrap=Bootstrap(200, seed))
+    """The intervals of `evaluate` and `differences`."""
+    bootstrap = Bootstrap(200, seed)
+    compared = differences(table, "n", metrics=NAMES, bootstrap=bootstrap)
+    return _shown(evaluate(table, 1, names=NAMES, bootstrap=bootstrap), compared)
+
+
+def subjects_alone(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The predecessor: each seed's interval, averaged over the seeds, over test subjects alone."""
+    with mock.patch.object(Spread, "of_training", lambda values: Spread(0.0, 1)):
+        rows = pd.concat([in_use(one.assign(seed=0), seed) for _, one in table.groupby("seed")])
+    keys = [rows["metric"], rows["of"], rows.index]  # the index tells the dimensions apart
+    return rows.groupby(keys, sort=False)[["low", "high"]].mean().reset_index(["metric", "of"])
 
 
 def frames_resampled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The same method, told that every frame is a subject and a clip of its own."""
+    """The method in use, told that every frame is a subject and a clip of its own."""
     alone = table["frame"].astype(str)
     return in_use(table.assign(subject=alone, clip=alone), seed)
 
 
-def two_stage_percentiles(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The predecessor: m of m subjects, clips drawn anew within them, percentiles."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for dimension in DIMENSIONS:
-        samples: dict[tuple[str, str], np.ndarray] = {}
-        for fold, d in table.groupby("fold"):
-            clips, owners = clip_moments(d, dimension)
-            names, index = np.unique(owners, return_inverse=True)
-            drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), 200)
-            weights = np.zeros((200, len(owners)))
-            for i in range(len(names)):
-                mine = np.flatnonzero(index == i)
-                share = np.full(len(mine), 1 / len(mine))
-                weights[:, mine] = rng.multinomial(drawn[:, i] * len(mine), share)
-            for name in NAMES:
-                samples[name, str(fold)] = metrics.FROM_MOMENTS[name](weights @ clips)
-        for name in NAMES:
-            of = [samples[name, str(fold)] for fold in range(FOLDS)]
-            samples[name, "mean"] = np.mean(of, axis=0)
-        for (name, fold), of in samples.items():
-            low, high = np.nanquantile(of, [0.025, 0.975])
-            rows.append({"dimension": dimension, "metric": name, "fold": fold, "low": low,
-                         "high": high})  # fmt: skip
-    return pd.DataFrame(rows)
-
-
 def coverage(
     method: Callable[[pd.DataFrame, int], pd.DataFrame],
-    people: int,
-    clips: tuple[int, ...],
+    layout: Layout,
     repetitions: int,
     truth: pd.Series,
     seed: int = 0,
@@ -117,38 +149,35 @@ def coverage(
     """How often intervals hold the truth.
 
     Returns:
-        Index (metric, "one fold" or "mean"): held, above (fraction of intervals wholly above the
-        truth), below, width (mean), count. Both dimensions count; of the folds, the first.
+        Index (metric, of): held, above (fraction of intervals wholly above the truth), below, width
+        (mean), count. Both dimensions count; undefined intervals are left out.
     """
     rng = np.random.default_rng([seed, 2])
-    parts = [method(simulated(people, clips, rng), seed + i) for i in range(repetitions)]
-    rows = pd.concat(parts)
-    rows = rows[rows["fold"].isin(["0", "mean"])]
-    true = truth.loc[pd.MultiIndex.from_frame(rows[["metric", "fold"]])].to_numpy()
-    table = pd.DataFrame(
-        {
-            "metric": rows["metric"],
-            "of": rows["fold"].replace("0", "one fold"),
-            "held": (rows["low"] <= true) & (true <= rows["high"]),
-            "above": rows["low"] > true,
-            "below": rows["high"] < true,
-            "width": rows["high"] - rows["low"],
-        }
-    ).groupby(["metric", "of"])
+    parts = [method(layout.simulated(rng), seed + i) for i in range(repetitions)]
+    rows = pd.concat(parts).dropna(subset=["low", "high"])
+    true = truth.loc[pd.MultiIndex.from_frame(rows[["metric", "of"]])].to_numpy()
+    held = {
+        "held": (rows["low"] <= true) & (true <= rows["high"]),
+        "above": rows["low"] > true,
+        "below": rows["high"] < true,
+        "width": rows["high"] - rows["low"],
+    }
+    table = rows[["metric", "of"]].assign(**held).groupby(["metric", "of"])
     return table.mean().assign(count=table.size())
 
 
 def main(repetitions: int) -> None:
     """Print the table that `bootstrap.py` speaks of."""
-    methods = (in_use, two_stage_percentiles, frames_resampled)
-    for clips in (EVEN, UNEVEN):
-        for people in (20, 60, 150):
-            truth = expectation(people, clips, 2 * repetitions, seed=people)
-            print(f"-- {people} people in {FOLDS} folds, clips of a person: one of {clips}")
-            for method in methods:
-                found = coverage(method, people, clips, repetitions, truth, seed=people)
-                print(method.__name__, found.round(3).to_string(), sep="\n", flush=True)
+    for number, layout in enumerate(LAYOUTS):
+        truth = layout.truth(4 * repetitions, seed=number)
+        methods = [in_use, subjects_alone]
+        if number == 0:
+            methods.append(frames_resampled)
+        for method in methods:
+            print(f"-- {layout.name}: {method.__name__}")
+            found = coverage(method, layout, repetitions, truth, seed=number)
+            print(found.round(3).to_string(), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)

@@ -2,8 +2,8 @@
 
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
-memory against the size of a study. calibration, landmark_error: how hard the simulated wild world
-is, and how like dlib's its landmarks are.
+memory against the size of a study. coverage: how many intervals hold the truth. calibration,
+landmark_error: how hard the simulated wild world is, and how like dlib's its landmarks are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,10 @@ def measure(
     what: str, quick: bool, out: Path | None, world: Mapping[str, Any] | None = None
 ) -> Iterable[str]:
     """The lines of one benchmark; `quick` and `out` (folder of the report) are for train, study,
-    growth, calibration, and `world` (as of `bench_calibration`) for calibration. UserError: given
-    to another one."""
+    growth, coverage and calibration, `world` (as of `bench_calibration`) for calibration.
+    UserError: given to another one."""
     world = dict(world or {})
-    if what in ("train", "study", "growth"):
+    if what in ("train", "study", "growth", "coverage"):
         out = out or (None if quick else REPORTS / "benchmarks")
     elif (quick or out) and what != "calibration":
         raise UserError(f"bench {what} has no --quick and no --out; leave them out.")
@@ -46,6 +46,10 @@ def measure(
         from .growth import bench_growth
 
         return bench_growth(quick, out)
+    if what == "coverage":
+        from .coverage import bench_coverage
+
+        return bench_coverage(quick, out)
     if what == "live":
         from .live import bench_live
 

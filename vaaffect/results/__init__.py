@@ -6,7 +6,7 @@ Nothing in this room knows how a model works.
 """
 
 from . import bootstrap, claims, error_analysis, evaluation, metrics, smiles, subgroups
-from .bootstrap import Bootstrap, clip_weights, interval
+from .bootstrap import FEWEST, Bootstrap, clip_weights, interval
 from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .comparisons import differences, in_within_corpus_folds, mean_difference, paired_difference
 from .evaluation import evaluate, fold_summary
@@ -16,13 +16,14 @@ from .predictions import (
     FROM_SCRATCH,
     GROUP,
     PREDICTION_COLUMNS,
+    RATER,
     check_predictions,
     prediction_table,
     read_predictions,
 )
-from .raters import RATER, rater_predictions
+from .raters import rater_predictions
 from .smiles import EXPRESSIONS, SMILE_COLUMNS, SmileResults, smile_effects, smile_gaps
-from .subgroups import FEWEST, turn
+from .subgroups import turn
 
 __all__ = [
     "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "PREDICTION_COLUMNS",

@@ -1,16 +1,25 @@
-"""How sure can we be? Intervals from a bootstrap over subjects.
+"""How sure can we be? Intervals over subjects, seeds and training subjects.
 
-What an interval is about. The networks are what they are; the subjects they were tested on are
-drawn from a population. The interval is for the *expectation of the reported number over new
-subjects*: as many folds, as many subjects in each, the same networks. The reported number estimates
-it without bias. It is not the value on infinitely many subjects: PCC and CCC of a few subjects are
-smaller on average, because the means of few subjects vary less (in our simulation, CCC is lower by
-0.08 with 4 subjects in a fold, by 0.01 with 30). No interval can add subjects that a fold does not
-have.
+What an interval is about. A number in a table belongs to a *method*: as many folds, as many
+subjects in each, of a corpus of the same kind; the number estimates its expectation without bias.
+It is not the value on infinitely many subjects: PCC and CCC of a few subjects are smaller on
+average, because the means of few subjects vary less (in our simulation, CCC is lower by 0.08 with 4
+subjects in a fold, by 0.01 with 30). No interval can add subjects that a fold does not have.
 
-How it is made. Folds are strata, subjects are the units that were drawn: neighbouring frames are
-near copies and clips of one subject are alike, so resampling frames would pretend to know far more
-than we do.
+The variance of an average over folds and seeds has three parts, which are added, with degrees of
+freedom after Satterthwaite (Biometrics 1946):
+
+1. Test subjects, by a bootstrap (below); a fold is a stratum, of subjects - 1 degrees of freedom.
+2. Seeds: the variance between the means of seeds, over their number.
+3. Training subjects: other subjects would have made other networks. Folds share most of theirs, so
+   this moves all folds together, and no resampling of predictions shows it. `Spread.of_training`
+   estimates it from the variation between folds, after Nadeau & Bengio (2003).
+
+With one seed there is no second part, and `unit_of` says so. The interval of a *single fold* has
+the first part alone: it is about that trained network.
+
+The bootstrap. Neighbouring frames are near copies and clips of one subject are alike, so resampling
+frames would pretend to know far more than we do.
 
 1. In each fold with m subjects, m - 1 are drawn with replacement, each with all clips and frames
    (Rao & Wu, JASA 1988). Drawing m makes the variance too small by (m - 1) / m, a quarter for four.
@@ -19,17 +28,11 @@ than we do.
 2. Of the resampled values only the standard deviation is used. Their centre is biased: resampling a
    small sample lowers a CCC once more, by as much as the sample itself has lost, and a mean over
    folds averages the noise away but not the bias. Percentiles therefore sat too low.
-3. The interval is value +- t x standard deviation, with subjects - folds degrees of freedom, on a
-   scale where the spread does not depend on the value: atanh for PCC, ICC and CCC (Fisher), log for
-   RMSE, logit for SAGR. The standard deviation is carried there by the slope at the value.
+3. The interval is value +- t x standard deviation on a scale where the spread does not depend on
+   the value: atanh for PCC, ICC and CCC (Fisher), log for RMSE, logit for SAGR. The standard
+   deviation is carried there by the slope at the value.
 
-How well it holds. `tests/coverage_study.py` simulates subjects, clips and frames of which the truth
-is known, with 20, 60 and 150 subjects in five folds. Of the intervals at 95 %, 92 to 98 in 100 held
-it for the mean over folds, and 91 to 99 for a single fold; lowest for RMSE, whose value and width
-grow together. The two-stage percentile intervals that stood here before held it 88 to 98 and 85 to
-97 times, and missed CCC on one side only; resampling frames, 47 to 68 times. `test_evaluation.py`
-repeats a part of it.
-"""
+COVERAGE"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,12 +54,14 @@ class Bootstrap:
 DEFAULT_BOOTSTRAP = Bootstrap()
 
 
+FEWEST = 5  # subjects; of fewer alone, an interval says nothing
 METHOD, TRAINED = "method", "these trained networks"  # what a number is about, see `unit_of`
 
 
 def unit_of(seeds: int) -> str:
-    """What an interval is about: METHOD where its models were trained with several seeds, so that
-    it holds the variation between them; with one seed TRAINED, on new subjects."""
+    """What the interval of an average over folds is about. METHOD where its models were trained
+    with several seeds. With one seed TRAINED: what another seed does to all folds at once has not
+    been seen, so the interval promises no more than new subjects for the same networks."""
     return METHOD if seeds > 1 else TRAINED
 
 
@@ -98,6 +103,18 @@ class Spread:
         return cls(float(np.var(values, ddof=1)) / len(values), len(values) - 1)
 
     @classmethod
+    def of_training(cls, values: Sequence[float]) -> "Spread":
+        """Of the mean of k folds' values, as far as other training subjects would have moved all
+        folds together (Nadeau & Bengio, Machine Learning 2003); 0 for a single fold.
+
+        They estimate the correlation of two folds as the share of subjects that is tested, 1/k. The
+        variance of the mean is then S^2 (1/k + 1/(k - 1)), S^2 between folds. The first addend is
+        what test subjects and seeds explain; this is the second.
+        """
+        k = len(values)
+        return cls(float(np.var(values, ddof=1)) / (k - 1) if k > 1 else 0.0, max(k - 1, 1))
+
+    @classmethod
     def sum(cls, spreads: Sequence["Spread"]) -> "Spread":
         """Of independent sources together, with degrees of freedom after Satterthwaite (1946)."""
         total = sum(spread.variance for spread in spreads)
@@ -133,11 +150,13 @@ def clip_weights(owners: np.ndarray, resamples: int, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class SubjectDraws:
-    """How often each subject is drawn, by fold, and how many degrees of freedom that leaves."""
+    """How often each subject is drawn, by fold."""
 
     subjects: dict[str, np.ndarray]  # of each fold, sorted
     weights: dict[str, np.ndarray]  # (resamples, subjects of the fold)
-    freedom: dict[str, int]  # subjects - strata; also of the "mean" over folds
+    # Which stratum each fold is drawn from, and its subjects - 1: the degrees of freedom. Strata
+    # are independent of each other.
+    strata: dict[str, tuple[str, int]]
 
 
 def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> SubjectDraws:
@@ -147,17 +166,17 @@ def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> Su
     shared = len(everyone) < sum(len(names) for names in subjects.values())
     # Folds that share subjects, as on another corpus: to their mean, a subject counts as drawn in
     # all of them or in none.
-    strata = {"0": everyone} if shared else subjects
-    weights = {}
-    for fold, names in strata.items():
-        rng = np.random.default_rng([bootstrap.seed, int(fold)])
-        weights[fold] = clip_weights(names, bootstrap.resamples, rng)
-    freedom = {fold: len(names) - 1 for fold, names in subjects.items()}
-    freedom["mean"] = len(everyone) - len(strata)
-    if shared:
-        drawn = weights["0"]
-        weights = {fold: drawn[:, np.isin(everyone, names)] for fold, names in subjects.items()}
-    return SubjectDraws(subjects, weights, freedom)
+    stratum_of = {fold: "0" if shared else fold for fold in subjects}
+    members = {"0": everyone} if shared else subjects
+    drawn = {}
+    for stratum, names in members.items():
+        rng = np.random.default_rng([bootstrap.seed, int(stratum)])
+        drawn[stratum] = clip_weights(names, bootstrap.resamples, rng)
+    return SubjectDraws(
+        subjects,
+        {fold: drawn[s][:, np.isin(members[s], subjects[fold])] for fold, s in stratum_of.items()},
+        {fold: (s, len(members[s]) - 1) for fold, s in stratum_of.items()},
+    )
 
 
 # For each metric: its bounds; to the scale of its interval, back, and the slope of the way there.

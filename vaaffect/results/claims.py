@@ -130,8 +130,7 @@ def the_wild_generalizes_better(
     What a cross-corpus model loses is measured against a within-corpus one, on the same frames; CCC
     of different corpora would not be comparable. So each network must have been trained on both
     corpora, and each time tested on both. There are two corpora, so the verdict is about these two:
-    the interval is over subjects that are tested (and seeds), and does not hold what other subjects
-    to train on would have brought. Where they differ in their numbers of subjects or of frames, the
+    both were drawn once. Where they differ in their numbers of subjects or of frames, the
     sentence says so: a model that has seen more generalizes better, whatever it has seen.
     """
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ..base import UserError, stage
 from ..corpora import DIMENSIONS
 from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, Spread, interval, subject_draws
-from .evaluation import MEAN, Term, model_terms, total
+from .evaluation import model_terms
 from .metrics import from_arrays
 from .predictions import MODEL, VALUES, by_fold, by_model
 
@@ -190,7 +190,7 @@ def neutral_bias(
         neutral = model_rows[_is_neutral(model_rows)]
         sizes = {"frames": len(neutral[["clip", "frame"]].drop_duplicates())}
         sizes["subjects"] = neutral["subject"].nunique()
-        for dimension, estimates in _neutral_estimates(model_rows, bootstrap).items():
+        for dimension, (estimates, _) in _neutral_estimates(model_rows, bootstrap).items():
             row = {name: estimate.value for name, estimate in estimates.items()}
             observed = estimates["observed"]
             # Only subjects with neutral frames say anything about them.
@@ -206,7 +206,7 @@ class NeutralSize:
     """Whether the bias on neutral faces has the expected size, see `size_of_neutral_bias`."""
 
     value: float
-    spread: Spread  # over subjects, and over seeds where there are several
+    spread: Spread  # over subjects to test and to train on, and over seeds where there are several
     subjects: int  # that have neutral frames
     seeds: int  # of the network that has fewest
 
@@ -220,42 +220,63 @@ def size_of_neutral_bias(
 
     It is positive where p is nearer to e than to (0, 0). Averaged over each network's seeds, then
     over networks, all on the same corpus. In each bootstrap sample p, the correlations and the
-    training labels behind e are those of the same subjects for all networks and seeds.
+    training labels behind e are those of the same subjects for all networks and seeds. UserError
+    where there is no network.
     """
-    terms = []
+    sizes: dict[tuple, list[tuple[Estimate, np.ndarray]]] = {}
     for model, model_rows in predictions.groupby(MODEL, sort=False):
-        sizes = {
-            seed: {MEAN: _beyond_half(_neutral_estimates(rows, bootstrap))}
-            for seed, rows in model_rows.groupby("seed")
-        }
-        neutral = model_rows.loc[_is_neutral(model_rows), "subject"].nunique()
-        head = ("both", "size", 1.0, model_rows["test_corpus"].iloc[0], (*model, *sizes))
-        terms.append(Term(*head, sizes, neutral - 1))
-    if not terms:
+        sizes[model] = [
+            _beyond_half(_neutral_estimates(rows, bootstrap))
+            for _, rows in model_rows.groupby("seed")
+        ]
+    if not sizes:
         raise UserError("there are no predictions of these networks; name some that are in them.")
-    value, spread = total([term.times(1 / len(terms)) for term in terms])
-    seeds = min(len(term.by_seed) for term in terms)
-    return NeutralSize(value, spread, terms[0].freedom + 1, seeds)
+    neutral = predictions.loc[_is_neutral(predictions), "subject"].nunique()
+    average = Estimate.mean([
+        Estimate.mean([size for size, _ in by_seed]) for by_seed in sizes.values()
+    ])  # fmt: skip
+    folds = np.mean([np.mean([each for _, each in by_seed], axis=0) for by_seed in sizes.values()],
+                    axis=0)  # fmt: skip
+    # Only subjects with neutral frames say anything about them.
+    spreads = [Spread.of_samples(average.samples, neutral - 1)]
+    spreads.append(Spread.of_training(folds[np.isfinite(folds)]))
+    spreads += [
+        Spread.of_mean([size.value / len(sizes) for size, _ in by_seed])
+        for by_seed in sizes.values()
+        if len(by_seed) > 1
+    ]
+    seeds = min(len(by_seed) for by_seed in sizes.values())
+    return NeutralSize(average.value, Spread.sum(spreads), neutral, seeds)
 
 
-def _beyond_half(estimates: dict[str, dict[str, Estimate]]) -> Estimate:
-    """The size of one training, see `size_of_neutral_bias`."""
+def _beyond_half(
+    estimates: dict[str, tuple[dict[str, Estimate], pd.DataFrame]],
+) -> tuple[Estimate, np.ndarray]:
+    """The size of one training, see `size_of_neutral_bias`, and its values in each fold (nan where
+    a fold has no neutral frames): the size is their average by number of such frames."""
+
+    def pairs(kind: str) -> np.ndarray:  # (2 of p and e, dimensions, ...)
+        columns = [[getattr(by[name], kind) for by, _ in estimates.values()]
+                   for name in ("observed", "foretold")]  # fmt: skip
+        return np.array(columns)
 
     def beyond(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
         length = np.linalg.norm(expected, axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return (observed * expected).sum(axis=0) / length - length / 2
 
-    pairs = [(by["observed"], by["foretold"]) for by in estimates.values()]
-    values = np.array([[one.value for one in pair] for pair in pairs]).T
-    samples = np.array([[one.samples for one in pair] for pair in pairs]).swapaxes(0, 1)
-    return Estimate(float(beyond(*values)), beyond(*samples))
+    whole = Estimate(float(beyond(*pairs("value"))), beyond(*pairs("samples")))
+    expected = pairs("value")[1]
+    direction = expected / max(np.linalg.norm(expected), 1e-12)
+    folds = [table["observed"] - table["foretold"] / 2 for _, table in estimates.values()]
+    return whole, direction @ np.array(folds)
 
 
 def _neutral_estimates(
     model_rows: pd.DataFrame, bootstrap: Bootstrap
-) -> dict[str, dict[str, Estimate]]:
-    """By dimension: mean_label, foretold and observed of `neutral_bias`, of one training."""
+) -> dict[str, tuple[dict[str, Estimate], pd.DataFrame]]:
+    """By dimension: mean_label, foretold and observed of `neutral_bias`, of one training; and a
+    table of the same with a row per fold."""
     model, train, test = model_rows[["model", "train_corpus", "test_corpus"]].iloc[0]
     folds = by_fold(model_rows)
     if train != test or len(folds) < 2:
@@ -270,36 +291,51 @@ def _neutral_estimates(
         (term,) = model_terms(model_rows, ["PCC"], draws, [dimension])
         (r,) = term.by_seed.values()
         # The reported values, then those of each sample, from the same sums.
-        found[dimension] = {
-            name: Estimate(float(value[0]), samples)
-            for (name, value), samples in zip(
-                _neutral_values(
-                    {k: s.sum(axis=0, keepdims=True) for k, s in sums.items()},
-                    {k: np.array([r[k].value]) for k in folds},
-                ).items(),
-                _neutral_values(
-                    {k: draws.weights[k] @ s for k, s in sums.items()},
-                    {k: r[k].samples for k in folds},
-                ).values(),
-                strict=True,
-            )
-        }
+        reported = _neutral_values(
+            {k: each.sum(axis=0, keepdims=True) for k, each in sums.items()},
+            {k: np.array([r[k].value]) for k in folds},
+        )
+        resampled = _neutral_values(
+            {k: draws.weights[k] @ each for k, each in sums.items()},
+            {k: r[k].samples for k in folds},
+        )
+        values, samples = (_pooled(each) for each in (reported, resampled))
+        by_name = {name: Estimate(float(values[name][0]), samples[name]) for name in values}
+        rows = pd.DataFrame({k: {n: v[0] for n, v in fold.items()} for k, fold in reported.items()})
+        found[dimension] = by_name, rows.T
     return found
 
 
-def _neutral_values(sums: dict[str, np.ndarray], r: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """mean_label, foretold and observed, (n,) each, from `_sums` (n, 4) and correlations (n,) of
-    each fold."""
+def _neutral_values(
+    sums: dict[str, np.ndarray], r: dict[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By fold: mean_label, foretold, observed and how many neutral frames, (n,) each, from `_sums`
+    (n, 4) and correlations (n,) of each fold; nan where a fold has no such frames."""
     everything = sum(sums.values())
-    mean_label, foretold = 0.0, 0.0
+    found = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for fold, each in sums.items():
             labels, frames = (everything - each)[:, :2].T  # of the other folds
-            weight = each[:, 3] / everything[:, 3]  # of neutral frames
-            mean_label = mean_label + weight * labels / frames
-            foretold = foretold + weight * regressed(0.0, labels / frames, r[fold])
-        observed = everything[:, 2] / everything[:, 3]
-    return {"mean_label": mean_label, "foretold": foretold, "observed": observed}
+            mean, (predicted, neutral) = labels / frames, each[:, 2:].T
+            expected = regressed(0.0, mean, r[fold])
+            found[fold] = {"mean_label": mean, "foretold": expected,
+                           "observed": predicted / neutral, "neutral": neutral}  # fmt: skip
+    return found
+
+
+def _pooled(by_fold: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The averages over the folds by number of neutral frames."""
+    weights = {fold: values["neutral"] for fold, values in by_fold.items()}
+    names = ("mean_label", "foretold", "observed")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            name: sum(
+                np.where(weights[fold] > 0, weights[fold] * values[name], 0)
+                for fold, values in by_fold.items()
+            )
+            / sum(weights.values())
+            for name in names
+        }
 
 
 def _is_neutral(rows: pd.DataFrame) -> np.ndarray:

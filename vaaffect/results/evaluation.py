@@ -15,6 +15,7 @@ from ..corpora import DIMENSIONS
 from . import metrics
 from .bootstrap import (
     DEFAULT_BOOTSTRAP,
+    FEWEST,
     Bootstrap,
     Estimate,
     Spread,
@@ -22,7 +23,7 @@ from .bootstrap import (
     spread_interval,
     subject_draws,
 )
-from .predictions import GROUP, MODEL, by_fold, check_predictions
+from .predictions import GROUP, MODEL, RATER, by_fold, check_predictions
 
 MEAN = "mean"  # as a fold: the average over folds
 UNIT_SCALE = "[-1, 1]"
@@ -47,28 +48,25 @@ def evaluate(
 
     Returns RESULT_COLUMNS. `fold` is "0", "1", ... for a training in a fold, or "mean" for the
     average over a model's folds and seeds (`seed` is its first). `low` and `high` bound the value
-    at the bootstrap's level. `seeds` says how many seeds are averaged: with one, the interval is
-    over subjects, for these trained networks; with several it is over subjects and seeds. A fold of
-    fewer than FEWEST subjects has no interval (nan). `n` counts frames.
+    at the bootstrap's level. `seeds` says how many seeds are averaged, see `bootstrap.unit_of`. A
+    single fold's interval is over test subjects alone, for that trained network; a fold of fewer
+    than FEWEST subjects has none (nan). `n` counts frames.
     """
     check_predictions(predictions)
     native = f"[-{native_scale:g}, {native_scale:g}]"
     rows = []
     for model, model_rows in predictions.groupby(MODEL, sort=False):
         draws = subject_draws(by_fold(model_rows), bootstrap)
-        terms = model_terms(model_rows, names, draws)
         frames = len(model_rows.drop_duplicates(["clip", "frame"]))
         frames_of = model_rows.groupby(["seed", "fold"]).size()
-        for term in terms:
-            found = [
-                (seed, fold, estimate.value, Spread.of_samples(estimate.samples, freedom), n, 1)
-                for seed, estimates in term.by_seed.items()
-                for fold, estimate in estimates.items()
-                if fold != MEAN
-                for freedom, n in [(draws.freedom[fold], int(frames_of[seed, int(fold)]))]
-            ]
-            first, *_ = term.by_seed
-            found.append((first, MEAN, *total([term]), frames, len(term.by_seed)))
+        for term in model_terms(model_rows, names, draws):
+            seeds = list(term.by_seed)
+            found = [(seeds[0], MEAN, *total([term]), frames, len(seeds))]
+            for seed, estimates in term.by_seed.items():
+                for fold, estimate in estimates.items():
+                    spread = _of_one_fold(estimate, len(draws.subjects[fold]))
+                    count = int(frames_of[seed, int(fold)])
+                    found.append((seed, fold, estimate.value, spread, count, 1))
             for seed, fold, value, spread, *sizes in found:
                 low, high = spread_interval(value, spread, term.name, bootstrap.level)
                 head = dict(zip(GROUP, (*model, seed), strict=True))
@@ -83,6 +81,12 @@ def evaluate(
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
+def _of_one_fold(estimate: Estimate, subjects: int) -> Spread:
+    if subjects < FEWEST:
+        return Spread(float("nan"), subjects - 1)
+    return Spread.of_samples(estimate.samples, subjects - 1)
+
+
 @dataclass(frozen=True)
 class Term:
     """One metric of one model in one dimension, as an addend."""
@@ -92,8 +96,8 @@ class Term:
     factor: float
     corpus: str  # on which it was tested
     training: tuple  # what names the model wherever it is tested, with its seeds
-    by_seed: dict[int, dict[str, Estimate]]  # in each fold, MEAN last
-    freedom: int  # of subjects, for MEAN
+    by_seed: dict[int, dict[str, Estimate]]  # in each fold
+    draws: SubjectDraws
 
     def times(self, factor: float) -> "Term":
         """The same with another factor."""
@@ -120,48 +124,72 @@ def model_terms(
         }  # fmt: skip
         for name in names:
             metric = metrics.FROM_MOMENTS[name]
-            by_seed = {}
-            for seed, folds in sums.items():
-                by_seed[seed] = estimates = {
-                    fold: Estimate(
-                        float(metric(each.sum(axis=0))), metric(draws.weights[fold] @ each)
-                    )
-                    for fold, each in folds.items()
-                }
-                estimates[MEAN] = Estimate.mean(list(estimates.values()))
+            by_seed = {
+                seed: {fold: Estimate(float(metric(each.sum(axis=0))),
+                                      metric(draws.weights[fold] @ each))
+                       for fold, each in folds.items()}
+                for seed, folds in sums.items()
+            }  # fmt: skip
             head = (dimension, name, factor, first["test_corpus"], training)
-            terms.append(Term(*head, by_seed, draws.freedom[MEAN]))
+            terms.append(Term(*head, by_seed, draws))
     return terms
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What adds to the variance of a sum of terms; all independent of each other."""
+
+    subjects: list[Spread]  # that are tested, by stratum
+    training: list[Spread]  # subjects to train on, by test corpus
+    seeds: list[Spread]  # of each model that has several
+
+    @property
+    def spread(self) -> Spread:
+        """All of them together."""
+        return Spread.sum([*self.subjects, *self.training, *self.seeds])
+
+    def scaled(self, subjects: float, seeds: float) -> "Sources":
+        """With so many times the subjects and the seeds, that vary as much as these do, in as many
+        folds: the variance of each source goes with one over its number."""
+        return Sources(
+            [s.times(1 / subjects, (s.freedom + 1) * subjects - 1) for s in self.subjects],
+            [s.times(1 / subjects, s.freedom) for s in self.training],
+            [s.times(1 / seeds, max((s.freedom + 1) * seeds - 1, 1)) for s in self.seeds],
+        )
 
 
 def total(terms: Sequence[Term]) -> tuple[float, Spread]:
     """The sum of terms, each averaged over its folds and seeds, and its spread."""
-    value, subjects, seeds = sources(terms)
-    return value, Spread.sum([*subjects, *seeds])
+    value, found = sources(terms)
+    return value, found.spread
 
 
-def sources(terms: Sequence[Term]) -> tuple[float, list[Spread], list[Spread]]:
-    """The sum of terms, each averaged over its folds and seeds, and what adds to its variance: the
-    subjects of each corpus, and the seeds of each model that has several.
+def sources(terms: Sequence[Term]) -> tuple[float, Sources]:
+    """The sum of terms, each averaged over its folds and seeds, and the sources of its variance.
 
-    Subjects of different corpora and seeds of different models are independent sources of
-    variation. The terms of one corpus met the same subjects in each bootstrap sample, and the terms
-    of one model were reached by the same trained networks, so that they are added first.
+    The parts of the spread are independent: those of each stratum's subjects, of the seeds of each
+    model, and of the training subjects, by test corpus. The terms of one stratum met the same
+    subjects in each bootstrap sample, and the terms of one model were reached by the same trained
+    networks, so that terms are added first within a part.
     """
-    samples: dict[str, list[np.ndarray]] = {}
+    value = 0.0
+    strata: dict[tuple, list[np.ndarray]] = {}
     seeds: dict[tuple, list[np.ndarray]] = {}
-    value, freedom = 0.0, {}
+    folds: dict[str, list[np.ndarray]] = {}
     for term in terms:
-        means = [estimates[MEAN] for estimates in term.by_seed.values()]
-        average = Estimate.mean(means)
-        value += term.factor * average.value
-        samples.setdefault(term.corpus, []).append(term.factor * average.samples)
-        freedom[term.corpus] = term.freedom
-        if len(means) > 1:
-            values = term.factor * np.array([mean.value for mean in means])
-            seeds.setdefault(term.training, []).append(values)
-    subjects = [Spread.of_samples(sum(s), freedom[corpus]) for corpus, s in samples.items()]
-    return value, subjects, [Spread.of_mean(sum(values)) for values in seeds.values()]
+        values = np.array([[e.value for e in one.values()] for one in term.by_seed.values()])
+        value += term.factor * float(values.mean())
+        if len(values) > 1:
+            seeds.setdefault(term.training, []).append(term.factor * values.mean(axis=1))
+        if RATER not in term.training:  # nobody trains a rater
+            folds.setdefault(term.corpus, []).append(term.factor * values.mean(axis=0))
+        for fold, stratum in term.draws.strata.items():
+            average = np.mean([one[fold].samples for one in term.by_seed.values()], axis=0)
+            share = term.factor / len(term.draws.strata)
+            strata.setdefault((term.corpus, *stratum), []).append(share * average)
+    subjects = [Spread.of_samples(sum(s), freedom) for (*_, freedom), s in strata.items()]
+    training = [Spread.of_training(sum(values)) for values in folds.values()]
+    return value, Sources(subjects, training, [Spread.of_mean(sum(v)) for v in seeds.values()])
 
 
 def _by_subject(fold_rows: pd.DataFrame, dimension: str, subjects: np.ndarray) -> np.ndarray:
@@ -189,9 +217,8 @@ def fold_summary(results: pd.DataFrame) -> pd.DataFrame:
     model, dimension and metric.
 
     Returns GROUP (`seed` is the first), dimension, metric, scale, mean, sd (between folds, each
-    averaged over the seeds first, n-1), low, high, folds, n, seeds (how many; with one, the
-    interval is over subjects, for these trained networks; with several it is over subjects and
-    seeds), seed_sd (between the seeds' means, n-1; nan for one).
+    averaged over the seeds first, n-1), low, high, folds, n, seeds (how many, see
+    `bootstrap.unit_of`), seed_sd (between the seeds' means, n-1; nan for one).
     """
     keys = [*MODEL, "dimension", "metric", "scale"]
     rows = results[results["fold"] != MEAN]

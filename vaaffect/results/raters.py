@@ -12,9 +12,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS, Corpus, Split, read_sessions
-from .predictions import PREDICTION_COLUMNS
-
-RATER = "rater"  # how tables of predictions call a rater
+from .predictions import PREDICTION_COLUMNS, RATER
 
 
 def rater_predictions(
@@ -29,8 +27,8 @@ def rater_predictions(
     Returns PREDICTION_COLUMNS: `*_pred` is one rater, `*_true` the mean of the others; model RATER,
     `seed` the rater's number; one fold, or those of `splits`, and then only raters of two subjects
     or more in each of them, as intervals need (perhaps none). Frames that the rater or all others
-    did not rate in one of the dimensions are left out. Every rater has another mean to agree with,
-    so evaluate them one by one.
+    did not rate in one of the dimensions are left out. Raters are repetitions, as seeds of a model
+    are: `evaluate` averages over them, and its interval is over subjects and raters.
     """
     if "valence_raters" not in corpus.frames:
         raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")

@@ -32,8 +32,7 @@ import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, clip_weights, interval
-from .subgroups import FEWEST
+from .bootstrap import DEFAULT_BOOTSTRAP, FEWEST, Bootstrap, clip_weights, interval
 
 EXPRESSIONS = ("neutral", "smiling")
 NETWORK = ["train_corpus", "model", "recipe"]

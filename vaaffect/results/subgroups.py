@@ -15,7 +15,7 @@ import pandas as pd
 from ..base import UserError, stage
 from ..corpora import DIMENSIONS
 from ..simulator import WildWorld, wild_truth
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, clip_weights, interval
+from .bootstrap import DEFAULT_BOOTSTRAP, FEWEST, Bootstrap, Estimate, clip_weights, interval
 from .metrics import FROM_MOMENTS, from_moments, moments
 from .predictions import GROUP, by_model
 
@@ -54,7 +54,6 @@ TRAITS = {
                   compared="far turned", reference="frontal"),
 }  # fmt: skip
 
-FEWEST = 5  # subjects; of fewer, an interval says nothing
 METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "RMSE": FROM_MOMENTS["RMSE"],
     "CCC": FROM_MOMENTS["CCC"],
