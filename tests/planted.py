@@ -42,6 +42,24 @@ def lab(world: LabWorld, label: str = "lab", every: int = 10) -> Crops:
     return _crops(label, 1.0, rows, points)
 
 
+def deformed(label: str, nuisance: float, seed: int, subjects: int = 30, frames: int = 6) -> Crops:
+    """Faces that deform by their affect, and by something else that looks half like it and varies
+    by so much; laboratories hold such things still. All corpora deform alike."""
+    laws = np.random.default_rng(0)
+    face, valence, arousal, other = laws.normal(size=(4, 68, 2))
+    other = 0.5 * (valence + arousal) + 0.7 * other
+    rng = np.random.default_rng(seed)
+    rows, points = [], []
+    for subject in range(subjects):
+        habit = 0.1 * rng.normal(size=(68, 2))
+        for frame in range(frames):
+            va, z = rng.normal(0, 0.3, 2).clip(-1, 1), nuisance * rng.normal()
+            shown = 0.3 * (va[0] * valence + va[1] * arousal + z * other)
+            points.append(face + habit + shown + 0.05 * rng.normal(size=(68, 2)))
+            rows.append((f"{label} {seed} {subject}", f"{subject}", frame, *va))
+    return _crops(label, 1.0, rows, points)
+
+
 def _crops(label: str, scale: float, rows: list[tuple], points: list[np.ndarray]) -> Crops:
     frames = pd.DataFrame(rows, columns=["subject", "clip", "frame", "valence", "arousal"])
     frames = frames.assign(source="", source_index=0, time_s=0.0)

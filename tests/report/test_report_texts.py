@@ -68,10 +68,21 @@ def test_the_abstract_follows_the_tables(record):
     said = "VGG11-bn reaches a CCC of 0.11 [0.10, 0.20] for valence"
     assert said not in before and said in after
     assert "12 % larger for valence" in after
-    undecided = r"- \*\*undecided\*\*: .*from scratch \(H5\)"
+    undecided = r"- \*\*undecided\*\*: .*from scratch \(H5, about these trained networks\)"
     assert re.search(undecided, after) and not re.search(undecided, before)
     assert f"excludes zero for 1 of {len(record.network_gaps())} differences" in after
     assert "4 subject-disjoint folds" in after and "20 subjects" in after
+
+
+def test_the_list_of_verdicts_says_what_they_are_about_and_what_they_are_confounded_with(record):
+    said = sentences.hypotheses(record)
+    assert "ResNet beats VGG in the wild (H4, about the method)." in said
+    assert "expected ranges (H3)" in said  # not measured
+    where = lambda t: t["claim"] == "H4"  # noqa: E731
+    change(record, "05_claims", where, "sentence", "Supported. Confounded with size: 1 and 2.")
+    assert "(H4, about the method, confounded with size)" in sentences.hypotheses(record)
+    change(record, "05_claims", where, "sentence", "Undecided: recipes differ (batch_size).")
+    assert "(H4, about the method, recipes differ)" in sentences.hypotheses(record)
 
 
 def test_cross_corpus_differences_are_counted_in_both_directions(record):
@@ -110,6 +121,9 @@ def test_the_claims_show_their_verdicts_and_no_internal_names(record):
     assert list(record.claims()["claim"]) == ["H3", "H4", "H5"]
     assert "vgg11_bn" not in page and "VGG11-bn" in page
     assert page.count("not measured</td>") == 1  # H3
+    assert "<td>method<small>3 seeds</small></td>" in page
+    assert "<td>these trained networks<small>1 seed</small></td>" in page
+    assert "Here: Not supported for the method on films. CCC of ResNet18 − CCC of VGG11-bn" in page
     change(record, "05_claims", lambda t: t["claim"] == "H5", "effect", float("nan"))
     assert claims_table(record.claims()).data.count("not measured</td>") == 2
 

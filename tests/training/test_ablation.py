@@ -1,5 +1,7 @@
 """Pieces of a recipe, and what is done with predictions after a training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,9 +19,9 @@ from vaaffect.results.predictions import PREDICTION_COLUMNS, check_predictions
 from vaaffect.training.ablation import (
     Component,
     chosen,
-    farther_ends,
     mean_ccc,
     read_components,
+    seed_luck,
     together,
     verdicts,
 )
@@ -32,7 +34,7 @@ GIVEN = {
     "both losses": {"loss": "mse+ccc"},
     "smoothing": {"smooth": 10},
     "gain and offset": {"correct": True},
-    "another seed": {"seed": 1},
+    "another seed": {"seeds": 2},
 }
 
 
@@ -122,8 +124,11 @@ def test_pieces_change_what_they_say_and_nothing_else():
     base = Recipe(epochs=7, lr=0.3)
     assert pieces["CCC loss"].recipe_from(base) == Recipe("CCC-loss", epochs=7, lr=0.3, loss="ccc")
     assert pieces["smoothing"].recipe_from(base) is base  # the same training, not one more
-    assert pieces["another seed"].recipe_from(base) == Recipe("another-seed", epochs=7, lr=0.3)
-    assert {name: piece.changes() for name, piece in pieces.items()} == GIVEN
+    placebos = {f"another seed {k}": {"seed": k} for k in (1, 2)}
+    for name in placebos:
+        assert pieces[name].recipe_from(base) == replace(base, name=name.replace(" ", "-"))
+    others = {name: changes for name, changes in GIVEN.items() if name != "another seed"}
+    assert {name: piece.changes() for name, piece in pieces.items()} == others | placebos
 
 
 @pytest.mark.parametrize(
@@ -134,6 +139,10 @@ def test_pieces_change_what_they_say_and_nothing_else():
         ({"epochs": 3}, "changes 'epochs'; change it for all components alike"),
         ({}, "'x' changes nothing"),
         ({"correct": False}, "'x' changes nothing"),
+        ({"seed": 1}, "changes 'seed', which no recipe has"),
+        ({"seeds": 1}, "'x' is {'seeds': 1}; placebos change nothing but the seed"),
+        ({"seeds": True}, "placebos change nothing but the seed"),
+        ({"seeds": 5, "loss": "ccc"}, "placebos change nothing but the seed"),
     ],
 )
 def test_pieces_that_cannot_be_are_refused(given, says):
@@ -155,7 +164,7 @@ def test_an_outcome_is_fitted_on_validation_alone():
 def test_the_best_of_those_that_exclude_each_other_is_chosen():
     pieces = read_components(GIVEN)
     gains = {"CCC loss": 0.1, "both losses": 0.2, "smoothing": 0.05, "gain and offset": -0.01,
-             "another seed": 0.3}  # fmt: skip
+             "another seed 1": 0.3, "another seed 2": 0.4}  # fmt: skip
     taken = chosen(pieces, gains)
     assert [piece.name for piece in taken] == ["both losses", "smoothing"]
     unknown = gains | {"both losses": np.nan}  # which must not upset the order of the others
@@ -179,10 +188,33 @@ def test_verdicts_follow_the_intervals():
     found = {"a": "paid", "b": "harmed", "c": "nothing shown", "d": "both", "e": "both"}
     assert verdicts(rows) == found
     # What another seed may do is no merit, however sure it is.
-    assert farther_ends(rows[rows["recipe"] == "c"], "CCC") == {"valence": 0.1, "arousal": 0.2}
-    assert farther_ends(rows, "RMSE") == {}
     luck = {"valence": 0.04, "arousal": 0.02}
     assert verdicts(rows, luck) == found | {"e": "less than luck"}
     # Of an error less is better.
     turned = {"a": "harmed", "b": "paid"}
     assert verdicts(rows.assign(metric="RMSE"), luck) == found | turned | {"e": "less than luck"}
+
+
+def placebo_rows(trainings: np.ndarray) -> pd.DataFrame:
+    """Of trainings (seeds,) that differ by seed alone, how the further ones differ from the first,
+    in both dimensions; valence moves twice as much."""
+    return pd.DataFrame(
+        {"recipe": f"another seed {k}", "dimension": dimension, "metric": "CCC",
+         "difference": times * (value - trainings[0])}
+        for k, value in enumerate(trainings[1:], 1)
+        for dimension, times in zip(DIMENSIONS, (2, 1), strict=True)
+    )  # fmt: skip
+
+
+def test_another_seed_moves_a_metric_by_more_than_the_yardstick_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    outside, draws = 0, 2000
+    for _ in range(draws):
+        *trainings, another, one_more = rng.normal(0.6, 0.03, 8)
+        luck = seed_luck(placebo_rows(np.array(trainings)), "CCC")
+        assert luck["valence"] == pytest.approx(2 * luck["arousal"])
+        outside += abs(another - one_more) > luck["arousal"]
+    assert 0.04 < outside / draws < 0.06  # of 95 %
+    wider = seed_luck(placebo_rows(np.array(trainings)), "CCC", 0.99)
+    assert wider["valence"] > luck["valence"]
+    assert seed_luck(placebo_rows(np.array(trainings)), "RMSE") == {}

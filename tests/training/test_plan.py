@@ -36,9 +36,10 @@ PARAMETERS = {
 }
 ABLATION = {
     "ABLATION_MODEL": "vgg_tiny_bn",
+    "ABLATION_FOLDS": 2,
     "ABLATION_EPOCHS": 2,
     "THESIS": {"name": "thesis", "batch_size": 4},
-    "COMPONENTS": {"CCC loss": {"loss": "ccc"}, "another seed": {"seed": 1}},
+    "COMPONENTS": {"CCC loss": {"loss": "ccc"}, "another seed": {"seeds": 2}},
 }
 
 
@@ -107,7 +108,7 @@ def test_a_study_trains_first_what_is_worth_most(plan):
     trainings = all_trainings(PARAMETERS | ABLATION)
     names = [training.name for training in trainings]
     known = [*plan.trainings("wild"), *plan.trainings("lab", scratch=False), *leaking]
-    assert set(names) >= {training.name for training in known} and len(names) == len(known) + 9
+    assert set(names) >= {training.name for training in known} and len(names) == len(known) + 8
     two = [(t.model, t.crops.label) for t in trainings[:12]]
     wild = ["vgg_tiny_bn", "resnet10"] * 3
     assert two == [(name, plan.wild_crops.label) for name in wild] + [(n, "lab") for n in wild]
@@ -142,10 +143,11 @@ def test_one_fold_is_that_of_the_study(plan):
 def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
     ablation = Ablation.from_parameters(PARAMETERS | ABLATION)
     assert (ablation.base.epochs, ablation.base.weights) == (2, "pretext")
-    ccc, placebo = ablation.components
+    ccc, *placebos = ablation.components
     training = ablation.training(ccc, ablation.plan.wild_folds[1])
     assert training.recipe.loss == "ccc" and training.weight_seed == 0 and training.start
-    assert ablation.training(placebo, ablation.plan.wild_folds[1]).weight_seed == 1
+    fold = ablation.plan.wild_folds[1]
+    assert [ablation.training(placebo, fold).weight_seed for placebo in placebos] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +161,7 @@ def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
         ({"PER_MODEL": {}}, "give its recipe a sequence"),
         ({"PER_MODEL": PARAMETERS["PER_MODEL"] | {"resnet10": {"dropout": 0.2}}}, "no dropout"),
         ({"LEAK_MODELS": ["resnet50"]}, "LEAK_MODELS names resnet50"),
+        (ABLATION | {"ABLATION_FOLDS": 4}, "ABLATION_FOLDS is 4; use 1 to 3"),
         (ABLATION | {"COMPONENTS": {"x": {"losss": "ccc"}}}, "changes 'losss'"),
     ],
 )

@@ -36,9 +36,10 @@ PARAMETERS = {
     "SCRATCH": "all",
     "BASELINES": ["geometry-ridge", "affwildnet_resnet18"],
     "ABLATION_MODEL": "resnet18",
+    "ABLATION_FOLDS": 2,
     "ABLATION_EPOCHS": 2,
     "THESIS": {"name": "thesis", "batch_size": 4},
-    "COMPONENTS": {"scale": {"normalisation": "imagenet"}, "another seed": {"seed": 1}},
+    "COMPONENTS": {"scale": {"normalisation": "imagenet"}, "another seed": {"seeds": 2}},
 }
 
 

@@ -11,14 +11,15 @@ emotion for which the thesis names no range has one as wide as that of anger.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
-from ..results import Bootstrap, clip_weights, interval
+from ..results import Bootstrap, clip_weights, interval, metrics
+from ..results.error_analysis import regressed
 from ..simulator import EMOTIONS, action_units, render, sample_scene, sample_subject
 from .predictor import Predictor
 
@@ -33,6 +34,7 @@ STRENGTH = 0.8  # of the acted emotions: then happiness lies within the thesis's
 _DIFFICULTY = 0.3  # of the scene and of the differences between people, see `worlds.WildWorld`
 _SIZE = (480, 360)  # (width, height) of the pictures
 WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
+_TOGETHER = len(THESIS_RANGES) * len(DIMENSIONS)  # margins that H3 is about, see `check_poses`
 _FIT, _TEST = 41, 42  # streams of random numbers: the people of one are never those of the other
 
 
@@ -86,45 +88,67 @@ def predict_poses(predictor: Predictor, poses: Iterator[Pose], exact: bool = Fal
     return pd.DataFrame(rows)
 
 
-def check_poses(predictions: pd.DataFrame, data: str, *, bootstrap: Bootstrap) -> pd.DataFrame:
+def check_poses(
+    predictions: pd.DataFrame,
+    data: str,
+    *,
+    correlation: Sequence[float],
+    mean_label: Sequence[float],
+    bootstrap: Bootstrap,
+) -> pd.DataFrame:
     """Whether the mean prediction for each emotion lies within its expected range.
 
-    `predictions` are as of `predict_poses`, rows with nan are left out; `data` says, for the table,
-    whose predictions for whom they are. UserError for fewer than two people.
+    Args:
+        predictions: as of `predict_poses`; rows with nan are left out.
+        data: whose predictions for whom they are, for the table.
+        correlation: (2,) of the network's predictions with labels, on subjects that it was not
+            trained on (`correlations`).
+        mean_label: (2,) of its training part.
+        bootstrap: how intervals over people are made.
 
     Returns a row per emotion and dimension: emotion, dimension, drawn (where the face was drawn),
-    answer (the mean prediction over people), low, high (its 95 % interval), expected_low,
-    expected_high (the range), margin (how far inside the range the mean lies; negative outside),
-    margin_low, margin_high (the least and greatest margin in the interval), verdict (WITHIN where
-    the whole interval is inside the range, OUTSIDE where it is beside it, UNDECIDED otherwise),
-    thesis (its own range), people, data. All in [-1, 1].
+    answer (the mean prediction over people), low, high (its 95 % interval), r (the correlation),
+    by_correlation (what a network with this correlation is expected to predict for the drawn
+    affect, see `error_analysis.regressed`), expected_low, expected_high (the range), margin (how
+    far inside the range the mean lies; negative outside), margin_low, margin_high (the least and
+    greatest margin in the interval that holds for the six of the thesis's three emotions in two
+    dimensions at once: Bonferroni, each at 1 - 0.05 / 6), verdict (WITHIN where the whole 95 %
+    interval is inside the range, OUTSIDE where it is beside it, UNDECIDED otherwise), thesis (its
+    own range), people, data. All in [-1, 1]. UserError for fewer than two people.
     """
+    together = replace(bootstrap, level=1 - (1 - bootstrap.level) / _TOGETHER)
     seen = predictions.dropna()
     if seen["person"].nunique() < 2:
         raise UserError("an interval over people needs predictions for at least two of them.")
     rows = []
     for emotion, emotion_rows in seen.groupby("emotion", sort=False):
-        by_person = emotion_rows.groupby("person")
+        per_person = emotion_rows.groupby("person")
         for i, dimension in enumerate(DIMENSIONS):
             drawn = float(emotion_rows[f"{dimension}_true"].iloc[0])
             thesis_low, thesis_high = THESIS_RANGES.get(emotion, THESIS_RANGES["anger"])[i]
             half = (thesis_high - thesis_low) / 2
             least, most = drawn - half, drawn + half
-            mean, low, high = _mean(by_person[f"{dimension}_pred"].mean(), bootstrap)
-            nearest = np.clip((least + most) / 2, low, high)  # to the middle of the range
-            margin_low = min(low - least, most - high)
-            margin_high = float(min(nearest - least, most - nearest))
-            verdict = WITHIN if margin_low > 0 else OUTSIDE if margin_high < 0 else UNDECIDED
+            by_person = per_person[f"{dimension}_pred"].mean()
+            mean, low, high = _mean(by_person, bootstrap)
+            outer, inner = _margins(low, high, least, most)
+            verdict = WITHIN if outer > 0 else OUTSIDE if inner < 0 else UNDECIDED
+            margin_low, margin_high = _margins(*_mean(by_person, together)[1:], least, most)
             thesis = f"{thesis_low:+.1f} to {thesis_high:+.1f}" if emotion in THESIS_RANGES else ""
             rows.append({
                 "emotion": emotion, "dimension": dimension, "drawn": drawn,
-                "answer": mean, "low": low, "high": high,
+                "answer": mean, "low": low, "high": high, "r": correlation[i],
+                "by_correlation": regressed(drawn, mean_label[i], correlation[i]),
                 "expected_low": least, "expected_high": most,
                 "margin": min(mean - least, most - mean),
                 "margin_low": margin_low, "margin_high": margin_high, "verdict": verdict,
-                "thesis": thesis, "people": by_person.ngroups, "data": data,
+                "thesis": thesis, "people": per_person.ngroups, "data": data,
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def correlations(tested: pd.DataFrame) -> np.ndarray:
+    """(2,) PCC of predictions with labels, (valence, arousal); columns as of PREDICTION_COLUMNS."""
+    return np.array([metrics.pcc(tested[f"{d}_true"], tested[f"{d}_pred"]) for d in DIMENSIONS])
 
 
 def offset_of(predictions: pd.DataFrame) -> np.ndarray:
@@ -140,6 +164,12 @@ def without_offset(predictions: pd.DataFrame, offset: np.ndarray) -> pd.DataFram
     """A copy of predictions, moved by -offset (2,) and clipped to [-1, 1]."""
     columns = [f"{dimension}_pred" for dimension in DIMENSIONS]
     return predictions.assign(**(predictions[columns] - offset).clip(-1, 1))
+
+
+def _margins(low: float, high: float, least: float, most: float) -> tuple[float, float]:
+    """The least and the greatest distance inside the range [least, most] in an interval."""
+    nearest = np.clip((least + most) / 2, low, high)  # to the middle of the range
+    return min(low - least, most - high), float(min(nearest - least, most - nearest))
 
 
 def _mean(by_person: pd.Series, bootstrap: Bootstrap) -> tuple[float, float, float]:

@@ -18,7 +18,7 @@ _MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("
 
 def claims_table(claims: pd.DataFrame) -> HTML:
     """A row per claim, as of `claims.claims_frame`: its verdict first, then what it says, what the
-    thesis found, what was compared here, and the effect."""
+    thesis found, what exactly was shown here, what the verdict is about, and the effect."""
     rows = []
     for row in claims.to_dict("records"):
         kind, mark = _MARKS[row["verdict"]]
@@ -29,19 +29,18 @@ def claims_table(claims: pd.DataFrame) -> HTML:
                 for name in ("effect", "low", "high")
             )
             effect = f"{value} <br>[{low}, {high}]"
-        compared = escape(with_model_names(row["comparison"]))
-        if row["data"] != "none":
-            compared = f"Here: {compared}. On {escape(row['data'])}"
+        seeds = f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
         rows.append(
             f'<tr><th scope="row">{row["claim"]}</th>'
             f'<td class="verdict {kind}"><span>{mark} {row["verdict"]}</span></td>'
             f'<td class="statement">{escape(row["statement"])}'
             f"<small>The thesis: {escape(row['thesis'])}.</small>"
-            f"<small>{compared[0].upper()}{compared[1:]}.</small></td>"
+            f"<small>Here: {escape(with_model_names(row['sentence']))}</small></td>"
+            f"<td>{row['unit']}{f'<small>{seeds}</small>' if row['seeds'] else ''}</td>"
             f'<td class="effect">{effect}</td></tr>'
         )
-    heads = ("claim", "verdict", "what was expected, what the thesis found, what was compared here",
-             "effect [95 %]")  # fmt: skip
+    heads = ("claim", "verdict", "what was expected, what the thesis found, what was shown here",
+             "about", "effect [95 %]")  # fmt: skip
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     return HTML(
         f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'

@@ -11,6 +11,7 @@ from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .comparisons import differences, in_within_corpus_folds, mean_difference, paired_difference
 from .evaluation import evaluate, fold_summary
 from .postprocessing import apply_corrections, corrected_across_subjects, corrections, smoothed
+from .power import power
 from .predictions import (
     FROM_SCRATCH,
     GROUP,
@@ -30,6 +31,6 @@ __all__ = [
     "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
     "corrected_across_subjects", "corrections", "differences", "error_analysis", "evaluate",
     "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "mean_difference",
-    "metrics", "paired_difference", "prediction_table", "rater_predictions", "read_predictions",
-    "smile_effects", "smile_gaps", "smiles", "smoothed", "subgroups", "turn",
+    "metrics", "paired_difference", "power", "prediction_table", "rater_predictions",
+    "read_predictions", "smile_effects", "smile_gaps", "smiles", "smoothed", "subgroups", "turn",
 ]  # fmt: skip

@@ -12,12 +12,11 @@ from ..corpora import DIMENSIONS
 from .bootstrap import (
     DEFAULT_BOOTSTRAP,
     Bootstrap,
-    Spread,
     spread_interval,
     subject_draws,
     unit_of,
 )
-from .evaluation import Term, model_terms, sources, total
+from .evaluation import Sources, Term, model_terms, sources, total
 from .predictions import GROUP, MODEL, by_fold, check_predictions
 
 
@@ -64,8 +63,7 @@ class Difference:
     subjects: int
     n: int  # frames
     seeds: int  # of the model that has fewest
-    between_subjects: Spread  # the two sources of its variance
-    between_seeds: Spread | None  # of the models that have several
+    sources: Sources  # of its variance
 
     @property
     def decided(self) -> bool:
@@ -79,15 +77,10 @@ class Difference:
 
     def smallest_with(self, subjects: int, seeds: int, level: float = 0.95) -> float:
         """`smallest` in a study with so many subjects and seeds: an extrapolation, for subjects and
-        trainings that vary as much as these do, in as many folds, whose number limits the degrees
-        of freedom. The variance of each source goes with one over its number. Without several seeds
-        here, theirs is unknown and left out."""
-        one = self.between_subjects
-        parts = [one.times(self.subjects / subjects, one.freedom)]
-        if (other := self.between_seeds) is not None:
-            freedom = other.freedom * (seeds - 1) / (self.seeds - 1)
-            parts.append(other.times(self.seeds / seeds, freedom))
-        return Spread.sum(parts).detectable(level)
+        trainings that vary as much as these do, in as many folds. Without several seeds here, what
+        they add is unknown and left out."""
+        larger = self.sources.scaled(subjects / self.subjects, seeds / self.seeds)
+        return larger.spread.detectable(level)
 
 
 # What selects two models, see `mean_difference`.
@@ -281,15 +274,12 @@ def _differences(
                  and t.dimension in together]
                 for side in measured
             )  # fmt: skip
-            value, by_subjects, by_seeds = sources([*one, *other])
-            spread = Spread.sum([*by_subjects, *by_seeds])
-            low, high = spread_interval(value, spread, level=bootstrap.level)
-            values = (value, low, high, spread.detectable(bootstrap.level))
+            value, found = sources([*one, *other])
+            low, high = spread_interval(value, found.spread, level=bootstrap.level)
+            values = (value, low, high, found.spread.detectable(bootstrap.level))
             values = (*values, total(one)[0], -total(other)[0])
-            between = {"between_subjects": Spread.sum(by_subjects)}
-            between["between_seeds"] = Spread.sum(by_seeds) if by_seeds else None
-            name_of = name, " and ".join(together)
-            compared.append(Difference(*values, *name_of, **sizes, **between))
+            names_of = name, " and ".join(together)
+            compared.append(Difference(*values, *names_of, **sizes, sources=found))
     return compared
 
 

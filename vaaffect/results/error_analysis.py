@@ -5,14 +5,17 @@ per model (GROUP) and whatever it is cut by. Labels, predictions and errors are 
 is predicted - true.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from ..base import UserError, stage
 from ..corpora import DIMENSIONS
-from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, interval, subject_draws
-from .metrics import from_arrays, pcc
-from .predictions import VALUES, by_fold, by_model
+from .bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, Spread, interval, subject_draws
+from .evaluation import model_terms
+from .metrics import from_arrays
+from .predictions import MODEL, VALUES, by_fold, by_model
 
 
 def ccc_losses(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -154,6 +157,17 @@ def _error(error: np.ndarray) -> dict[str, float]:
     return {"RMSE": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
 
 
+def regressed(label: float, mean: float | np.ndarray, r: float | np.ndarray) -> float | np.ndarray:
+    """What is expected from regression to the mean: the average prediction for faces labelled
+    `label` of a least squares predictor whose predictions correlate with the labels by `r`.
+
+    It is mean + r^2 (label - mean), `mean` being that of the training labels: for the best linear
+    predictor, cov(pred, y) = var(pred) = r^2 var(y). A negative or undefined r counts as 0, the
+    correlation of a constant.
+    """
+    return mean + np.clip(np.nan_to_num(r), 0, None) ** 2 * (label - mean)
+
+
 @stage("metrics and intervals")
 def neutral_bias(
     predictions: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
@@ -161,11 +175,8 @@ def neutral_bias(
     """What is predicted for neutral faces, and what the training labels alone let one expect.
 
     Two expectations need no network. `mean_label`, the mean of the training labels, is the constant
-    baseline. `foretold` is what is expected from regression to the mean: the least squares
-    predictor with correlation r to the label y predicts mean + r^2 (y - mean) on average over the
-    frames labelled y (for the best linear predictor, cov(pred, y) = var(pred) = r^2 var(y)). For
-    y = 0 that is (1 - r^2) mean. r is the correlation of the test fold, negative ones counting as
-    0, like that of a constant.
+    baseline. `foretold` is what is expected from regression to the mean (`regressed`), for a face
+    labelled 0 and a network with the correlation of the test fold.
 
     Neutral frames are those labelled exactly (0, 0). The training labels of a fold are those of the
     other folds; UserError for a cross-corpus model, whose training labels are not here.
@@ -176,55 +187,167 @@ def neutral_bias(
     """
     rows = []
     for head, model_rows in by_model(predictions):
-        folds = by_fold(model_rows)
-        weights = subject_draws(folds, bootstrap).weights
         neutral = model_rows[_is_neutral(model_rows)]
         sizes = {"frames": len(neutral[["clip", "frame"]].drop_duplicates())}
         sizes["subjects"] = neutral["subject"].nunique()
-        counts = np.array([_is_neutral(fold_rows).sum() for fold_rows in folds.values()])
-        fraction = counts / max(len(neutral), 1)
-        means = np.stack([_training_mean(model_rows, fold) for fold in folds])
-        for axis, dimension in enumerate(DIMENSIONS):
-            label = means[:, axis]
-            r = [
-                pcc(fold_rows[f"{dimension}_true"], fold_rows[f"{dimension}_pred"])
-                for fold_rows in folds.values()
-            ]
-            r = np.nan_to_num(r).clip(0)
-            row = {"mean_label": fraction @ label, "foretold": fraction @ ((1 - r**2) * label)}
-            if not len(neutral):
-                row = dict.fromkeys(row, np.nan)
-            # Of each sample: the sum of the predictions for neutral frames, and their number.
-            sums = sum(weights[k] @ _neutral_sums(part, dimension) for k, part in folds.items())
-            with np.errstate(invalid="ignore", divide="ignore"):
-                samples = sums[:, 0] / sums[:, 1]
-            row["observed"] = mean = neutral[f"{dimension}_pred"].mean()
+        for dimension, (estimates, _) in _neutral_estimates(model_rows, bootstrap).items():
+            row = {name: estimate.value for name, estimate in estimates.items()}
+            observed = estimates["observed"]
             # Only subjects with neutral frames say anything about them.
             freedom = sizes["subjects"] - 1
-            row["low"], row["high"] = interval(mean, samples, freedom, level=bootstrap.level)
+            bounds = interval(observed.value, observed.samples, freedom, level=bootstrap.level)
+            row["low"], row["high"] = bounds
             rows.append(head | {"dimension": dimension} | row | sizes)
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class NeutralSize:
+    """Whether the bias on neutral faces has the expected size, see `size_of_neutral_bias`."""
+
+    value: float
+    spread: Spread  # over subjects to test and to train on, and over seeds where there are several
+    subjects: int  # that have neutral frames
+    seeds: int  # of the network that has fewest
+
+
+@stage("metrics and intervals")
+def size_of_neutral_bias(
+    predictions: pd.DataFrame, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+) -> NeutralSize:
+    """How far the mean prediction p for neutral frames reaches beyond half of the way from (0, 0)
+    to what is expected from regression to the mean, e (`neutral_bias`): p . e / |e| - |e| / 2.
+
+    It is positive where p is nearer to e than to (0, 0). Averaged over each network's seeds, then
+    over networks, all on the same corpus. In each bootstrap sample p, the correlations and the
+    training labels behind e are those of the same subjects for all networks and seeds. UserError
+    where there is no network.
+    """
+    sizes: dict[tuple, list[tuple[Estimate, np.ndarray]]] = {}
+    for model, model_rows in predictions.groupby(MODEL, sort=False):
+        sizes[model] = [
+            _beyond_half(_neutral_estimates(rows, bootstrap))
+            for _, rows in model_rows.groupby("seed")
+        ]
+    if not sizes:
+        raise UserError("there are no predictions of these networks; name some that are in them.")
+    neutral = predictions.loc[_is_neutral(predictions), "subject"].nunique()
+    average = Estimate.mean([
+        Estimate.mean([size for size, _ in by_seed]) for by_seed in sizes.values()
+    ])  # fmt: skip
+    folds = np.mean([np.mean([each for _, each in by_seed], axis=0) for by_seed in sizes.values()],
+                    axis=0)  # fmt: skip
+    # Only subjects with neutral frames say anything about them.
+    spreads = [Spread.of_samples(average.samples, neutral - 1)]
+    spreads.append(Spread.of_training(folds[np.isfinite(folds)]))
+    spreads += [
+        Spread.of_mean([size.value / len(sizes) for size, _ in by_seed])
+        for by_seed in sizes.values()
+        if len(by_seed) > 1
+    ]
+    seeds = min(len(by_seed) for by_seed in sizes.values())
+    return NeutralSize(average.value, Spread.sum(spreads), neutral, seeds)
+
+
+def _beyond_half(
+    estimates: dict[str, tuple[dict[str, Estimate], pd.DataFrame]],
+) -> tuple[Estimate, np.ndarray]:
+    """The size of one training, see `size_of_neutral_bias`, and its values in each fold (nan where
+    a fold has no neutral frames): the size is their average by number of such frames."""
+
+    def pairs(kind: str) -> np.ndarray:  # (2 of p and e, dimensions, ...)
+        columns = [[getattr(by[name], kind) for by, _ in estimates.values()]
+                   for name in ("observed", "foretold")]  # fmt: skip
+        return np.array(columns)
+
+    def beyond(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        length = np.linalg.norm(expected, axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (observed * expected).sum(axis=0) / length - length / 2
+
+    whole = Estimate(float(beyond(*pairs("value"))), beyond(*pairs("samples")))
+    expected = pairs("value")[1]
+    direction = expected / max(np.linalg.norm(expected), 1e-12)
+    folds = [table["observed"] - table["foretold"] / 2 for _, table in estimates.values()]
+    return whole, direction @ np.array(folds)
+
+
+def _neutral_estimates(
+    model_rows: pd.DataFrame, bootstrap: Bootstrap
+) -> dict[str, tuple[dict[str, Estimate], pd.DataFrame]]:
+    """By dimension: mean_label, foretold and observed of `neutral_bias`, of one training; and a
+    table of the same with a row per fold."""
+    model, train, test = model_rows[["model", "train_corpus", "test_corpus"]].iloc[0]
+    folds = by_fold(model_rows)
+    if train != test or len(folds) < 2:
+        raise UserError(
+            f"{model} was trained on frames of {train} that are not in these predictions, so its "
+            "mean training label is not known; give within-corpus models with all their folds."
+        )
+    draws = subject_draws(folds, bootstrap)
+    found = {}
+    for dimension in DIMENSIONS:
+        sums = {k: _sums(rows, dimension, draws.subjects[k]) for k, rows in folds.items()}
+        (term,) = model_terms(model_rows, ["PCC"], draws, [dimension])
+        (r,) = term.by_seed.values()
+        # The reported values, then those of each sample, from the same sums.
+        reported = _neutral_values(
+            {k: each.sum(axis=0, keepdims=True) for k, each in sums.items()},
+            {k: np.array([r[k].value]) for k in folds},
+        )
+        resampled = _neutral_values(
+            {k: draws.weights[k] @ each for k, each in sums.items()},
+            {k: r[k].samples for k in folds},
+        )
+        values, samples = (_pooled(each) for each in (reported, resampled))
+        by_name = {name: Estimate(float(values[name][0]), samples[name]) for name in values}
+        rows = pd.DataFrame({k: {n: v[0] for n, v in fold.items()} for k, fold in reported.items()})
+        found[dimension] = by_name, rows.T
+    return found
+
+
+def _neutral_values(
+    sums: dict[str, np.ndarray], r: dict[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By fold: mean_label, foretold, observed and how many neutral frames, (n,) each, from `_sums`
+    (n, 4) and correlations (n,) of each fold; nan where a fold has no such frames."""
+    everything = sum(sums.values())
+    found = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for fold, each in sums.items():
+            labels, frames = (everything - each)[:, :2].T  # of the other folds
+            mean, (predicted, neutral) = labels / frames, each[:, 2:].T
+            expected = regressed(0.0, mean, r[fold])
+            found[fold] = {"mean_label": mean, "foretold": expected,
+                           "observed": predicted / neutral, "neutral": neutral}  # fmt: skip
+    return found
+
+
+def _pooled(by_fold: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The averages over the folds by number of neutral frames."""
+    weights = {fold: values["neutral"] for fold, values in by_fold.items()}
+    names = ("mean_label", "foretold", "observed")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            name: sum(
+                np.where(weights[fold] > 0, weights[fold] * values[name], 0)
+                for fold, values in by_fold.items()
+            )
+            / sum(weights.values())
+            for name in names
+        }
 
 
 def _is_neutral(rows: pd.DataFrame) -> np.ndarray:
     return (rows[VALUES[:2]] == 0).all(axis=1).to_numpy()
 
 
-def _training_mean(model_rows: pd.DataFrame, fold: str) -> np.ndarray:
-    """(2,) mean label of what a fold's network was trained on: the other folds."""
-    model, train, test = model_rows[["model", "train_corpus", "test_corpus"]].iloc[0]
-    others = model_rows[model_rows["fold"] != int(fold)]
-    if train != test or others.empty:
-        raise UserError(
-            f"{model} was trained on frames of {train} that are not in these predictions, so its "
-            "mean training label is not known; give within-corpus models with all their folds."
-        )
-    return others[["valence_true", "arousal_true"]].mean().to_numpy(np.float64)
-
-
-def _neutral_sums(fold_rows: pd.DataFrame, dimension: str) -> np.ndarray:
-    """(subjects, 2) sum of the predictions for neutral frames and their number; subjects sorted."""
-    subjects, index = np.unique(fold_rows["subject"].to_numpy(), return_inverse=True)
-    chosen = _is_neutral(fold_rows).astype(np.float64)
-    predicted = fold_rows[f"{dimension}_pred"].to_numpy(np.float64) * chosen
-    return np.stack([np.bincount(index, x, len(subjects)) for x in (predicted, chosen)], axis=1)
+def _sums(fold_rows: pd.DataFrame, dimension: str, subjects: np.ndarray) -> np.ndarray:
+    """(subjects, 4) of each of the sorted subjects: the sum of the labels and their number, the sum
+    of the predictions for neutral frames and their number."""
+    neutral = _is_neutral(fold_rows).astype(np.float64)
+    labels = fold_rows[f"{dimension}_true"].to_numpy(np.float64)
+    predicted = fold_rows[f"{dimension}_pred"].to_numpy(np.float64) * neutral
+    index = np.searchsorted(subjects, fold_rows["subject"].to_numpy())
+    columns = (labels, np.ones(len(labels)), predicted, neutral)
+    return np.stack([np.bincount(index, x, len(subjects)) for x in columns], axis=1)

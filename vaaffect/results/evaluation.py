@@ -97,7 +97,7 @@ class Term:
     corpus: str  # on which it was tested
     training: tuple  # what names the model wherever it is tested, with its seeds
     by_seed: dict[int, dict[str, Estimate]]  # in each fold
-    strata: dict[str, tuple[str, int]]  # of each fold, as of `SubjectDraws`
+    draws: SubjectDraws
 
     def times(self, factor: float) -> "Term":
         """The same with another factor."""
@@ -131,28 +131,51 @@ def model_terms(
                 for seed, folds in sums.items()
             }  # fmt: skip
             head = (dimension, name, factor, first["test_corpus"], training)
-            terms.append(Term(*head, by_seed, draws.strata))
+            terms.append(Term(*head, by_seed, draws))
     return terms
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What adds to the variance of a sum of terms; all independent of each other."""
+
+    subjects: list[Spread]  # that are tested, by stratum
+    training: list[Spread]  # subjects to train on, by test corpus
+    seeds: list[Spread]  # of each model that has several
+
+    @property
+    def spread(self) -> Spread:
+        """All of them together."""
+        return Spread.sum([*self.subjects, *self.training, *self.seeds])
+
+    def scaled(self, subjects: float, seeds: float) -> "Sources":
+        """With so many times the subjects and the seeds, that vary as much as these do, in as many
+        folds: the variance of each source goes with one over its number."""
+        return Sources(
+            [s.times(1 / subjects, (s.freedom + 1) * subjects - 1) for s in self.subjects],
+            [s.times(1 / subjects, s.freedom) for s in self.training],
+            [s.times(1 / seeds, max((s.freedom + 1) * seeds - 1, 1)) for s in self.seeds],
+        )
 
 
 def total(terms: Sequence[Term]) -> tuple[float, Spread]:
     """The sum of terms, each averaged over its folds and seeds, and its spread."""
-    value, subjects, seeds = sources(terms)
-    return value, Spread.sum([*subjects, *seeds])
+    value, found = sources(terms)
+    return value, found.spread
 
 
-def sources(terms: Sequence[Term]) -> tuple[float, list[Spread], list[Spread]]:
-    """The sum of terms, each averaged over its folds and seeds, and what adds to its variance: test
-    subjects by stratum and training subjects by test corpus; and the seeds of each model that has
-    several.
+def sources(terms: Sequence[Term]) -> tuple[float, Sources]:
+    """The sum of terms, each averaged over its folds and seeds, and the sources of its variance.
 
-    The terms of one stratum met the same subjects in each bootstrap sample, and the terms of one
-    model were reached by the same trained networks, so that terms are added first within a source.
+    The parts of the spread are independent: those of each stratum's subjects, of the seeds of each
+    model, and of the training subjects, by test corpus. The terms of one stratum met the same
+    subjects in each bootstrap sample, and the terms of one model were reached by the same trained
+    networks, so that terms are added first within a part.
     """
     value = 0.0
     strata: dict[tuple, list[np.ndarray]] = {}
-    folds: dict[str, list[np.ndarray]] = {}
     seeds: dict[tuple, list[np.ndarray]] = {}
+    folds: dict[str, list[np.ndarray]] = {}
     for term in terms:
         values = np.array([[e.value for e in one.values()] for one in term.by_seed.values()])
         value += term.factor * float(values.mean())
@@ -160,13 +183,13 @@ def sources(terms: Sequence[Term]) -> tuple[float, list[Spread], list[Spread]]:
             seeds.setdefault(term.training, []).append(term.factor * values.mean(axis=1))
         if RATER not in term.training:  # nobody trains a rater
             folds.setdefault(term.corpus, []).append(term.factor * values.mean(axis=0))
-        for fold, stratum in term.strata.items():
+        for fold, stratum in term.draws.strata.items():
             average = np.mean([one[fold].samples for one in term.by_seed.values()], axis=0)
-            share = term.factor / len(term.strata)
+            share = term.factor / len(term.draws.strata)
             strata.setdefault((term.corpus, *stratum), []).append(share * average)
     subjects = [Spread.of_samples(sum(s), freedom) for (*_, freedom), s in strata.items()]
-    subjects += [Spread.of_training(sum(values)) for values in folds.values()]
-    return value, subjects, [Spread.of_mean(sum(values)) for values in seeds.values()]
+    training = [Spread.of_training(sum(values)) for values in folds.values()]
+    return value, Sources(subjects, training, [Spread.of_mean(sum(v)) for v in seeds.values()])
 
 
 def _by_subject(fold_rows: pd.DataFrame, dimension: str, subjects: np.ndarray) -> np.ndarray:

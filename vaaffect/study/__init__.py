@@ -3,8 +3,8 @@
 Comes in: a YAML profile, checked against the notebooks. Goes out: a report folder.
 """
 
-from .profiles import notebook_sources
+from .profiles import load_profile, notebook_sources
 from .request import Request
 from .run import run_study
 
-__all__ = ["Request", "notebook_sources", "run_study"]
+__all__ = ["Request", "load_profile", "notebook_sources", "run_study"]

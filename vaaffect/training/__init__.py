@@ -5,9 +5,10 @@ with its configuration, history and predictions; many at a time in processes or 
 """
 
 from . import distributed, losses, pretext
-from .ablation import Component, chosen, farther_ends, mean_ccc, together, verdicts
+from .ablation import Component, chosen, mean_ccc, seed_luck, together, verdicts
 from .batches import resident, to_input
 from .epoch import build_optimizer, epoch_losses, predict
+from .fairness import budget_in_words, differing_settings, start_in_words
 from .loop import train
 from .many import How, train_all
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
@@ -36,10 +37,11 @@ from .step import autocast_dtype, default_device
 
 __all__ = [
     "NETWORK_NAMES", "STARTS", "Ablation", "Component", "How", "Plan", "Recipe", "Training",
-    "all_trainings", "autocast_dtype", "backbone_of", "build_model", "build_optimizer",
-    "check_parameters", "chosen", "count_parameters", "default_device", "distributed",
-    "epoch_losses", "farther_ends", "fold_training", "holds_model", "is_finished", "load_model",
-    "losses", "mean_ccc", "predict", "pretext", "read_config", "read_done", "read_history",
-    "refuse_clips", "resident", "targets", "to_input", "together", "train", "train_all", "verdicts",
-    "weights_files", "weights_label",
+    "all_trainings", "autocast_dtype", "backbone_of", "budget_in_words", "build_model",
+    "build_optimizer", "check_parameters", "chosen", "count_parameters", "default_device",
+    "differing_settings", "distributed", "epoch_losses", "fold_training", "holds_model",
+    "is_finished", "load_model", "losses", "mean_ccc", "predict", "pretext", "read_config",
+    "read_done", "read_history", "refuse_clips", "resident", "seed_luck", "start_in_words",
+    "targets", "to_input", "together", "train", "train_all", "verdicts", "weights_files",
+    "weights_label",
 ]  # fmt: skip

@@ -1,16 +1,20 @@
 """Components of a recipe: each a name and what it changes, so an ablation is data.
 
-    {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "gain and offset": {"correct": True}}
+    {"CCC loss": {"loss": "ccc"}, "smoothing": {"smooth": 10}, "gain and offset": {"correct": True},
+     "another seed": {"seeds": 5}}
 
 A component changes fields of the recipe, or what is done with the predictions afterwards (`smooth`,
-`correct`; see `results.postprocessing`), or only the `seed`, to show between-seed variation.
+`correct`; see `results.postprocessing`). `seeds` is so many placebos: the unchanged recipe, trained
+with as many further seeds. How far these differ is the yardstick of what a component does.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
@@ -18,7 +22,7 @@ from ..results import apply_corrections, corrected_across_subjects, corrections,
 from .recipe import Recipe
 
 _NOT_OF_COMPONENTS = ("name", "epochs", "weights")  # alike for all, or it is another comparison
-_BESIDE_RECIPE = ("smooth", "correct", "seed")
+_AFTERWARDS = ("smooth", "correct")  # what changes predictions, and no training
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Component:
 
     def changes(self) -> dict:
         """What it changes, as it was written."""
-        beside = {key: getattr(self, key) for key in _BESIDE_RECIPE}
+        beside = {key: getattr(self, key) for key in (*_AFTERWARDS, "seed")}
         return self.recipe | {key: value for key, value in beside.items() if value}
 
     def outcome(
@@ -57,11 +61,15 @@ class Component:
 
 def read_components(values: Mapping[str, Mapping]) -> list[Component]:
     """Components as a notebook's parameter gives them, {name: {field: value}}; a UserError names
-    what no component can change, or one that changes nothing."""
+    what no component can change, or one that changes nothing. {"seeds": n} are n components, the
+    placebos "NAME 1" to "NAME n"."""
     components = []
     known = [key for key in Recipe.__dataclass_fields__ if key not in _NOT_OF_COMPONENTS]
     for name, changes in values.items():
-        beside = {key: changes[key] for key in _BESIDE_RECIPE if key in changes}
+        if "seeds" in changes:
+            components += _placebos(name, changes)
+            continue
+        beside = {key: changes[key] for key in _AFTERWARDS if key in changes}
         recipe = {key: value for key, value in changes.items() if key not in beside}
         for key in recipe:
             if key in _NOT_OF_COMPONENTS:
@@ -71,7 +79,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
             if key not in known:
                 raise UserError(
                     f"component {name!r} changes {key!r}, which no recipe has; a component may "
-                    f"change {', '.join(known)}, smooth, correct or seed."
+                    f"change {', '.join(known)}, smooth, correct or seeds."
                 )
         component = Component(name, recipe, **beside)
         if not component.changes():
@@ -79,6 +87,17 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
         component.recipe_from(Recipe())  # refuses values that cannot be meant
         components.append(component)
     return components
+
+
+def _placebos(name: str, changes: Mapping) -> list[Component]:
+    """The placebos of a component {"seeds": n}."""
+    seeds = changes["seeds"]
+    if len(changes) > 1 or type(seeds) is not int or seeds < 2:
+        raise UserError(
+            f"component {name!r} is {dict(changes)}; placebos change nothing but the seed, and "
+            'their spread takes two of them: write {"seeds": 5}.'
+        )
+    return [Component(f"{name} {seed}", seed=seed) for seed in range(1, seeds + 1)]
 
 
 def together(components: Sequence[Component], name: str = "together") -> Component:
@@ -116,12 +135,21 @@ def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[
     return taken
 
 
-def farther_ends(differences: pd.DataFrame, metric: str) -> dict[str, float]:
-    """How far placebos may move a metric, by dimension: the farthest end of their intervals, which
-    are rows of `results.differences`."""
+def seed_luck(differences: pd.DataFrame, metric: str, level: float = 0.95) -> dict[str, float]:
+    """How far another seed alone may move a metric, by dimension; empty without placebos.
+
+    `differences` to the recipe are rows of `results.differences`, of its k placebos. With them, the
+    recipe has been trained k + 1 times; s is the standard deviation between these trainings. Two
+    trainings with different seeds differ by s times the square root of 2, and by at most t times
+    that with a probability of `level`, where t is Student's with k degrees of freedom: with few
+    placebos their spread is known badly, and t is large.
+    """
     rows = differences[differences["metric"] == metric]
-    far = rows[["low", "high"]].abs().max(axis=1)
-    return far.groupby(rows["dimension"]).max().to_dict()
+    luck = {}
+    for dimension, moved in rows.groupby("dimension", sort=False)["difference"]:
+        spread = np.std([0.0, *moved], ddof=1)
+        luck[dimension] = float(stats.t.ppf((1 + level) / 2, len(moved)) * np.sqrt(2) * spread)
+    return luck
 
 
 def verdicts(differences: pd.DataFrame, luck: Mapping[str, float] | None = None) -> dict[str, str]:

@@ -218,14 +218,24 @@ class Ablation:
     model: str
     base: Recipe  # that components are added to
     components: Sequence[Component]
+    folds: int  # on how many of the plan's folds they are tried, the first ones
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "Ablation":
-        """As `Plan.from_parameters`; ABLATION_MODEL, ABLATION_EPOCHS, THESIS and COMPONENTS."""
+        """As `Plan.from_parameters`; ABLATION_MODEL, ABLATION_FOLDS (the first so many),
+        ABLATION_EPOCHS, THESIS and COMPONENTS."""
         plan, model = Plan.from_parameters(parameters), parameters["ABLATION_MODEL"]
         values = {"weights": plan.recipe_of(model).weights, "epochs": parameters["ABLATION_EPOCHS"]}
         base = recipe_for(model, {**parameters["THESIS"], **values}, {})
-        return cls(plan, model, base, read_components(parameters["COMPONENTS"]))
+        folds = parameters["ABLATION_FOLDS"]
+        if not 1 <= folds <= plan.folds:
+            raise UserError(f"ABLATION_FOLDS is {folds}; use 1 to {plan.folds}, FOLDS.")
+        return cls(plan, model, base, read_components(parameters["COMPONENTS"]), folds)
+
+    @property
+    def splits(self) -> list[Split]:
+        """The folds by subject of the wild on which components are tried."""
+        return self.plan.wild_folds[: self.folds]
 
     @cached_property
     def starts(self) -> dict[tuple[str, str], Start]:
@@ -237,9 +247,9 @@ class Ablation:
         ])  # fmt: skip
 
     def trainings(self) -> list[Training]:
-        """The base and each component alone, on every fold."""
+        """The base and each component alone, on each of these folds."""
         tried = [Component("none"), *self.components]
-        return [self.training(c, split) for c in tried for split in self.plan.wild_folds]
+        return [self.training(c, split) for c in tried for split in self.splits]
 
     def training(self, component: Component, split: Split) -> Training:
         """The training of a component on a fold."""

@@ -60,6 +60,12 @@ class PretextStart:
         crops = code_digest(_ROOMS / "corpora", but=_NOT_FACES)
         return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
 
+    @property
+    def faces(self) -> int:
+        """How many faces it draws, those of held-out subjects among them."""
+        world = WildWorld(**self.world)
+        return sum(world.frame_count(clip) for clip in range(world.clips))
+
     def draw(self) -> bool:
         """Whether the weights are missing. Their faces are drawn then, by all cores."""
         missing = cache.opened(self._home) is None
