@@ -111,13 +111,13 @@ def test_other_metrics_can_be_asked_for():
     assert (values["ICC(2,1)"] < values["ICC"]).any()
 
 
-WILD = coverage_study.Layout("wild", 60, coverage_study.EVEN, 2)
+WILD = coverage_study.Layout("wild", 40, coverage_study.EVEN, 2)
 LAB = coverage_study.LAYOUTS[4]
 
 
 @pytest.fixture(scope="module")
 def truth() -> pd.Series:
-    return WILD.truth(120, seed=0)
+    return WILD.truth(60, seed=0)
 
 
 def keeps_its_promise(found: pd.DataFrame, promise: float = 0.93) -> pd.Series:
@@ -130,29 +130,31 @@ def keeps_its_promise(found: pd.DataFrame, promise: float = 0.93) -> pd.Series:
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say(truth):
-    found = coverage_study.coverage(coverage_study.in_use, WILD, 60, truth, seed=0)
-    assert len(found) == 6 and (found["count"] == 120).all()
+    found = coverage_study.coverage(coverage_study.in_use, WILD, 30, truth, seed=0)
+    assert len(found) == 6 and (found["count"] == 60).all()
     assert keeps_its_promise(found).all(), found
     assert found["held"].mean() < 0.995, found  # nor are they of any width
 
 
 def test_so_they_do_for_the_few_subjects_of_a_laboratory():
-    truth = LAB.truth(150, seed=1)
-    found = coverage_study.coverage(coverage_study.in_use, LAB, 50, truth, seed=1)
+    truth = LAB.truth(60, seed=1)
+    found = coverage_study.coverage(coverage_study.in_use, LAB, 25, truth, seed=1)
     assert keeps_its_promise(found).all(), found
 
 
-def test_subjects_alone_do_not_hold_it_for_a_method(truth):
-    """What this study did before, and why it no longer does."""
-    found = coverage_study.coverage(coverage_study.subjects_alone, WILD, 60, truth, seed=0)
-    means = found.loc[[("CCC", "mean"), ("CCC", "difference")]]
-    assert not keeps_its_promise(means).any(), found
+def test_subjects_alone_do_not_hold_it_for_a_method():
+    """What this study did before, and why it no longer does: the more subjects, the more of the
+    variation is between networks."""
+    layout = coverage_study.Layout("wild", 150, coverage_study.EVEN)
+    truth = layout.truth(60, seed=2)
+    found = coverage_study.coverage(coverage_study.subjects_alone, layout, 30, truth, seed=2)
+    assert not keeps_its_promise(found)["CCC", "difference"], found
 
 
 def test_resampling_frames_does_not_hold_it(truth):
-    found = coverage_study.coverage(coverage_study.frames_resampled, WILD, 20, truth, seed=0)
+    found = coverage_study.coverage(coverage_study.frames_resampled, WILD, 8, truth, seed=0)
     means = found.xs("mean", level="of")
-    whole = coverage_study.coverage(coverage_study.in_use, WILD, 20, truth, seed=0)
+    whole = coverage_study.coverage(coverage_study.in_use, WILD, 8, truth, seed=0)
     assert (means["width"] < whole.xs("mean", level="of")["width"]).all(), (found, whole)
 
 

@@ -102,10 +102,11 @@ def mean_difference(
     Two separate intervals may overlap while the difference is certain: faces that are hard are hard
     for both. Beside a within-corpus model, a cross-corpus one is taken `in_within_corpus_folds`.
 
-    The interval has a part from subjects and one from seeds. Subjects: in each bootstrap sample all
-    differences on one test corpus meet the same subjects, so that the spread is that of the
-    average; those of different test corpora are independent. Seeds: each model that was trained
-    with several adds the variance between the means of its seeds, over their number. These parts
+    The interval has parts from test subjects, training subjects and seeds. Test subjects: in each
+    bootstrap sample all differences on one test corpus meet the same subjects, so that the spread
+    is that of the average; those of different test corpora are independent. Training subjects: from
+    the average in each fold, see `Spread.of_training`. Seeds: each model that was trained with
+    several adds the variance between the means of its seeds, over their number. These last parts
     are added, not taken from differences of equal seeds: two architectures have nothing in common
     when their seeds are equal, a model may have fewer seeds than another, and where equal seeds do
     have something in common, the sum is too large, not too small. A model with one seed adds none,
