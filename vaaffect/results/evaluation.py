@@ -97,7 +97,7 @@ class Term:
     corpus: str  # on which it was tested
     training: tuple  # what names the model wherever it is tested, with its seeds
     by_seed: dict[int, dict[str, Estimate]]  # in each fold
-    draws: SubjectDraws
+    strata: dict[str, tuple[str, int]]  # of each fold, as of `SubjectDraws`
 
     def times(self, factor: float) -> "Term":
         """The same with another factor."""
@@ -131,7 +131,7 @@ def model_terms(
                 for seed, folds in sums.items()
             }  # fmt: skip
             head = (dimension, name, factor, first["test_corpus"], training)
-            terms.append(Term(*head, by_seed, draws))
+            terms.append(Term(*head, by_seed, draws.strata))
     return terms
 
 
@@ -167,15 +167,13 @@ def total(terms: Sequence[Term]) -> tuple[float, Spread]:
 def sources(terms: Sequence[Term]) -> tuple[float, Sources]:
     """The sum of terms, each averaged over its folds and seeds, and the sources of its variance.
 
-    The parts of the spread are independent: those of each stratum's subjects, of the seeds of each
-    model, and of the training subjects, by test corpus. The terms of one stratum met the same
-    subjects in each bootstrap sample, and the terms of one model were reached by the same trained
-    networks, so that terms are added first within a part.
+    The terms of one stratum met the same subjects in each bootstrap sample, and the terms of one
+    model were reached by the same trained networks, so that terms are added first within a source.
     """
     value = 0.0
     strata: dict[tuple, list[np.ndarray]] = {}
-    seeds: dict[tuple, list[np.ndarray]] = {}
     folds: dict[str, list[np.ndarray]] = {}
+    seeds: dict[tuple, list[np.ndarray]] = {}
     for term in terms:
         values = np.array([[e.value for e in one.values()] for one in term.by_seed.values()])
         value += term.factor * float(values.mean())
@@ -183,9 +181,9 @@ def sources(terms: Sequence[Term]) -> tuple[float, Sources]:
             seeds.setdefault(term.training, []).append(term.factor * values.mean(axis=1))
         if RATER not in term.training:  # nobody trains a rater
             folds.setdefault(term.corpus, []).append(term.factor * values.mean(axis=0))
-        for fold, stratum in term.draws.strata.items():
+        for fold, stratum in term.strata.items():
             average = np.mean([one[fold].samples for one in term.by_seed.values()], axis=0)
-            share = term.factor / len(term.draws.strata)
+            share = term.factor / len(term.strata)
             strata.setdefault((term.corpus, *stratum), []).append(share * average)
     subjects = [Spread.of_samples(sum(s), freedom) for (*_, freedom), s in strata.items()]
     training = [Spread.of_training(sum(values)) for values in folds.values()]
