@@ -1,6 +1,7 @@
 """The stand-in beside AFEW-VA: what was measured, on which world, and what has been published."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from benchmarks.calibration import bench_calibration
 from vaaffect.base.errors import UserError
 from vaaffect.report import stand_in
 from vaaffect.report.tables import Estimate
+from vaaffect.simulator import WildWorld
 
 SMALL = ["WILD.clips=40", "WILD.subjects=20", "WILD.frames=[2, 2]", "LAB.sessions=8"]
 
@@ -56,11 +58,13 @@ def test_words_say_on_which_world_it_was_measured(measured):
     assert "has another seed, 0." in said and "this study's world is the measured one" in said
     assert "one of these seeds, 4." in stand_in.calibration_words(calibration, same | {"seed": 4})
     # Fields that are left out have their defaults: lists and tuples are the same.
-    few = {name: same[name] for name in ("clips", "subjects", "frames", "difficulty",
-                                         "frame_step", "landmark_error")}  # fmt: skip
+    usual = asdict(WildWorld())
+    few = {name: list(value) if isinstance(value, list | tuple) else value
+           for name, value in same.items() if value != usual[name]}  # fmt: skip
+    assert 0 < len(few) < len(same)
     assert stand_in.calibration_words(calibration, few) == said
-    other = stand_in.calibration_words(calibration, same | {"mood": 0.3, "clips": 60})
-    assert "mood (here 0.3, there 0.0)" in other and "clips (here 60, there 40)" in other
+    other = stand_in.calibration_words(calibration, same | {"mood": 0.4, "clips": 60})
+    assert "mood (here 0.4, there 0.3)" in other and "clips (here 60, there 40)" in other
     assert "about another world" in other and "is the measured one" not in other
 
 
