@@ -339,14 +339,14 @@ def export(arguments: argparse.Namespace) -> None:
 @command(
     arg("what",
         choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study",
-                 "growth", "coverage", "calibration", "landmark-error", "recipes"],
+                 "growth", "coverage", "calibration", "landmark-error", "recipes", "smiles"],
         help="what to measure; live needs the extra live, train the extra bench"),
     arg("--quick", action="store_true",
         help="train, study, growth, coverage: see that it works; calibration: landmarks alone"),
     arg("--out", type=Path, help="where there is a report: its folder"),
-    arg("--profile", help="calibration, recipes: whose world and networks (demo)"),
+    arg("--profile", help="calibration, recipes, smiles: whose world and networks"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
-        help="calibration, recipes: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
+        help="the same: other values, such as WILD.context=[0.2,0.1] SIZE=64"),
     arg("--networks", nargs="+", default=[], help="calibration: to train too, as vgg_tiny_bn"),
     arg("--seeds", nargs="+", type=int, default=[], help="calibration: of several worlds (one)"),
 )  # fmt: skip

@@ -3,7 +3,8 @@
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
 memory against the size of a study. coverage: how many intervals hold the truth. recipes: the same
-search of a recipe for every network of a profile. calibration, rater_agreement, landmark_error: how
+search of a recipe for every network of a profile. smiles: experiments on what makes networks read
+the smiles of real people. calibration, rater_agreement, landmark_error: how
 hard the simulated wild world is, how far the laboratory's raters agree, and how like dlib's its
 landmarks are.
 """
@@ -23,15 +24,15 @@ def measure(
     calibration and, but for networks and seeds, recipes. UserError: given to another one."""
     world = {name: value for name, value in (world or {}).items() if value}
     known = {"calibration": {"profile", "changes", "networks", "seeds"},
-             "recipes": {"profile", "changes"}}  # fmt: skip
+             "recipes": {"profile", "changes"}, "smiles": {"profile", "changes"}}  # fmt: skip
     if what in ("train", "study", "growth", "coverage"):
         out = out or (None if quick else REPORTS / "benchmarks")
     elif (quick and what != "calibration") or (out and what not in known):
         raise UserError(f"bench {what} has no --quick and no --out; leave them out.")
     if not set(world) <= known.get(what, set()):
         raise UserError(
-            "--networks, --seeds: for bench calibration only; --profile, --set: for it and bench "
-            "recipes only; leave them out."
+            "--networks, --seeds: for bench calibration only; --profile, --set: for it, recipes "
+            "and smiles only; leave them out."
         )
     if what == "calibration":
         from .calibration import bench_calibration
@@ -41,6 +42,10 @@ def measure(
         from .recipes import bench_recipes
 
         return bench_recipes(out or REPORTS / "recipes", **world)
+    if what == "smiles":
+        from .smiles import bench_smiles
+
+        return bench_smiles(out or REPORTS / "people", **world)
     if what == "landmark-error":
         from .landmark_error import bench_landmark_error
 
