@@ -36,7 +36,7 @@ def claims_table(claims: pd.DataFrame) -> HTML:
             f'<td class="statement">{escape(row["statement"])}'
             f"<small>The thesis: {escape(row['thesis'])}.</small>"
             f"<small>Here: {escape(with_model_names(row['sentence']))}</small></td>"
-            f"<td>{row['unit']}{f'<small>{seeds}</small>' if row['seeds'] else ''}</td>"
+            f"<td>{row['unit']}{f' <small>{seeds}</small>' if row['seeds'] else ''}</td>"
             f'<td class="effect">{effect}</td></tr>'
         )
     heads = ("claim", "verdict", "what was expected, what the thesis found, what was shown here",

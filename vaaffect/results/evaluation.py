@@ -1,7 +1,7 @@
 """From predictions to tidy results: metrics pooled within a fold, their mean, and intervals.
 
 A metric is computed once on all test frames of a fold, then averaged over the folds. Intervals come
-from a bootstrap over subjects; `bootstrap.py` says what they are about and how they are made.
+from subjects and seeds; `bootstrap.py` says what they are about and how they are made.
 """
 
 from collections.abc import Sequence
