@@ -121,8 +121,8 @@ def test_the_claims_show_their_verdicts_and_no_internal_names(record):
     assert list(record.claims()["claim"]) == ["H3", "H4", "H5"]
     assert "vgg11_bn" not in page and "VGG11-bn" in page
     assert page.count("not measured</td>") == 1  # H3
-    assert "<td>method<small>3 seeds</small></td>" in page
-    assert "<td>these trained networks<small>1 seed</small></td>" in page
+    assert "<td>method <small>3 seeds</small></td>" in page
+    assert "<td>these trained networks <small>1 seed</small></td>" in page
     assert "Here: Not supported for the method on films. CCC of ResNet18 − CCC of VGG11-bn" in page
     change(record, "05_claims", lambda t: t["claim"] == "H5", "effect", float("nan"))
     assert claims_table(record.claims()).data.count("not measured</td>") == 2
