@@ -119,16 +119,15 @@ def test_a_study_trains_first_what_is_worth_most(plan):
     assert names[42:48] == [training.name for training in leaking]
 
 
-def test_weights_of_all_folds_seeds_and_components_stay_where_that_is_wanted(plan):
+def test_weights_of_all_folds_and_seeds_stay_where_that_is_wanted(plan):
     every = Plan.from_parameters(PARAMETERS | {"KEEP_MODELS": "all"})
     for on in ("wild", "lab"):
         assert all(training.keep_model for training in every.trainings(on))
         names = [training.name for training in every.trainings(on)]
         assert names == [training.name for training in plan.trainings(on)]  # the same runs
     ablation = Ablation.from_parameters(PARAMETERS | ABLATION | {"KEEP_MODELS": "all"})
-    assert all(training.keep_model for training in ablation.trainings())
-    usual = Ablation.from_parameters(PARAMETERS | ABLATION)
-    assert not any(training.keep_model for training in usual.trainings())
+    # Nobody uses the networks of components, and among those that are compared they would confuse.
+    assert not any(training.keep_model for training in ablation.trainings())
 
 
 def test_one_fold_is_that_of_the_study(plan):

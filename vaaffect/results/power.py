@@ -20,8 +20,8 @@ def power(
     """The smallest difference in CCC (mean of both dimensions) between two architectures that is
     decided on a corpus: the true one whose interval excludes zero with a probability of 80 %.
 
-    Measured here, and extrapolated to other studies, {name: (subjects, seeds)}, from the two parts
-    of the variance here (`Difference.smallest_with`).
+    Measured here, and extrapolated to other studies, {name: (subjects, seeds)}, from the parts of
+    the variance here (`Difference.smallest_with`).
 
     Returns study, how ("measured" or "extrapolated"), subjects, seeds, smallest, unit, data.
     """

@@ -55,7 +55,8 @@ class Plan:
     # the pretext task and of the other methods too.
     weight_seeds: Sequence[int] = (0,)
     # Whose weights stay after the test: those of the first fold of the wild, for the live system,
-    # or all. It is no part of a run; a finished run without them is trained again, to the same end.
+    # or all but those of components. It is no part of a run; a finished run without them is trained
+    # again, to the same end.
     keep_models: str = "first"
 
     @classmethod
@@ -258,7 +259,6 @@ class Ablation:
             self.model, recipe, self.plan.wild_crops, split,
             weight_seed=self.plan.weight_seeds[0] + component.seed,
             start=self.starts.get((self.model, recipe.normalisation)),
-            keep_model=self.plan.keep_models == "all",
         )  # fmt: skip
 
 
