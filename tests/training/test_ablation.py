@@ -196,25 +196,29 @@ def test_verdicts_follow_the_intervals():
 
 
 def placebo_rows(trainings: np.ndarray) -> pd.DataFrame:
-    """Of trainings (seeds,) that differ by seed alone, how the further ones differ from the first,
-    in both dimensions; valence moves twice as much."""
-    return pd.DataFrame(
-        {"recipe": f"another seed {k}", "dimension": dimension, "metric": "CCC",
-         "difference": times * (value - trainings[0])}
-        for k, value in enumerate(trainings[1:], 1)
+    """Results of trainings (seeds, folds) that differ by seed alone within a fold, in both
+    dimensions; valence moves twice as much. Mean over folds and another scale are no evidence."""
+    rows = pd.DataFrame(
+        {"recipe": f"seed {k}", "fold": fold, "dimension": dimension, "metric": "CCC",
+         "scale": "[-1, 1]", "value": times * value}
+        for k, of in enumerate(trainings)
+        for fold, value in (*enumerate(of), ("mean", of.mean()))
         for dimension, times in zip(DIMENSIONS, (2, 1), strict=True)
     )  # fmt: skip
+    return pd.concat([rows, rows.assign(scale="[-10, 10]", value=rows["value"] * 10)])
 
 
 def test_another_seed_moves_a_metric_by_more_than_the_yardstick_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    outside, draws = 0, 2000
+    outside, draws = 0, 1000
+    people = [0.5, 0.6, 0.7]  # folds differ by their people, which is no luck of seeds
     for _ in range(draws):
-        *trainings, another, one_more = rng.normal(0.6, 0.03, 8)
+        *trainings, another, one_more = rng.normal(people, 0.03, (5, 3))
         luck = seed_luck(placebo_rows(np.array(trainings)), "CCC")
         assert luck["valence"] == pytest.approx(2 * luck["arousal"])
-        outside += abs(another - one_more) > luck["arousal"]
-    assert 0.04 < outside / draws < 0.06  # of 95 %
+        outside += abs(another.mean() - one_more.mean()) > luck["arousal"]
+    assert 0.035 < outside / draws < 0.065  # of 95 %
     wider = seed_luck(placebo_rows(np.array(trainings)), "CCC", 0.99)
     assert wider["valence"] > luck["valence"]
     assert seed_luck(placebo_rows(np.array(trainings)), "RMSE") == {}
+    assert seed_luck(placebo_rows(np.array(trainings[:1])), "CCC") == {}  # no placebo

@@ -19,6 +19,7 @@ from scipy import stats
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from ..results import apply_corrections, corrected_across_subjects, corrections, metrics, smoothed
+from ..results.evaluation import MEAN, UNIT_SCALE
 from .recipe import Recipe
 
 _NOT_OF_COMPONENTS = ("name", "epochs", "weights")  # alike for all, or it is another comparison
@@ -135,20 +136,30 @@ def chosen(components: Sequence[Component], gains: Mapping[str, float]) -> list[
     return taken
 
 
-def seed_luck(differences: pd.DataFrame, metric: str, level: float = 0.95) -> dict[str, float]:
-    """How far another seed alone may move a metric, by dimension; empty without placebos.
+def seed_luck(results: pd.DataFrame, metric: str, level: float = 0.95) -> dict[str, float]:
+    """How far another seed alone may move the mean of a metric over folds, by dimension; empty
+    without placebos.
 
-    `differences` to the recipe are rows of `results.differences`, of its k placebos. With them, the
-    recipe has been trained k + 1 times; s is the standard deviation between these trainings. Two
-    trainings with different seeds differ by s times the square root of 2, and by at most t times
-    that with a probability of `level`, where t is Student's with k degrees of freedom: with few
-    placebos their spread is known badly, and t is large.
+    `results` are those of the recipe and of its k placebos, as of `results.evaluate`; RMSE is taken
+    on [-1, 1]. In each of F folds the recipe has been trained k + 1 times, with the same people;
+    the variance between these trainings is luck alone, averaged over folds it is v. Folds are
+    trained apart, so the mean over them has the variance v / F. Two such means, of different seeds,
+    differ by the square root of 2 v / F, and by at most t times that with a probability of `level`,
+    where t is Student's with k F degrees of freedom: with few placebos v is known badly, and t is
+    large.
     """
-    rows = differences[differences["metric"] == metric]
+    rows = results[(results["metric"] == metric) & (results["scale"] == UNIT_SCALE)]
+    rows = rows[rows["fold"] != MEAN]
     luck = {}
-    for dimension, moved in rows.groupby("dimension", sort=False)["difference"]:
-        spread = np.std([0.0, *moved], ddof=1)
-        luck[dimension] = float(stats.t.ppf((1 + level) / 2, len(moved)) * np.sqrt(2) * spread)
+    for dimension, of in rows.groupby("dimension", sort=False):
+        folds = of.groupby("fold")["value"]
+        freedom = int((folds.size() - 1).sum())
+        if freedom == 0:  # the recipe alone
+            continue
+        # A metric that is undefined for one training is undefined, not that of the others.
+        variances = folds.agg(lambda values: np.var(values.to_numpy(), ddof=1))
+        spread = np.sqrt(2 * variances.mean(skipna=False) / len(variances))
+        luck[dimension] = float(stats.t.ppf((1 + level) / 2, freedom) * spread)
     return luck
 
 

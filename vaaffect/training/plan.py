@@ -51,8 +51,8 @@ class Plan:
     # Of the worlds on which recipes are chosen (`bench recipes`), which no result may be about.
     development_seed: int | None = None
     fold_seed: int = 0  # deals subjects out to folds
-    # Of initial weights, batch order and augmentation, a training for each; the first is that of
-    # the pretext task and of the other methods too.
+    # Of initial weights, batch order and augmentation, a training of each model for each; the first
+    # is that of the pretext task and of the baselines too.
     weight_seeds: Sequence[int] = (0,)
     # Whose weights stay after the test: those of the first fold of the wild, for the live system,
     # or all but those of components. It is no part of a run; a finished run without them is trained
@@ -168,13 +168,15 @@ class Plan:
 
     def trainings(self, on: str = "wild", scratch: bool = True) -> list[Training]:
         """Every network on every fold of a corpus ("wild" or "lab"), which then predicts the other
-        corpus too; by default with the twins that start from random weights."""
+        corpus too; by default with the twins that start from random weights. Baselines are trained
+        with the first seed alone."""
         pairs = [*self.finetuned, *(self.from_scratch if scratch else [])]
         return [
             self.training(model, recipe, split, on, weight_seed)
             for weight_seed in self.weight_seeds
             for split in self.folds_of(on)
             for model, recipe in pairs
+            if model in self.models or weight_seed == self.weight_seeds[0]
         ]
 
     def training(
