@@ -121,6 +121,16 @@ def test_a_study_trains_first_what_is_worth_most(plan):
     assert names[36:42] == [training.name for training in leaking]
 
 
+def test_notebooks_together_train_each_once_in_the_same_order(plan):
+    whole = all_trainings(PARAMETERS | ABLATION)
+    without = {key: value for key, value in PARAMETERS.items() if key not in ("LAB", "LEAK_MODELS")}
+    components, nothing = without | ABLATION, {"SIDE": 32}
+    together = all_trainings(nothing, components, without, PARAMETERS | {"KEEP_MODELS": "all"})
+    assert [training.name for training in together] == [training.name for training in whole]
+    ours = [training for training in together if training.split.by == "subject"][:36]
+    assert all(training.keep_model for training in ours)  # as the last notebook wants it
+
+
 def test_weights_of_all_folds_and_seeds_stay_where_that_is_wanted(plan):
     every = Plan.from_parameters(PARAMETERS | {"KEEP_MODELS": "all"})
     for on in ("wild", "lab"):

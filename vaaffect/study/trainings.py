@@ -40,8 +40,7 @@ def train_before(
     from ..training import all_trainings, train_all
 
     with _environment(variables):
-        trainings = [one for parameters in notebooks for one in all_trainings(parameters)]
-        train_all(trainings, runs, how, apart=True)
+        train_all(all_trainings(*notebooks), runs, how, apart=True)
 
 
 def weights_files(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -4,7 +4,7 @@ Notebooks 03 to 07, `python -m vaaffect train`, the runner and the report all ma
 parameters, so what one of them has trained is what the others look for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -264,30 +264,37 @@ class Ablation:
         )  # fmt: skip
 
 
-def all_trainings(parameters: Mapping[str, Any]) -> list[Training]:
-    """What a study with these parameters trains, those of all its notebooks together: every network
-    on every fold, and every component. (What depends on results comes in the notebooks.)
+def all_trainings(*notebooks: Mapping[str, Any]) -> list[Training]:
+    """What notebooks with these parameters train, each training once: every network on every fold,
+    and every component. (What depends on results comes in the notebooks.)
 
     In the order of what they are worth, for machines that are lent for minutes: first the models on
     the folds of the wild, then on those of the laboratory, then their twins from random weights,
     the networks among the baselines, further seeds, leaking folds, and components.
     """
-    if "RECIPE" not in parameters:
-        return []
+    found: dict[str, tuple[tuple, Training]] = {}
+    for parameters in notebooks:
+        for worth, training in _by_worth(parameters) if "RECIPE" in parameters else ():
+            if training.name not in found or training.keep_model:  # one that is kept serves both
+                found[training.name] = worth, training
+    return [training for _, training in sorted(found.values(), key=lambda pair: pair[0])]
+
+
+def _by_worth(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple, Training]]:
+    """The trainings of one notebook, and what puts them in order (smaller comes first)."""
     plan = Plan.from_parameters(parameters)
-    trainings = plan.trainings("wild")
+    corpora = [plan.trainings("wild")]
     if "LAB" in parameters:
-        trainings += plan.trainings("lab", scratch=False)
-
-    def worth(training: Training) -> tuple[bool, ...]:
-        scratch = training.recipe.name.endswith(FROM_SCRATCH)
-        later_seed = training.weight_seed != plan.weight_seeds[0]
-        return later_seed, training.model not in plan.models, scratch
-
-    trainings = sorted(trainings, key=worth) + plan.leaking_trainings()
+        corpora.append(plan.trainings("lab", scratch=False))
+    for on, trainings in enumerate(corpora):
+        for training in trainings:
+            scratch = training.recipe.name.endswith(FROM_SCRATCH)
+            later_seed = training.weight_seed != plan.weight_seeds[0]
+            yield (0, later_seed, training.model not in plan.models, scratch, on), training
+    yield from (((1,), training) for training in plan.leaking_trainings())
     if "ABLATION_MODEL" in parameters:
-        trainings += Ablation.from_parameters(parameters).trainings()
-    return trainings
+        ablation = Ablation.from_parameters(parameters)
+        yield from (((2,), training) for training in ablation.trainings())
 
 
 def weights_files(parameters: Mapping[str, Any]) -> dict[str, str]:
