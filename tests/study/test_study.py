@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -393,6 +394,23 @@ def test_nothing_of_an_earlier_notebook_stays_behind(toy):
     assert not [path for path in toy.out.rglob("04_*")]
     assert set(manifest(toy)["notebooks"]) == {"00", "03", "99"}
     assert set(manifest(toy)["seconds"]) == {"data", "trainings", "00", "03", "99"}
+
+
+def test_how_long_another_machine_trained_is_forgotten_where_trainings_are_made_anew(toy):
+    """A clone has the committed manifest, and no trainings."""
+    toy.run()
+    content = manifest(toy)
+    content["seconds"] |= {"data": 1e4, "trainings": 1e4}
+    (toy.out / "manifest.json").write_text(json.dumps(content))
+    toy.write("00_start", ["# Start", "print(2)"])
+    toy.run()  # trainings are there: making them took so long
+    assert manifest(toy)["seconds"]["trainings"] == 1e4
+    [runs] = [path for path in toy.runs.iterdir() if path.is_dir()]
+    shutil.rmtree(runs)
+    toy.write("00_start", ["# Start", "print(3)"])
+    toy.run()
+    seconds = manifest(toy)["seconds"]
+    assert seconds["data"] < 1e3 and seconds["trainings"] < 1e3
 
 
 def test_a_fresh_start_sets_the_trainings_aside_and_loses_none(toy, capsys):

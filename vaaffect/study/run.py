@@ -99,13 +99,20 @@ class _Study:
         if self.request.fresh:
             previous = {}
         clean = execution.cleaner(self._replacements())
+        # Without trainings here, what the manifest says of them is about another machine.
+        gone = () if self.runs.is_dir() else first
+        known = {
+            by_step: {
+                name: of for name, of in previous.get(by_step, {}).items() if name not in gone
+            }
+            for by_step in ("seconds", "stages")
+        }
         self.manifest = {
             "status": "", "profile": self.profile.name, "title": clean(self.profile.title),
             "simulated": self.union.get("DATA") == "simulated",
             "started": provenance.utc_now(), "finished": None, **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
-            "notebooks": previous.get("notebooks", {}), "seconds": previous.get("seconds", {}),
-            "stages": previous.get("stages", {}), "machines": [], "tables": {},
+            "notebooks": previous.get("notebooks", {}), **known, "machines": [], "tables": {},
         }  # fmt: skip
         self._remove_former_notebooks()
         self._save()

@@ -26,7 +26,7 @@ def start_in_words(recipe: Recipe, start: Start | None) -> str:
     if not isinstance(start, PretextStart):
         return recipe.start_in_words
     return (
-        f"{recipe.start_in_words} (landmarks of other drawn people, {start.recipe.epochs} epochs "
+        f"{recipe.start_in_words} (landmarks of other drawn people, {_epochs(start.recipe)} "
         f"on {start.faces} drawn faces)"
     )
 
@@ -34,21 +34,25 @@ def start_in_words(recipe: Recipe, start: Start | None) -> str:
 def budget_in_words(recipe: Recipe, twin: Recipe, start: Start | None) -> str:
     """What a network with a start and its twin from random weights were given, a sentence without
     its full stop. What training ImageNet's weights or a file's took is not known here."""
-    epochs = f"Both were trained for {recipe.epochs} epochs on the labels"
+    epochs = f"Both were trained for {_epochs(recipe)} on the labels"
     if twin.epochs != recipe.epochs:
         added = twin.epochs - recipe.epochs
         epochs = (
-            f"The network with a start was trained for {recipe.epochs} epochs on the labels, its "
+            f"The network with a start was trained for {_epochs(recipe)} on the labels, its "
             f"twin from random weights for {twin.epochs}, {abs(added)} "
             + ("in addition" if added > 0 else "fewer")
         )
     if isinstance(start, PretextStart):
-        pretext = start.recipe.epochs
-        spent = f"the pretext task's {pretext} epochs on {start.faces} drawn faces come in addition"
+        pretext = _epochs(start.recipe)
+        spent = f"the pretext task's {pretext} on {start.faces} drawn faces come in addition"
         if twin.epochs > recipe.epochs:
-            spent = f"the pretext task took {pretext} epochs on {start.faces} drawn faces"
+            spent = f"the pretext task took {pretext} on {start.faces} drawn faces"
     else:
         spent = f"what training {recipe.start_in_words} took is not counted"
     others = [key for key in differing_settings(recipe, twin) if key not in ("weights", "epochs")]
     more = f"; their recipes also differ in {', '.join(others)}" if others else ""
     return f"{epochs}; {spent}{more}"
+
+
+def _epochs(recipe: Recipe) -> str:
+    return "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
