@@ -39,10 +39,10 @@ paired difference. On the corpora on which this method was chosen among four, 11
 subjects: PCC 96 to 99 in 100, CCC 85 to 98 (least for the line's valence; of differences 94 to 98),
 RMSE 98 to 100. Of 120 laboratories with 16: PCC 95 to 100, CCC 94 to 100, RMSE 90 to 99. Test
 subjects and seeds alone, without the third part, held CCC 59 to 83 times in the wild, and RMSE 75
-to 96 times in the laboratory. On 60 others of each kind, looked at afterwards
-(`reports/benchmarks/coverage.md`): wild CCC 87 to 95, of differences 95; laboratory CCC 92 to 100,
-RMSE of differences 90. `tests/coverage_study.py` does the same where networks are numbers,
-and `test_evaluation.py` repeats a part of it.
+to 96 times in the laboratory. `reports/benchmarks/coverage.md` has 60 of each
+kind, some of which may be among these: wild CCC 87 to 95, of differences 95; laboratory CCC 92 to
+100, RMSE of differences 90. `tests/coverage_study.py` does the same where networks are numbers, and
+`test_evaluation.py` repeats a part of it.
 
 Tried for folds of three and four subjects, of the same networks on new subjects, and not kept: all
 of them as one stratum, each with two subjects or more in every draw (held RMSE 82 and CCC 86 to 89
