@@ -14,11 +14,11 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..base import UserError
 from ..corpora import DIMENSIONS
 from ..results import apply_corrections, corrected_across_subjects, corrections, metrics, smoothed
+from ..results.bootstrap import Spread
 from ..results.evaluation import MEAN, UNIT_SCALE
 from .recipe import Recipe
 
@@ -158,8 +158,8 @@ def seed_luck(results: pd.DataFrame, metric: str, level: float = 0.95) -> dict[s
             continue
         # A metric that is undefined for one training is undefined, not that of the others.
         variances = folds.agg(lambda values: np.var(values.to_numpy(), ddof=1))
-        spread = np.sqrt(2 * variances.mean(skipna=False) / len(variances))
-        luck[dimension] = float(stats.t.ppf((1 + level) / 2, freedom) * spread)
+        between = Spread(2 * variances.mean(skipna=False) / len(variances), freedom)
+        luck[dimension] = between.half_width(level)
     return luck
 
 

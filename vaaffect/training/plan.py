@@ -274,7 +274,7 @@ def all_trainings(*notebooks: Mapping[str, Any]) -> list[Training]:
     """
     found: dict[str, tuple[tuple, Training]] = {}
     for parameters in notebooks:
-        for worth, training in _by_worth(parameters) if "RECIPE" in parameters else ():
+        for worth, training in _by_worth(parameters):
             if training.name not in found or training.keep_model:  # one that is kept serves both
                 found[training.name] = worth, training
     return [training for _, training in sorted(found.values(), key=lambda pair: pair[0])]
@@ -282,6 +282,8 @@ def all_trainings(*notebooks: Mapping[str, Any]) -> list[Training]:
 
 def _by_worth(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple, Training]]:
     """The trainings of one notebook, and what puts them in order (smaller comes first)."""
+    if "RECIPE" not in parameters:
+        return  # nothing is trained
     plan = Plan.from_parameters(parameters)
     corpora = [plan.trainings("wild")]
     if "LAB" in parameters:
