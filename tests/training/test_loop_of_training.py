@@ -12,13 +12,22 @@ from vaaffect import training
 from vaaffect.base.errors import UserError
 from vaaffect.classical.baselines import constant_predictor
 from vaaffect.corpora.folds import leaking_folds, subject_folds
+from vaaffect.results import metrics
 from vaaffect.results.predictions import check_predictions, read_predictions
 from vaaffect.training import loop
 from vaaffect.training.batches import augment
+from vaaffect.training.epoch import build_optimizer, epoch_losses
 from vaaffect.training.loop import train
 from vaaffect.training.networks import build_model
 from vaaffect.training.recipe import Recipe
-from vaaffect.training.run_folder import is_finished, load_checkpoint, load_model, save_checkpoint
+from vaaffect.training.run_folder import (
+    is_finished,
+    load_checkpoint,
+    load_model,
+    read_done,
+    read_history,
+    save_checkpoint,
+)
 from vaaffect.training.spec import Training
 
 RECIPE = Recipe("quick", epochs=3, batch_size=4, lr=0.005, schedule="one-cycle", flip=True)
@@ -64,6 +73,51 @@ def test_a_finished_run_holds_what_the_study_needs(tiny_crops, split, tmp_path):
     assert list(history["epoch"]) == [1, 2, 3]
     done = json.loads((run / "done.json").read_text())
     assert done["best_epoch"] == history["epoch"][history["val_mse"].idxmin()]
+
+
+@pytest.mark.parametrize("averaging", ["none", "ema"])
+def test_labels_on_the_corpus_scale_are_another_training_with_predictions_in_the_same_range(
+    tiny_crops, split, tmp_path, averaging
+):
+    # With SGD: a network that puts out labels times ten, divided by ten, is what must come out.
+    ten_fold = dataclasses.replace(tiny_crops, native_scale=10.0)
+    recipe = Recipe("native", 3, 4, lr=1e-4, labels="native", averaging=averaging)
+    native = Training("vgg_tiny_bn", recipe, ten_fold, split, keep_model=True)
+    run = train(native, tmp_path)
+    table, device = read(run), torch.device("cpu")
+    stored = training.predict(
+        load_model(run), torch.from_numpy(ten_fold.images), split.test, device
+    )
+    columns = ["valence_pred", "arousal_pred"]
+    np.testing.assert_allclose(stored, table[columns], atol=2e-3)  # bfloat16 where there is one
+    unit = dataclasses.replace(native, recipe=dataclasses.replace(recipe, labels="unit"))
+    plain = train(unit, tmp_path)
+    assert not np.allclose(read(plain)[columns], table[columns], atol=2e-3)
+    history = read_history(run)
+    np.testing.assert_allclose(history["val_loss"], 100 * history["val_mse"], rtol=1e-6)
+    if averaging == "ema":
+        return
+    torch.manual_seed(0)
+    network = build_model("vgg_tiny_bn", image_size=tiny_crops.images.shape[1])
+    network.to(memory_format=torch.channels_last)
+    images, va = training.resident(tiny_crops, device)
+    optimizer = build_optimizer(network, recipe)
+    errors = [
+        epoch_losses(network, optimizer, recipe, images, 10 * va, split.train, epoch, 0).mean()
+        for epoch in range(3)
+    ]
+    np.testing.assert_allclose(history["train_mse"], np.array(errors) / 100, rtol=0.02)
+
+
+def test_the_epoch_is_chosen_by_the_loss_that_is_trained(tiny_crops, split, tmp_path):
+    recipe = Recipe("ccc", 6, 4, "adamw", 0.003, loss="ccc")
+    run = train(Training("vgg_tiny_bn", recipe, tiny_crops, split), tmp_path)
+    history, done = read_history(run), read_done(run)
+    assert done["best_epoch"] == history["epoch"][history["val_loss"].idxmin()]
+    inner = read_predictions([run], "validation")
+    cccs = [metrics.ccc(inner[f"{d}_true"], inner[f"{d}_pred"]) for d in ("valence", "arousal")]
+    cccs = np.nan_to_num(cccs)  # of valence, which all of these frames have in common
+    assert 1 - np.mean(cccs) == pytest.approx(history["val_loss"].min(), abs=1e-4)
 
 
 def test_another_corpus_is_predicted_whole_by_the_chosen_weights(tiny_crops, split, tmp_path):

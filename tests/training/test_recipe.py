@@ -26,7 +26,7 @@ def test_recipes_are_checked():
 
 def rows(train, val=None):
     return [
-        {"train_mse": t, "val_mse": v}
+        {"train_mse": t, "val_mse": -v, "val_loss": v}
         for t, v in zip(train, val or [0.0] * len(train), strict=True)
     ]
 

@@ -1,4 +1,5 @@
-"""What a recipe changes in a network itself: the normalisation of its input, and its dropout.
+"""What a recipe changes in a network itself: the normalisation of its input, its dropout, and
+while it learns the scale of its output.
 
 The names and shapes of its weights stay, so weights of one network fit the other; but a trained
 network must be used with what it was trained with.
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import UserError
-from .networks import build_model
+from .networks import build_model, head_of
 from .recipe import Recipe
 
 # Of ImageNet's pictures in [0, 1], as torchvision's weights expect them.
@@ -53,6 +54,26 @@ def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
         network.add_module("normalise", Normalise())
         network.register_forward_pre_hook(_normalised)
     return network
+
+
+def divide_output(head: nn.Module, scale: float) -> None:
+    """Let a network whose last layer learns labels on the scale [-scale, scale] predict in [-1, 1]:
+    what `head` puts out is divided by it, until `fold_scale`."""
+    if scale != 1:
+        head.scale_hook = head.register_forward_hook(
+            lambda module, inputs, output: output.float() / scale
+        )
+
+
+def fold_scale(network: nn.Module, scale: float) -> None:
+    """Divide the weights of a trained network's last layer instead of its output: from here on it
+    is a network like any other, which predicts in [-1, 1]."""
+    if scale != 1:
+        head = head_of(network)
+        head.scale_hook.remove()
+        with torch.no_grad():
+            head.weight /= scale
+            head.bias /= scale
 
 
 def _normalised(network: nn.Module, inputs: tuple) -> tuple:

@@ -19,12 +19,13 @@ from ..base import FEATURES, UserError, held, report_epoch, stage, write_atomica
 from ..corpora import Crops
 from ..results import prediction_table
 from . import distributed, memory, run_folder
-from .adapt import new_network
+from .adapt import divide_output, fold_scale, new_network
 from .averaging import Average
 from .batches import on_device
 from .clip_network import Rows, rows_of, units
 from .epoch import build_optimizer, epoch_losses, predict
 from .frozen_features import cached_features
+from .losses import loss_between
 from .networks import head_of, put_head
 from .recipe import reason_to_stop
 from .spec import Training
@@ -40,7 +41,7 @@ class TrainingProgress:
 
     epoch: int = 0  # epochs finished
     best_epoch: int = 0
-    best_val: float = float("inf")
+    best_val: float = float("inf")  # the loss on the inner validation part after that epoch
     history: list[dict] = field(default_factory=list)
     compiled: bool = False  # by torch.compile
 
@@ -129,6 +130,7 @@ def _start(training: Training, weights: Path | None, run: Path, device: torch.de
     if recipe.trained == "head":
         model = head_of(network)
         put_head(network, nn.Identity())
+    divide_output(head_of(network) if model is network else model, training.label_scale)
     model = distributed.with_whole_batch_layers(model)
     optimizer = build_optimizer(model, recipe)
     average = Average(model, recipe) if recipe.averaging != "none" else None
@@ -163,7 +165,7 @@ def _fit(state: State, training: Training, run: Path) -> None:
     """Train epoch after epoch until the recipe says stop; `state` follows."""
     recipe, seed = training.recipe, training.weight_seed
     model, progress, device = state.model, state.progress, state.va.device
-    divided = memory.read_memory(run)
+    divided, scale = memory.read_memory(run), training.label_scale
     truth = state.va[torch.from_numpy(rows_of(state.val)).to(device)].cpu().numpy()
     step, step_is_for = None, None
     written = time.monotonic()
@@ -172,7 +174,7 @@ def _fit(state: State, training: Training, run: Path) -> None:
         parts = memory.parts_in(divided, progress.epoch + 1)
         if step_is_for != (parts, progress.compiled):
             step_is_for = parts, compiled = parts, progress.compiled
-            step = fastest_step(model, state.optimizer, recipe, parts=parts, compiled=compiled)
+            step = fastest_step(model, state.optimizer, recipe, parts, compiled, scale)
             if state.average is not None:
                 step = partial(state.average.step_and_follow, step)
         losses = epoch_losses(
@@ -190,14 +192,14 @@ def _fit(state: State, training: Training, run: Path) -> None:
             state.average.after_epoch(progress.epoch + 1)
             state.average.renew_statistics(state.images, state.train, device)
             judged = state.average.current
-        error = predict(judged, state.images, state.val, device) - truth
-        val = distributed.from_first(float(np.mean(error**2)))
+        pred = predict(judged, state.images, state.val, device)
+        val_mse, val = distributed.from_first(_validation(pred, truth, recipe.loss, scale))
         progress.epoch += 1
         if val < progress.best_val:
             progress.best_epoch, progress.best_val = progress.epoch, val
             state.best = _copy(judged)
         seconds = time.monotonic() - started
-        row = {"epoch": progress.epoch, "train_mse": loss, "val_mse": val}
+        row = {"epoch": progress.epoch, "train_mse": loss, "val_mse": val_mse, "val_loss": val}
         progress.history.append(row | {"seconds": seconds, "parts": parts})
         if distributed.is_first():
             table = pd.DataFrame(progress.history).to_csv(index=False)
@@ -215,6 +217,17 @@ def _fit(state: State, training: Training, run: Path) -> None:
         if distributed.is_first() and old and not last:
             run_folder.save_checkpoint(run, _checkpoint(state), progress.epoch)
             written = time.monotonic()
+
+
+def _validation(
+    pred: np.ndarray, truth: np.ndarray, loss: str, scale: float
+) -> tuple[float, float]:
+    """The mean squared error in [-1, 1], and the loss that is trained, of predictions (n, 2)."""
+    mse = float(np.mean((pred - truth) ** 2))
+    if loss == "mse":
+        return mse, scale**2 * mse
+    pair = (scale * torch.from_numpy(values) for values in (pred, truth))
+    return mse, float(loss_between(*pair, loss))
 
 
 def _checkpoint(state: State) -> dict:
@@ -252,9 +265,11 @@ def _test(training: Training, state: State, run: Path) -> None:
     progress = state.progress
     seconds = sum(row["seconds"] for row in progress.history)
     outcome = {
-        "best_epoch": progress.best_epoch, "best_val_mse": progress.best_val,
+        "best_epoch": progress.best_epoch, "best_val_loss": progress.best_val,
+        "best_val_mse": progress.history[progress.best_epoch - 1]["val_mse"],
         "epochs": progress.epoch, "stopped": reason_to_stop(recipe, progress.history),
         "parts": memory.read_memory(run),
         "machine": run_folder.machine() | {"compiled": progress.compiled, "seconds": seconds},
     }  # fmt: skip
+    fold_scale(state.network, training.label_scale)
     run_folder.finish_run(run, tables, outcome, state.network if training.keep_model else None)

@@ -23,16 +23,19 @@ _CHOICES = {
     "stop": ("epochs", "converged", "early"),
     "normalisation": ("unit", "imagenet"),
     "averaging": ("none", "ema", "swa"),
+    "labels": ("unit", "native"),
 }
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The defaults are the thesis's (section 4.1) for VGG11-bn.
+    """How a network is trained. The defaults are the thesis's (section 4.1) for VGG11-bn, but for
+    the scale of the labels.
 
     Whatever stops a training, the weights that are kept are those of the epoch with the smallest
-    error on the inner validation part. The thesis has no such part and does not say which epoch's
-    weights it kept; this choice is ours, the same for every rule, so that rules can be compared.
+    loss, of the kind that is trained, on the inner validation part. The thesis has no such part and
+    does not say which epoch's weights it kept; this choice is ours, the same for every rule, so
+    that rules can be compared.
     """
 
     name: str = "thesis"  # how tables call the recipe
@@ -53,8 +56,13 @@ class Recipe:
     stop: str = "epochs"  # after all of them; or once "converged", or "early": `reason_to_stop`
     window: int = 10  # epochs over which "converged" averages the training loss
     min_gain: float = 0.01  # proportion by which that average must fall from one window to the next
-    patience: int = 10  # epochs that "early" waits for a smaller validation error
+    patience: int = 10  # epochs that "early" waits for a smaller validation loss
     loss: str = "mse"  # the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", the sum
+    # What the last layer learns to put out: labels in [-1, 1], or on the corpus's own scale
+    # ("native"; AFEW-VA: [-10, 10]), on which the thesis gives its errors and its predictions. With
+    # SGD and squared errors that is another training: gradients are ten times as large, which a
+    # learning rate of the same size turns into larger steps. Predictions are in [-1, 1] either way.
+    labels: str = "unit"
     density_weighting: float = 0.0  # how much more rare labels count, 0 to 1 (`density_weights`)
     normalisation: str = "unit"  # the thesis's [-1, 1]; or "imagenet", that of its weights
     dropout: float | None = None  # of all dropout layers; None leaves the network's (VGG's is 0.5)
@@ -155,7 +163,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
     """Why a training ends after the epochs in `history`; it depends on nothing else.
 
-    "epochs": all are done. "early": the smallest validation error is `patience` epochs old
+    "epochs": all are done. "early": the smallest validation loss is `patience` epochs old
     (Prechelt 1998). "converged" is the thesis's rule (section 3.2.4: "at a point of observable
     convergence" rather than going on for "infinitesimal reductions of the error"), which judged by
     eye; here it ends where the mean training loss of the last `window` epochs is not smaller than
@@ -170,7 +178,7 @@ def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
         if before - now < recipe.min_gain * before:
             return "converged"
     if recipe.stop == "early" and history:
-        errors = [row["val_mse"] for row in history]
-        if len(errors) - 1 - errors.index(min(errors)) >= recipe.patience:
+        losses = [row["val_loss"] for row in history]
+        if len(losses) - 1 - losses.index(min(losses)) >= recipe.patience:
             return "early"
     return None

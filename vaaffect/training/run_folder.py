@@ -81,9 +81,10 @@ def remove(run: Path, *patterns: str) -> None:
 
 
 def read_done(run: Path) -> dict:
-    """done.json: best_epoch, best_val_mse, epochs (trained), stopped (`recipe.reason_to_stop`),
-    parts (`memory.read_memory`), machine (with compiled and the seconds in training), files, and
-    elsewhere: files that stayed on that machine."""
+    """done.json: best_epoch, best_val_loss (by which it is the best one), best_val_mse, epochs
+    (trained), stopped (`recipe.reason_to_stop`), parts (`memory.read_memory`), machine (with
+    compiled and the seconds in training), files, and elsewhere: those that stayed on that
+    machine."""
     return json.loads((run / "done.json").read_text())
 
 
@@ -172,5 +173,6 @@ def refuse_clips(run: Path, config: dict) -> None:
 
 
 def read_history(run: Path) -> pd.DataFrame:
-    """A run's epochs: epoch, train_mse, val_mse, seconds, parts (see `memory.read_memory`)."""
+    """A run's epochs: epoch, train_mse and val_mse (in [-1, 1]), val_loss (what is trained, on the
+    scale of the labels that are learned), seconds, parts (see `memory.read_memory`)."""
     return pd.read_csv(run / "history.csv")

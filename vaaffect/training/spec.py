@@ -39,6 +39,11 @@ class Training:
             f"{self.split.by}, seed {self.weight_seed}"
         )
 
+    @property
+    def label_scale(self) -> float:
+        """What labels in [-1, 1] are multiplied by to be those that the recipe says are learned."""
+        return self.crops.native_scale if self.recipe.labels == "native" else 1.0
+
     def identity(self) -> dict:
         """Everything that determines what is learned, and how its tables are labelled."""
         recipe = asdict(self.recipe)

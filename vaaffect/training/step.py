@@ -111,14 +111,19 @@ def as_input(images: Tensor) -> Tensor:
 
 
 def take_step(
-    model: nn.Module, optimizer: Optimizer, recipe: Recipe, batch: Batch, parts: int = 1
-) -> Tensor:
+    model: nn.Module, optimizer: Optimizer, recipe: Recipe, batch: Batch, parts: int = 1,
+    scale: float = 1.0,
+) -> Tensor:  # fmt: skip
     """Predict, compare, take a gradient step; the learning rate is set already.
 
-    Returns the batch's mean squared error, whatever the loss, so that recipes can be compared while
-    they train; still on the device. Where memory is short the batch goes through in `parts`, whose
-    gradients, each weighted by its share of the batch, add up to the whole batch's. Batch
-    normalisation, concordance and dropout are those of each part.
+    `scale` is that of the labels that are learned: errors are multiplied by it before the loss is
+    computed, while the model, its last layer divided by it (`adapt.divide_output`), predicts in
+    [-1, 1] like the batch's labels.
+
+    Returns the batch's mean squared error in [-1, 1], whatever the loss, so that recipes can be
+    compared while they train; still on the device. Where memory is short the batch goes through in
+    `parts`, whose gradients, each weighted by its share of the batch, add up to the whole batch's.
+    Batch normalisation, concordance and dropout are those of each part.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batch.va.device)
@@ -134,9 +139,9 @@ def take_step(
         with autocast(part.va.device):
             pred = model(*inputs).float()
         share = len(part.va) / whole
-        loss = loss_between(pred, part.va, recipe.loss, part.weights) * share
+        loss = loss_between(scale * pred, scale * part.va, recipe.loss, part.weights) * share
         loss.backward()
-        plain = recipe.loss == "mse" and part.weights is None
+        plain = recipe.loss == "mse" and part.weights is None and scale == 1
         total += loss.detach() if plain else mse_loss(pred.detach(), part.va) * share
     distributed.sum_gradients(optimizer)
     optimizer.step()
@@ -144,13 +149,14 @@ def take_step(
 
 
 def fastest_step(
-    model: nn.Module, optimizer: Optimizer, recipe: Recipe, parts: int = 1, compiled: bool = False
-) -> Step:
+    model: nn.Module, optimizer: Optimizer, recipe: Recipe, parts: int = 1, compiled: bool = False,
+    scale: float = 1.0,
+) -> Step:  # fmt: skip
     """`take_step` as it is fastest here: on a CPU as it is; on a GPU recorded, where batches are
     small enough for that to pay; `compiled` by torch.compile into fewer and larger kernels first.
     """
     forward = torch.compile(model) if compiled else model
-    step = partial(take_step, forward, optimizer, recipe, parts=parts)
+    step = partial(take_step, forward, optimizer, recipe, parts=parts, scale=scale)
     on_gpu = next(model.parameters()).device.type == "cuda"
     alone = distributed.count() == 1  # a graph would have to record what processes exchange
     if on_gpu and alone and parts == 1 and waits_for_python(recipe):
