@@ -4,6 +4,7 @@ from .baselines import (
     CEILING,
     CONSTANT,
     DISPLAY,
+    MOST_ROWS,
     check_names,
     constant_predictor,
     fair_baselines,
@@ -13,6 +14,6 @@ from .baselines import (
 )
 
 __all__ = [
-    "CEILING", "CONSTANT", "DISPLAY", "check_names", "constant_predictor", "fair_baselines",
-    "fit_baselines", "landmark_ceiling", "reads_landmarks",
+    "CEILING", "CONSTANT", "DISPLAY", "MOST_ROWS", "check_names", "constant_predictor",
+    "fair_baselines", "fit_baselines", "landmark_ceiling", "reads_landmarks",
 ]  # fmt: skip

@@ -15,10 +15,12 @@ from . import (
     stand_in,
     tables,
 )
+from .departures import departures_table
 from .page_tables import blocks, claims_table, comparison_blocks
 from .record import read_record
 
 __all__ = [
-    "blocks", "cards", "claims_table", "comparison_blocks", "diagrams", "error_plots",
-    "literature", "plots", "read_record", "sentences", "smile_report", "stand_in", "tables",
+    "blocks", "cards", "claims_table", "comparison_blocks", "departures_table", "diagrams",
+    "error_plots", "literature", "plots", "read_record", "sentences", "smile_report", "stand_in",
+    "tables",
 ]  # fmt: skip

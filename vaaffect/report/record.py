@@ -126,6 +126,7 @@ def _in_words(recipe: Recipe) -> dict[str, object]:
     return {
         "loss": {"mse": "squared error", "ccc": "1 − CCC",
                  "mse+ccc": "squared error + 1 − CCC"}[recipe.loss],
+        "labels that are learned": {"unit": "[−1, 1]", "native": "as in the files"}[recipe.labels],
         "optimizer": {"sgd": "SGD", "adamw": "AdamW"}[recipe.optimizer],
         "largest learning rate": f"{recipe.lr:g}",
         "schedule": recipe.schedule,
