@@ -20,6 +20,12 @@ def test_published_figures_are_complete_and_plausible():
     assert (table["source"].str.len() > 0).all() and (table["scale"].str.len() > 0).all()
 
 
+def test_published_figures_keep_the_digits_that_were_printed(transfer):
+    table = measured_and_published(4, transfer, "A", "B").query("block == 'published'")
+    shown = {str(cell) for name in table for cell in table[name] if name.split()[-1] in METRICS}
+    assert {"0.3049", "0.1945", "0.1155", "0.0925", "0.030"} <= shown
+
+
 def test_the_figures_of_table_3_cannot_be_on_one_scale():
     errors = published_frame().query("table == 3 and metric == 'RMSE'").set_index("system")["value"]
     assert errors["best of [7]"].max() > 2  # the largest error there is in [-1, 1]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..corpora import DIMENSIONS
 from ..training import backbone_of
-from .tables import UNIT, estimate, format_number, row_name
+from .tables import UNDEFINED, UNIT, estimate, row_name
 
 _PUBLISHED = Path(__file__).with_name("published.csv")  # a row per row of the thesis's tables
 METRICS = ("RMSE", "PCC", "ICC")  # of the thesis's tables, in their order
@@ -88,12 +88,14 @@ def measured_and_published(table: int, summary: pd.DataFrame, wild: str, lab: st
         pair = summary[(summary["train_corpus"] == train) & (summary["test_corpus"] == test)]
         by_model = pair.groupby(["model", "recipe"], sort=False)
         rows += [_measured(cells, figures) for _, cells in by_model]
-    for row in pd.read_csv(_PUBLISHED).query("table == @table").to_dict("records"):
+    # Published figures are shown digit by digit as they were published.
+    printed = pd.read_csv(_PUBLISHED, dtype=str, keep_default_na=False)
+    for row in printed[printed["table"] == str(table)].to_dict("records"):
         published = {"block": "published", "system": row["system"], "trained on": row["train"],
                      "tested on": row["test"], "scale": row["scale"],
                      "protocol": row["protocol"]}  # fmt: skip
         names = (f"{dimension} {metric}" for dimension, metric in figures)
-        published |= {name: format_number(row[name], 3) for name in names}
+        published |= {name: row[name] or UNDEFINED for name in names}
         rows.append(published | {"source": row["source"]})
     return pd.DataFrame(rows)
 
