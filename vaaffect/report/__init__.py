@@ -16,11 +16,11 @@ from . import (
     tables,
 )
 from .departures import departures_table
-from .page_tables import blocks, claims_table, comparison_blocks
+from .page_tables import blocks, claims_table, comparison_blocks, text_table
 from .record import read_record
 
 __all__ = [
     "blocks", "cards", "claims_table", "comparison_blocks", "departures_table", "diagrams",
     "error_plots", "literature", "plots", "read_record", "sentences", "smile_report", "stand_in",
-    "tables",
+    "tables", "text_table",
 ]  # fmt: skip

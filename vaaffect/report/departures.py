@@ -24,7 +24,7 @@ class Departure:
     """One row of the table."""
 
     what: str
-    section: str  # of the thesis
+    section: str  # of the thesis, if it says anything of this
     thesis: str
     here: str  # SAME where there is no difference
     why: str = ""
@@ -66,7 +66,7 @@ def _data(plan: Plan) -> Iterator[Departure]:
     )  # fmt: skip
     yield Departure(
         "box around the face", "4.3.2", "from the outermost landmarks, with some scenery",
-        f"from the outermost landmarks, {MARGIN:.0%} of the box added on each side",
+        f"from the outermost landmarks, {100 * MARGIN:.0f} % of the box added on each side",
         "the thesis does not say how much", "small",
     )  # fmt: skip
     yield Departure(
@@ -146,7 +146,7 @@ def _training(plan: Plan) -> Iterator[Departure]:
     )  # fmt: skip
     rules = {
         "converged": f"when the mean training error of {recipes[0].window} epochs is less than "
-        f"{recipes[0].min_gain:.0%} below that of the {recipes[0].window} before, at the earliest "
+        f"{100 * recipes[0].min_gain:.0f} % below that of the {recipes[0].window} before, at the earliest "
         f"after {2 * recipes[0].window}",
         "early": f"when the validation loss is {recipes[0].patience} epochs old",
         "epochs": "after all epochs",
@@ -157,7 +157,7 @@ def _training(plan: Plan) -> Iterator[Departure]:
         "it may stop where a person would have gone on",
     )  # fmt: skip
     yield Departure(
-        "which epoch is kept", NOT_SAID, NOT_SAID,
+        "which epoch is kept", "", NOT_SAID,
         "that with the smallest loss, of the kind that is trained, on inner validation subjects",
         "a choice that never looks at the test part", "less overfitting",
     )  # fmt: skip
@@ -172,7 +172,7 @@ def _training(plan: Plan) -> Iterator[Departure]:
         "the thesis gives one number for each network", "unknown",
     )  # fmt: skip
     yield Departure(
-        "precision", NOT_SAID, NOT_SAID,
+        "precision", "", NOT_SAID,
         "16 bits (bfloat16) where the processor computes with them, else 32",
         "twice as fast", "within what another seed changes",
     )  # fmt: skip
@@ -190,11 +190,11 @@ def _evaluation(plan: Plan) -> Iterator[Departure]:
         "lower figures",
     )  # fmt: skip
     yield Departure(
-        "predictions outside the scale", NOT_SAID, NOT_SAID, "set to its ends",
+        "predictions outside the scale", "", NOT_SAID, "set to its ends",
         "no label lies there", "slightly smaller errors",
     )  # fmt: skip
     yield Departure(
-        "uncertainty", "–", "none", "95 % intervals over subjects, and over seeds where there are "
+        "uncertainty", "", "none", "95 % intervals over subjects, and over seeds where there are "
         f"several (here {len(plan.weight_seeds)})", "a difference without one says nothing",
         "fewer verdicts",
     )  # fmt: skip

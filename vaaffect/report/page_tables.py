@@ -3,7 +3,7 @@
 What is the same in all rows of a block stands in the block's heading, not in a column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -82,6 +82,27 @@ def blocks(
     return HTML(
         f'<table class="report"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead>{''.join(parts)}</table>"
+    )
+
+
+def text_table(table: pd.DataFrame, caption: str, small: Mapping[str, str] | None = None) -> HTML:
+    """A table of sentences, a row per row, at page width. `small` are columns that stand in small
+    print under another one, {column: the one above it}, where they are not empty."""
+    small = dict(small or {})
+    shown = [column for column in table if column not in small]
+    lines = []
+    for row in table.to_dict("records"):
+        cells = []
+        for column in shown:
+            below = [name for name, above in small.items() if above == column and row[name]]
+            notes = "".join(f"<small>{escape(f'{name}: {row[name]}')}</small>" for name in below)
+            tag = 'th scope="row"' if column == shown[0] else "td"
+            cells.append(f"<{tag}>{escape(str(row[column]))}{notes}</{tag.split()[0]}>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in shown)
+    return HTML(
+        f'<table class="texts"><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table>"
     )
 
 
