@@ -120,7 +120,8 @@ def _training(plan: Plan) -> Iterator[Departure]:
     sgd = all(r.optimizer == "sgd" and r.momentum == 0.9 and r.lr == 0.001 for r in recipes)
     yield Departure(
         "optimizer", "4.1", "SGD, learning rate 0.001, momentum 0.9",
-        SAME if sgd else f"{_each(plan, 'optimizer')}, learning rate {_each(plan, 'lr')}",
+        SAME if sgd else f"{_each(plan, 'optimizer').replace('adamw', 'AdamW').replace('sgd', 'SGD')}, "
+        f"learning rate {_each(plan, 'lr')}",
         *(() if sgd else ("fewer epochs are enough", "faster convergence")),
     )  # fmt: skip
     constant = all(r.schedule == "constant" for r in recipes)
@@ -146,8 +147,8 @@ def _training(plan: Plan) -> Iterator[Departure]:
     )  # fmt: skip
     rules = {
         "converged": f"when the mean training error of {recipes[0].window} epochs is less than "
-        f"{100 * recipes[0].min_gain:.0f} % below that of the {recipes[0].window} before, at the earliest "
-        f"after {2 * recipes[0].window}",
+        f"{100 * recipes[0].min_gain:.0f} % below that of the {recipes[0].window} before, at "
+        f"the earliest after {2 * recipes[0].window}",
         "early": f"when the validation loss is {recipes[0].patience} epochs old",
         "epochs": "after all epochs",
     }
