@@ -99,7 +99,9 @@ def _models(plan: Plan) -> list[tuple[str, Recipe]]:
 
 def _each(plan: Plan, value: str) -> str:
     """A field of the models' recipes: once where they agree, else with each model's name."""
+    said = {"sgd": "SGD", "adamw": "AdamW"}
     values = {NETWORK_NAMES[model]: asdict(recipe)[value] for model, recipe in _models(plan)}
+    values = {model: said.get(each, each) for model, each in values.items()}
     alike = set(values.values())
     if len(alike) == 1:
         return f"{alike.pop()}"
@@ -120,8 +122,7 @@ def _training(plan: Plan) -> Iterator[Departure]:
     sgd = all(r.optimizer == "sgd" and r.momentum == 0.9 and r.lr == 0.001 for r in recipes)
     yield Departure(
         "optimizer", "4.1", "SGD, learning rate 0.001, momentum 0.9",
-        SAME if sgd else f"{_each(plan, 'optimizer').replace('adamw', 'AdamW').replace('sgd', 'SGD')}, "
-        f"learning rate {_each(plan, 'lr')}",
+        SAME if sgd else f"{_each(plan, 'optimizer')}, learning rate {_each(plan, 'lr')}",
         *(() if sgd else ("fewer epochs are enough", "faster convergence")),
     )  # fmt: skip
     constant = all(r.schedule == "constant" for r in recipes)
