@@ -191,6 +191,16 @@ def test_a_rater_missing_for_one_dimension_changes_its_count_alone(root, whole):
     assert corpus.frames["arousal_raters"].equals(whole.frames["arousal_raters"])
 
 
+def test_a_rater_has_one_trace_of_each_dimension(root, whole):
+    path = traces(root, 5, "V")[0]
+    second = path.with_name(path.name.replace("DV", "2DV"))
+    second.write_text("0.0 0.9\n9.0 0.9\n")
+    rater = path.name[1]
+    reason = f"a second trace of valence by rater {rater}"
+    assert new_reasons(root, whole) == {second.relative_to(root).as_posix(): reason}
+    assert load_semaine(root).frames.equals(whole.frames)
+
+
 @pytest.mark.parametrize(
     "damage, reason",
     [

@@ -6,6 +6,7 @@ database". The same loader reads the licensed corpus and what the simulator writ
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -28,7 +29,10 @@ RATER_COLUMNS = ["valence_raters", "arousal_raters", "valence_sd", "arousal_sd"]
 
 # R5S1TUCPoDV.txt: rater 5, recording 1, target User, character Poppy, dimension Valence. The end
 # is anchored, because DA also begins the codes of anger, amusement and others.
-_TRACE = re.compile(r"[AR](\d+)[RS](\d+)TUC(?:Ob|Po|Pr|Sp)2?D([VA])\.txt", re.IGNORECASE)
+_TRACE = re.compile(
+    r"[AR](?P<rater>\d+)[RS]\d+TUC(?:Ob|Po|Pr|Sp)(?P<variant>2?)D(?P<dimension>[VA])\.txt",
+    re.IGNORECASE,
+)
 _DIMENSIONS = {"V": "valence", "A": "arousal"}
 
 
@@ -146,10 +150,9 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
 def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterTrace]]:
     """The sound traces of valence and arousal among a session's files."""
     traces: dict[str, list[RaterTrace]] = {"valence": [], "arousal": []}
-    for path in files:
-        match = _TRACE.fullmatch(path.name)
-        if match is None:
-            continue
+    matches = [(path, match) for path in files if (match := _TRACE.fullmatch(path.name))]
+    for path, match in sorted(matches, key=lambda pair: bool(pair[1]["variant"])):
+        rater, dimension = match["rater"], _DIMENSIONS[match["dimension"].upper()]
         try:
             time, value, skipped = read_trace(path)
         except (OSError, ValueError) as error:
@@ -158,7 +161,10 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
             problems.add(path, f"{lines} not `time value`, passed over")
-        traces[_DIMENSIONS[match[3].upper()]].append(RaterTrace(match[1], time, value))
+        if rater in {trace.rater for trace in traces[dimension]}:
+            problems.add(path, f"a second trace of {dimension} by rater {rater}")
+            continue
+        traces[dimension].append(RaterTrace(rater, time, value))
     return traces
 
 
@@ -230,6 +236,17 @@ def cronbach_alpha(traces: list[RaterTrace], times: np.ndarray) -> float:
     if of_sum == 0:
         return np.nan
     return float(raters / (raters - 1) * (1 - ratings.var(axis=1, ddof=1).sum() / of_sum))
+
+
+def longest_session(sessions: Sequence[Session]) -> Session:
+    """The longest session of some in which several raters traced both valence and arousal; without
+    one, the longest in which several traced valence, or else arousal, or else any."""
+
+    def order(session: Session) -> tuple:
+        several = [len(session.traces[dimension]) > 1 for dimension in ("valence", "arousal")]
+        return all(several), several, session.video.frames / session.video.fps, session.number
+
+    return max(sessions, key=order)
 
 
 def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
