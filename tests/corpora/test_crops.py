@@ -143,7 +143,9 @@ def test_undecodable_pictures_are_listed_and_left_out(tiny_root, tiny_crops, tmp
     (root / "01/001/00005.png").write_bytes((root / "01/001/00005.png").read_bytes()[:50])
     crops = build_crops(load_afew_va(root), 32, cache=tmp_path / "cache", workers=1)
     reason = "picture cannot be decoded (truncated or corrupt)"
-    assert crops.problems.to_dict("records") == [{"path": "01/001/00005.png", "reason": reason}]
+    assert crops.problems.to_dict("records") == [
+        {"path": "01/001/00005.png", "reason": reason, "lost": "frame"}
+    ]
     kept = np.delete(tiny_crops.images, 1, axis=0)
     assert np.array_equal(crops.images, kept)
     assert len(crops.frames) == len(crops.landmarks) == len(kept)
@@ -216,9 +218,10 @@ def test_landmarks_outside_the_picture_and_missing_files_are_listed(tiny_corpus,
     corpus = replace(tiny_corpus, frames=frames, landmarks=landmarks)
     crops = build_crops(corpus, 16, cache=tmp_path, workers=1)
     assert crops.problems.to_dict("records") == [
-        {"path": frames["source"][0], "reason": "the landmarks lie outside the picture"},
-        {"path": "01/001", "reason": "cannot be read (Is a directory)"},
-    ]
+        {"path": frames["source"][0], "reason": "the landmarks lie outside the picture",
+         "lost": "frame"},
+        {"path": "01/001", "reason": "cannot be read (Is a directory)", "lost": "frame"},
+    ]  # fmt: skip
     assert len(crops.images) == len(frames) - 2
 
 

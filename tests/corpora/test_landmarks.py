@@ -11,8 +11,9 @@ from films import write_film
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora import tracking
-from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
+from vaaffect.corpora.corpus import FRAME_COLUMNS, Corpus
 from vaaffect.corpora.landmarks import landmark_corpus, relative_error
+from vaaffect.corpora.problems import PROBLEM_COLUMNS
 from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import ACTION_UNITS
@@ -146,7 +147,8 @@ def talks(tmp_path_factory) -> tuple[Corpus, np.ndarray]:
         for t in range(0, 20, 2):
             rows.append((f"s{k}", f"c{k}", t // 2, t / 25, source, t, 0.1, 0.2))
             exact.append(points[t])
-    return blind_corpus(root, rows, [("notes.txt", "a problem before")]), np.stack(exact)
+    before = [("notes.txt", "a problem before", "nothing")]
+    return blind_corpus(root, rows, before), np.stack(exact)
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +174,9 @@ def test_landmarks_of_a_corpus_lie_on_the_exact_points(talks, found):
     pairs = zip(got.landmarks, exact[kept], strict=True)
     assert np.mean([relative_error(*pair).mean() for pair in pairs]) < LIMIT
     assert got.problems.to_dict("records") == [
-        {"path": "notes.txt", "reason": "a problem before"},
-        {"path": "talk 1.avi#8", "reason": "no face found"},
-        {"path": "talk 1.avi#10", "reason": "no face found"},
+        {"path": "notes.txt", "reason": "a problem before", "lost": "nothing"},
+        {"path": "talk 1.avi#8", "reason": "no face found", "lost": "frame"},
+        {"path": "talk 1.avi#10", "reason": "no face found", "lost": "frame"},
     ]
     assert len(corpus.frames) == 30  # the corpus that was given stays
 
@@ -282,6 +284,7 @@ def test_a_truncated_video_and_an_absent_one_are_listed(talks, tmp_path):
     assert got.problems.iloc[-1].to_dict() == {
         "path": "empty.avi#18",
         "reason": "the video does not open (truncated, corrupt, or no video)",
+        "lost": "frame",
     }
 
 

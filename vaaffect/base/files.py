@@ -57,17 +57,16 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def find_files(
-    root: Path, wanted: Callable[[Path], bool], problems: list[tuple[str, str]]
+    root: Path, wanted: Callable[[Path], bool], unopened: Callable[[Path, OSError], None]
 ) -> list[Path]:
     """The wanted files below a folder, at any depth, in the order of their paths.
 
-    `problems` gets (path relative to root, reason) of each folder that cannot be opened, which
-    pathlib's own search would pass over in silence.
+    `unopened` is called with each folder that cannot be opened, which pathlib's own search would
+    pass over in silence, and the reason.
     """
 
     def note(error: OSError) -> None:
-        folder = Path(error.filename).relative_to(root).as_posix()
-        problems.append((folder, f"folder cannot be opened ({error.strerror})"))
+        unopened(Path(error.filename), error)
 
     files = []
     for folder, _, names in os.walk(root, onerror=note, followlinks=True):

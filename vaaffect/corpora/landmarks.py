@@ -66,7 +66,7 @@ def landmark_corpus(
             ) from error
         points, reasons = by_pieces(corpus, _landmark_piece, (), workers, progress)
         if not points:
-            first, reason = picture_problems(corpus.frames, reasons).iloc[0]
+            first, reason, _ = picture_problems(corpus.frames, reasons).iloc[0]
             raise UserError(
                 f"{corpus.root}: has no face in any of its {len(reasons)} frames (first: {first}: "
                 f"{reason}); check what it shows."

@@ -11,10 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ..base import in_processes
-from .corpus import PROBLEM_COLUMNS, Corpus
+from .corpus import Corpus
+from .problems import PROBLEM_COLUMNS
 
 Progress = Callable[[int, int], None]  # (frames done, frames in all)
-VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".webm")
+VIDEO_ENDINGS = (
+    ".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm", ".wmv", ".asf", ".flv",
+    ".mts", ".m2ts", ".vob", ".ogv", ".3gp", ".divx",
+)  # fmt: skip
 # A damaged video makes FFmpeg print a line per block; what is wrong is in the lists of problems.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _STILLS = 64  # images per task: enough to amortise sending it, few enough for progress
@@ -108,7 +112,8 @@ def picture_problems(frames: pd.DataFrame, reasons: Mapping[int, str]) -> pd.Dat
     problems = []
     for row in sorted(reasons):
         source, index = frames["source"].iloc[row], frames["source_index"].iloc[row]
-        problems.append((f"{source}#{index}" if is_video(source) else source, reasons[row]))
+        name = f"{source}#{index}" if is_video(source) else source
+        problems.append((name, reasons[row], "frame"))
     return pd.DataFrame(problems, columns=PROBLEM_COLUMNS)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from .corpus import FRAME_COLUMNS, Corpus, Problems, as_corpus, hashed_subject, refuse
+from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
 from .pictures import Video, is_video, probe_video
+from .problems import Problems, is_placeholder
 
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")
@@ -33,6 +34,9 @@ _TRACE = re.compile(
     r"[AR](?P<rater>\d+)[RS]\d+TUC(?:Ob|Po|Pr|Sp)(?P<variant>2?)D(?P<dimension>[VA])\.txt",
     re.IGNORECASE,
 )
+_BESIDE = (".xml", ".txt", ".wav")  # what else a session's folder holds
+_NO_VIDEO, _OF_OTHERS = "is no known kind of video", 'has no "User" in its name'
+_PROFILE = "shows the profile, by its name"
 _DIMENSIONS = {"V": "valence", "A": "arousal"}
 
 
@@ -78,8 +82,8 @@ def load_semaine(root: Path) -> Corpus:
     parts = [_frames_of(session, problems) for session in sessions]
     frames = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if frames.empty:
-        path, reason = problems.rows[0]
-        raise UserError(f"{root}: no usable frame; the first fault is {path}: {reason}.")
+        fault = problems.first_loss() or "that no session is a conversation with a character"
+        raise UserError(f"{root}: no usable frame; the first fault is {fault}.")
     videos = [session.path for session in sessions]
     return as_corpus("semaine", 1.0, frames, None, problems, videos)
 
@@ -92,7 +96,7 @@ def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]
     """
     problems = problems or Problems(Path(root))
     root = problems.root
-    files = find_files(root, lambda path: path.name.lower() == "session.xml", problems.rows)
+    files = find_files(root, lambda path: path.name.lower() == "session.xml", problems.add_folder)
     if not root.is_dir() or not (files or problems.rows):
         raise refuse(root, "semaine")
     sessions: dict[str, Session] = {}
@@ -103,11 +107,11 @@ def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]
         first = sessions.setdefault(session.number, session)
         if first is not session:
             where = first.path.parent.relative_to(root).as_posix()
-            problems.add(path, f"session {session.number} was already read: {where}")
+            problems.note(path, f"session {session.number} was already read: {where}")
     beyond = [row for row in problems.rows if "FEELtrace's scale" in row[1]]
     sound = sum(len(traces) for s in sessions.values() for traces in s.traces.values())
     if len(beyond) > sound:
-        path, reason = beyond[0]
+        path, reason, _ = beyond[0]
         raise UserError(f"{root / path}: {reason}, and so do {len(beyond)} traces; restore them.")
     return sorted(sessions.values(), key=lambda session: (len(session.number), session.number))
 
@@ -118,31 +122,37 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
         tree = ElementTree.fromstring(path.read_bytes())
         files = sorted(path.parent.iterdir())
     except ElementTree.ParseError as error:
-        return problems.add(path, f"not readable as XML ({error})")
+        return problems.add(path, f"not readable as XML ({error})", "session")
     except OSError as error:
-        return problems.add(path, error)
+        return problems.add(path, error, "session")
     character = tree.get("character", "")
     if character and character not in CHARACTERS:
-        return problems.add(path, f"no conversation with a character ({character}), left out")
+        return problems.note(path, f"no conversation with a character ({character}), left out")
     ids = [
         element.get("id")
         for element in tree.findall(".//{*}subject")
-        if element.get("role", "").lower() == "user" and element.get("id", "").strip()
+        if element.get("role", "").lower() == "user" and not is_placeholder(element.get("id", ""))
     ]
     if not ids:
         reason = "names no subject with the role User, so it has no place in a fold"
-        return problems.add(path, reason)
+        return problems.add(path, reason, "session")
     traces = _read_traces(files, problems)
     listed = {e.get("filename", "") for e in tree.findall(".//{*}annotation")}
     present = {file.name for file in files}
     for name in sorted(name for name in listed - present if _TRACE.fullmatch(name)):
-        problems.add(path.with_name(name), "trace is missing")
+        problems.add(path.with_name(name), "trace is missing", "trace")
     for dimension, sound in traces.items():
         if not sound:
-            return problems.add(path, f"has no usable {dimension} trace of the User")
-    chosen = _user_video(files, problems)
+            return problems.add(path, f"has no usable {dimension} trace of the User", "session")
+    chosen, refused = _user_video(files)
     if chosen is None:
-        return problems.add(path, "has no usable video of the User")
+        why = "; ".join(f"{file.name}: {reason}" for file, reason in refused.items())
+        reason = f"has no usable video of the User ({why or 'and no other video'})"
+        return problems.add(path, reason, "session")
+    for file, reason in refused.items():
+        if reason in (_OF_OTHERS, _PROFILE, _NO_VIDEO):
+            continue  # as it should be
+        problems.note(file, f"{reason}; another video of the User is taken")
     number = tree.get("sessionId") or path.parent.name
     return Session(number, character, hashed_subject(f"SEMAINE subject {ids[0]}"), *chosen, traces)
 
@@ -156,13 +166,13 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
         try:
             time, value, skipped = read_trace(path)
         except (OSError, ValueError) as error:
-            problems.add(path, error)
+            problems.add(path, error, "trace")
             continue
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
-            problems.add(path, f"{lines} not `time value`, passed over")
+            problems.note(path, f"{lines} not `time value`, passed over")
         if rater in {trace.rater for trace in traces[dimension]}:
-            problems.add(path, f"a second trace of {dimension} by rater {rater}")
+            problems.add(path, f"a second trace of {dimension} by rater {rater}", "trace")
             continue
         traces[dimension].append(RaterTrace(rater, time, value))
     return traces
@@ -189,18 +199,29 @@ def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return table[:, 0], table[:, 1], len(lines) - len(table)
 
 
-def _user_video(files: list[Path], problems: Problems) -> tuple[Path, Video] | None:
-    """The User's video with the most pixels: which camera a name stands for is not documented."""
-    openable = []
+def _user_video(files: list[Path]) -> tuple[tuple[Path, Video] | None, dict[Path, str]]:
+    """The User's video with the most pixels (which camera a name stands for is not documented), and
+    why each other file that is none of the documented others cannot be it."""
+    openable, refused = [], {}
     for path in files:
         name = path.name.lower()
-        if not is_video(path) or "user" not in name or "profile" in name:
+        if path.suffix.lower() in _BESIDE or path.is_dir():
             continue
-        try:
-            openable.append((path, probe_video(path)))
-        except (OSError, ValueError) as error:
-            problems.add(path, error)
-    return max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
+        if not is_video(path):
+            refused[path] = _NO_VIDEO
+        elif "user" not in name:
+            refused[path] = _OF_OTHERS
+        elif "profile" in name:
+            refused[path] = _PROFILE
+        else:
+            try:
+                openable.append((path, probe_video(path)))
+            except OSError as error:
+                refused[path] = f"cannot be read ({error.strerror})"
+            except ValueError as error:
+                refused[path] = str(error)
+    largest = max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
+    return largest, refused
 
 
 def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -257,15 +278,19 @@ def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
     length = session.video.frames / session.video.fps
     if ends > length + 1:
         why = f"the video ends after {length:.1f} s, the ratings go on to {ends:.1f} s"
-        problems.add(session.path, why)
+        problems.note(session.path, why)
     frames = pd.DataFrame({
         "subject": session.subject, "clip": session.number, "frame": index, "time_s": times,
         "source": session.path.relative_to(problems.root).as_posix(), "source_index": index,
     })  # fmt: skip
+    unrated: dict[int, list[str]] = {}
     for name, traces in session.traces.items():
         mean, frames[f"{name}_raters"], frames[f"{name}_sd"] = rate(traces, times)
         # A hand may pass the end of its scale a little; a label does not.
         frames[name] = mean.clip(-1, 1)
-        for number in index[~np.isfinite(mean)]:
-            problems.add(session.path, f"nobody rated {name} here", part=number)
+        for number in index[~np.isfinite(mean)].tolist():
+            unrated.setdefault(number, []).append(name)
+    for number, names in sorted(unrated.items()):
+        reason = f"nobody rated {' and '.join(names)} here"
+        problems.add(session.path, reason, "frame", part=number)
     return frames[FRAME_COLUMNS + RATER_COLUMNS].dropna(subset=["valence", "arousal"])
