@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -54,6 +54,20 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def files_state(root: Path) -> str:
+    """SHA-256 over names, sizes and times of change of all files below a folder: another one where
+    a file was written, replaced, removed or added."""
+    hashed = hashlib.sha256()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder) / name
+            with suppress(OSError):  # a link that leads nowhere
+                state = path.stat()
+                hashed.update(os.fsencode(f"{path}\0{state.st_size} {state.st_mtime_ns}\0"))
+    return hashed.hexdigest()
 
 
 def find_files(

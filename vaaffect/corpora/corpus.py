@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,14 @@ class Corpus:
         if self.landmarks is not None:
             self.landmarks.flags.writeable = False  # changed ones would pass for the old ones
         return self
+
+    def copy(self) -> "Corpus":
+        """The same corpus with tables of its own, so that a change in them stays where it is made;
+        landmarks are shared, and read-only."""
+        if self.landmarks is not None:
+            self.landmarks.flags.writeable = False
+        tables = {"frames": self.frames.copy(), "problems": self.problems.copy()}
+        return replace(self, **tables).made_from(self.origin)
 
     @property
     def label(self) -> str:

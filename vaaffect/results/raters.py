@@ -11,18 +11,20 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError
-from ..corpora import DIMENSIONS, Corpus, Split, read_sessions
+from ..corpora import DIMENSIONS, Corpus, Session, Split, read_sessions
 from .predictions import PREDICTION_COLUMNS, RATER
 
 
 def rater_predictions(
-    corpus: Corpus, splits: Sequence[Split] = (), tested: pd.DataFrame | None = None
-) -> pd.DataFrame:
+    corpus: Corpus, splits: Sequence[Split] = (), tested: pd.DataFrame | None = None,
+    sessions: Sequence[Session] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Each rater's values, beside the mean of the others, at the frames of a corpus.
 
     `corpus` is SEMAINE, as of `semaine.load_semaine`; UserError for one without raters. If
     raters are to be compared with models, `splits` are the folds in which these were tested, and
-    `tested` the rows that they number, columns clip and frame.
+    `tested` the rows that they number, columns clip and frame. `sessions` are those of the corpus
+    (`read_sessions`) if they have been read already.
 
     Returns PREDICTION_COLUMNS: `*_pred` is one rater, `*_true` the mean of the others; model RATER,
     `seed` the rater's number; one fold, or those of `splits`, and then only raters of two subjects
@@ -34,7 +36,7 @@ def rater_predictions(
     if "valence_raters" not in corpus.frames:
         raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")
     tables = []
-    for session in read_sessions(corpus.root):
+    for session in read_sessions(corpus.root) if sessions is None else sessions:
         frames = corpus.frames[corpus.frames["clip"] == session.number]
         times = frames["time_s"].to_numpy()
         values = {d: {t.rater: t.at(times) for t in session.traces[d]} for d in DIMENSIONS}
