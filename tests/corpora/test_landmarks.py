@@ -10,7 +10,7 @@ import pytest
 from films import write_film
 
 from vaaffect.base.errors import UserError
-from vaaffect.corpora import tracking
+from vaaffect.corpora import pictures, tracking
 from vaaffect.corpora.corpus import FRAME_COLUMNS, Corpus
 from vaaffect.corpora.landmarks import landmark_corpus, relative_error
 from vaaffect.corpora.problems import PROBLEM_COLUMNS
@@ -224,6 +224,26 @@ def test_two_workers_give_the_same_bytes(talks, found, tmp_path):
     names = sorted(path.name for path in one.iterdir())
     assert names == ["failed.csv", "landmarks.npy", "manifest.json"]
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names[:2])
+
+
+def test_landmarks_of_videos_that_are_done_are_not_found_again(talks, found, tmp_path, monkeypatch):
+    def stop(done: int, total: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        landmark_corpus(talks[0], cache=tmp_path, workers=1, progress=stop)
+    opened: list[str] = []
+    real = pictures._open_video
+    monkeypatch.setattr(
+        pictures, "_open_video", lambda path: opened.append(path.name) or real(path)
+    )
+    again = landmark_corpus(talks[0], cache=tmp_path, workers=1)
+    assert opened == ["talk 2.avi"]
+    (one,), (two,) = found[1].iterdir(), tmp_path.iterdir()
+    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
+    assert all(p.read_bytes() == (two / p.name).read_bytes() for p in one.glob("[lf]*"))
+    pd.testing.assert_frame_equal(again.problems, found[0].problems)
 
 
 def test_kept_landmarks_need_no_dlib_and_no_time(talks, found, without_dlib):
