@@ -12,6 +12,7 @@ import pytest
 from films import read_film, write_film
 
 from vaaffect.base import UserError, cache
+from vaaffect.corpora import crops as crop_module
 from vaaffect.corpora import pictures
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
@@ -292,6 +293,25 @@ def test_a_stopped_build_goes_on_with_the_pieces_that_are_not_done(tiny_corpus, 
     for name in NAMES:
         assert (folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
     assert np.array_equal(crops.images, whole.images) and len(crops.problems) == 1
+
+
+def test_a_build_that_is_stopped_while_images_move_begins_anew(tiny_corpus, tmp_path, monkeypatch):
+    landmarks = tiny_corpus.landmarks.copy()
+    landmarks[3] += 5000
+    corpus = replace(tiny_corpus, landmarks=landmarks)
+    whole = build_crops(corpus, 16, cache=tmp_path / "whole", workers=1)
+
+    def stop(path, start, rows) -> None:
+        images = np.load(path, mmap_mode="r+")
+        images[3:-1] = images[4:]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crop_module, "_keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_crops(corpus, 16, cache=tmp_path / "cache", workers=1)
+    crops = build_crops(corpus, 16, cache=tmp_path / "cache", workers=1)
+    assert np.array_equal(crops.images, whole.images)
 
 
 def test_two_builds_of_the_same_crops_do_not_meet(tiny_corpus, tmp_path):

@@ -133,8 +133,8 @@ def build_crops(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Crops:
-    """Crop every frame of a corpus, once; later calls with the same inputs open the result. One that
-    is stopped goes on with the videos, or dozens of image files, that are not done.
+    """Crop every frame of a corpus, once; later calls with the same inputs open the result. A build
+    that was stopped goes on with the videos, or dozens of image files, that are not done.
 
     Crops are squares of `size` pixels, and are kept in the folder `cache`. `workers` are processes;
     None uses every core. UserError: no landmarks, no usable picture, a damaged cache, or a full

@@ -40,8 +40,8 @@ def landmark_corpus(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Find the landmarks of a corpus that has none, once; later calls open the result. One that is
-    stopped goes on with the videos, or dozens of image files, that are not done.
+    """Find the landmarks of a corpus that has none, once; later calls open the result. A search
+    that was stopped goes on with the videos, or dozens of image files, that are not done.
 
     What is kept is enough to go on without dlib, on another machine for example. In a clip with
     several people, the landmarks are those of the largest face, and then of the same one as long
