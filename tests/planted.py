@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vaaffect.corpora.corpus import PROBLEM_COLUMNS, hashed_subject
+from vaaffect.corpora.corpus import hashed_subject
 from vaaffect.corpora.crops import Crops
+from vaaffect.corpora.problems import PROBLEM_COLUMNS
 from vaaffect.simulator import landmarks_of
 from vaaffect.simulator.laboratory import LabWorld, session_plan
 from vaaffect.simulator.worlds import WildWorld, clip_plan

@@ -311,7 +311,7 @@ def people(arguments: argparse.Namespace) -> None:
     tables, a figure and a page; no picture and no file name.
     """
     from .base import REPORTS, shown
-    from .corpora.check import problem_lines
+    from .corpora import problem_lines
     from .live import find_runs, load_people
     from .live.people import choose_runs, report_on
 

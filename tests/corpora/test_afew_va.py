@@ -8,6 +8,7 @@ from conftest import without_rights
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import hashed_subject
+from vaaffect.corpora.problems import NOTHING, is_placeholder, losses
 
 
 @pytest.fixture
@@ -94,6 +95,8 @@ def test_frames_are_sorted_by_number_whatever_the_order_in_the_file(root):
         (lambda f: f["landmarks"].__setitem__(3, [float("nan"), 1]), "a landmark is not a finite"),
         (lambda f: f.update(arousal=float("nan")), "not a finite number"),
         (lambda f: f.update(arousal="high"), "not numbers"),
+        (lambda f: f.update(landmarks=[[100.0, 80.0]] * 68), "they extend 0 x 0 pixels"),
+        (lambda f: f.update(landmarks=[[x, 80.0] for x, _ in f["landmarks"]]), "no face: they"),
     ],
 )
 def test_one_bad_frame_is_listed_and_the_rest_kept(root, tiny_corpus, change, reason):
@@ -101,7 +104,7 @@ def test_one_bad_frame_is_listed_and_the_rest_kept(root, tiny_corpus, change, re
     corpus = load_afew_va(root)
     assert len(corpus.frames) == len(tiny_corpus.frames) - 1
     (problem,) = corpus.problems.to_dict("records")
-    assert problem["path"] == "01/001/001.json#00005"
+    assert problem["path"] == "01/001/001.json#00005" and problem["lost"] == "frame"
     assert reason in problem["reason"]
 
 
@@ -113,7 +116,7 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
     edit(root, lambda c: c["frames"].pop("00010"), clip="005")
     shutil.copytree(root / "01/006", root / "02/006")
     corpus = load_afew_va(root)
-    assert dict(corpus.problems.itertuples(index=False)) == {
+    assert dict(corpus.problems[["path", "reason"]].itertuples(index=False)) == {
         "01/001/001.json#00000": "picture 00000.png is missing",
         "01/002/002.json": "not readable as JSON (JSONDecodeError)",
         "01/003/003.json": 'has no "frames"',
@@ -121,6 +124,7 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
         "01/005/00010.png": "picture without labels",
         "02/006/006.json": "clip 006 was already read: 01/006/006.json",
     }
+    assert losses(corpus.problems) == "1 frame, 3 clips"
     gone = tiny_corpus.frames["clip"].isin(["002", "003", "004"]).sum() + 2
     assert len(corpus.frames) == len(tiny_corpus.frames) - gone
 
@@ -129,7 +133,8 @@ def test_files_without_rights_are_named(tiny_root, public_folder, tiny_corpus):
     root = shutil.copytree(tiny_root, public_folder / "wild")
     with without_rights(root / "01/001/001.json", root / "01/002"):
         corpus = load_afew_va(root)
-    assert dict(corpus.problems.itertuples(index=False)) == {
+    assert losses(corpus.problems) in ("1 clip, 1 folder", "1 folder, 1 clip")
+    assert dict(corpus.problems[["path", "reason"]].itertuples(index=False)) == {
         "01/001/001.json": "cannot be read (Permission denied)",
         "01/002": "folder cannot be opened (Permission denied)",
     }
@@ -157,7 +162,7 @@ def test_unusable_copies_are_refused_with_the_cure(root, tmp_path, lab_root):
         load_afew_va(lab_root)
     for clip in find_clips(root):
         edit(root, lambda c: c.pop("actor"), clip.stem)
-    with pytest.raises(UserError, match=r'none of its 20 clips is usable; first: 01/001.*"actor"'):
+    with pytest.raises(UserError, match=r'001.json: has no "actor".* for 20 of 20 clips; folds by'):
         load_afew_va(root)
 
 
@@ -176,12 +181,44 @@ def test_one_label_beyond_the_scale_is_a_slip_and_many_are_another_scale(root, t
             )
     spoil(0.05)
     corpus = load_afew_va(root)
+    reason = "a label is 11, beyond [-10, 10]"
     assert corpus.problems.to_dict("records") == [
-        {"path": "01/001/001.json#00005", "reason": "a label is 11, beyond [-10, 10]"}
+        {"path": "01/001/001.json#00005", "reason": reason, "lost": "frame"}
     ]
     spoil(0.5)
     with pytest.raises(UserError, match=r"001.json#00005: a label is 11.*not on AFEW-VA's scale"):
         load_afew_va(root)
+
+
+def test_a_label_that_is_no_whole_number_is_kept_and_noted(root, tiny_corpus):
+    edit(root, lambda c: c["frames"]["00005"].update(valence=2.5, arousal=-3))
+    corpus = load_afew_va(root)
+    assert len(corpus.frames) == len(tiny_corpus.frames)
+    assert corpus.frames.query("clip == '001' and frame == 5")["valence"].item() == 0.25
+    (problem,) = corpus.problems.to_dict("records")
+    assert problem["path"] == "01/001/001.json#00005" and problem["lost"] == NOTHING
+    assert problem["reason"] == "labels are 2.5 and -3, not whole numbers; kept as they are"
+    assert losses(corpus.problems) == "nothing"
+
+
+@pytest.mark.parametrize("name", ["unknown", "N/A", "None", " - ", "?", "Actor", "", "??", "n.a."])
+def test_clips_whose_actor_is_nobody_are_left_out_unless_most_are(root, tiny_corpus, name):
+    for clip in ("001", "002"):
+        edit(root, lambda c: c.update(actor=name), clip)
+    corpus = load_afew_va(root)
+    assert set(tiny_corpus.frames["clip"]) - set(corpus.frames["clip"]) == {"001", "002"}
+    assert corpus.problems["path"].tolist() == ["01/001/001.json", "01/002/002.json"]
+    assert corpus.problems["reason"].str.endswith("cannot be put into a fold by subject").all()
+    assert losses(corpus.problems) == "2 clips"
+    for clip in find_clips(root)[:11]:
+        edit(root, lambda c: c.update(actor=name), clip.stem)
+    with pytest.raises(UserError, match="for 11 of 20 clips; folds by subject need the actor's"):
+        load_afew_va(root)
+
+
+@pytest.mark.parametrize("name", ["Nona Known", "Actor 7", "Una", "Manon", "A-1"])
+def test_names_of_somebody_are_no_placeholders(name):
+    assert not is_placeholder(name)
 
 
 def test_labels_that_somebody_divided_by_ten_are_refused(root):

@@ -36,7 +36,7 @@ def test_a_sound_corpus_in_the_wild_is_recognized(capsys, tiny_root, tiny_corpus
     low, high = (10 * f(tiny_corpus.frames["valence"]) for f in (min, max))
     assert f"valence on [-10, 10]: {low:.2f} to {high:.2f}, mean" in out
     assert f"pictures: {count} of {count} can be used" in out
-    assert "nothing was left out" in out
+    assert "left out: nothing" in out and "warning" not in out
 
 
 def test_a_sound_laboratory_is_recognized(capsys, lab_root):
@@ -74,9 +74,30 @@ def test_damage_by_hand_is_reported_exactly(capsys, wild):
     )
     assert "1 x the landmarks lie outside the picture 01/004/00000.png" in text
     assert "1 x the landmarks reach far beyond the picture 01/004/00005.png" in text
-    assert "6 problems:" in text
+    assert "left out: 5 frames, 1 clip" in text
     quick = check(capsys, wild, "--quick")[1]
-    assert "2 problems:" in quick and "pictures: not decoded" in quick
+    assert "left out: 1 frame, 1 clip" in quick and "pictures: not decoded" in quick
+
+
+def test_notes_do_not_bury_what_was_lost(capsys, wild):
+    for path in sorted(wild.glob("01/*/*.json"))[:15]:
+        (path.parent / "09999.png").write_bytes(next(path.parent.glob("*.png")).read_bytes())
+    out = check(capsys, wild, "--quick")[1]
+    assert "left out: nothing" in out and "15 notes, by which nothing is lost:" in out
+    (wild / "01/020/020.json").write_text("{")
+    out = check(capsys, wild, "--quick")[1]
+    lost, noted = out.split("15 notes, by which nothing is lost:")
+    assert "left out: 1 clip" in lost and "not readable as JSON" in lost
+    assert "15 x picture without labels" in noted and "picture without labels" not in lost
+
+
+def test_one_subject_is_told_to_be_too_few(capsys, wild):
+    for path in wild.glob("01/*/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"actor": "Ada"}))
+    out = check(capsys, wild, "--quick")[1]
+    assert ", 1 subject\n" in out
+    assert "warning: 1 subject is too few for 5 folds by subject" in out
+    assert "is seen in 100% of the frames" in out
 
 
 def test_a_truncated_video_is_reported_frame_by_frame(capsys, lab):

@@ -12,10 +12,12 @@ import pytest
 from films import read_film, write_film
 
 from vaaffect.base import UserError, cache
+from vaaffect.corpora import crops as crop_module
+from vaaffect.corpora import pictures
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
 from vaaffect.corpora.crops import build_crops, crop_face, face_box
-from vaaffect.corpora.pictures import row_groups
+from vaaffect.corpora.pictures import read_image, row_groups
 
 NAMES = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
 
@@ -143,7 +145,9 @@ def test_undecodable_pictures_are_listed_and_left_out(tiny_root, tiny_crops, tmp
     (root / "01/001/00005.png").write_bytes((root / "01/001/00005.png").read_bytes()[:50])
     crops = build_crops(load_afew_va(root), 32, cache=tmp_path / "cache", workers=1)
     reason = "picture cannot be decoded (truncated or corrupt)"
-    assert crops.problems.to_dict("records") == [{"path": "01/001/00005.png", "reason": reason}]
+    assert crops.problems.to_dict("records") == [
+        {"path": "01/001/00005.png", "reason": reason, "lost": "frame"}
+    ]
     kept = np.delete(tiny_crops.images, 1, axis=0)
     assert np.array_equal(crops.images, kept)
     assert len(crops.frames) == len(crops.landmarks) == len(kept)
@@ -216,9 +220,10 @@ def test_landmarks_outside_the_picture_and_missing_files_are_listed(tiny_corpus,
     corpus = replace(tiny_corpus, frames=frames, landmarks=landmarks)
     crops = build_crops(corpus, 16, cache=tmp_path, workers=1)
     assert crops.problems.to_dict("records") == [
-        {"path": frames["source"][0], "reason": "the landmarks lie outside the picture"},
-        {"path": "01/001", "reason": "cannot be read (Is a directory)"},
-    ]
+        {"path": frames["source"][0], "reason": "the landmarks lie outside the picture",
+         "lost": "frame"},
+        {"path": "01/001", "reason": "cannot be read (Is a directory)", "lost": "frame"},
+    ]  # fmt: skip
     assert len(crops.images) == len(frames) - 2
 
 
@@ -247,6 +252,66 @@ def test_what_a_killed_build_left_is_built_over(tiny_corpus, tmp_path):
     assert np.array_equal(again.images, expected)
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["manifest.json", *NAMES])
+
+
+def test_a_stopped_build_goes_on_with_the_pieces_that_are_not_done(tiny_corpus, tmp_path):
+    frames = pd.concat([tiny_corpus.frames] * 4, ignore_index=True)
+    landmarks = np.concatenate([tiny_corpus.landmarks] * 4)
+    landmarks[3] += 5000  # a reason is kept as well
+    corpus = replace(tiny_corpus, frames=frames, landmarks=landmarks)
+    pieces = [len(rows) for rows in row_groups(frames)]
+    assert len(pieces) > 3
+    whole = build_crops(corpus, 16, cache=tmp_path / "whole", workers=1)
+
+    def stop_after(number: int) -> list[int]:
+        """Build until so many pieces are done; how many frames were done when it was told so."""
+        calls: list[int] = []
+
+        def progress(done: int, _: int) -> None:
+            calls.append(done)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            build_crops(corpus, 16, cache=tmp_path / "cache", workers=1, progress=progress)
+        return calls
+
+    assert stop_after(2) == np.cumsum(pieces)[:2].tolist()
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert len(list((folder / "parts").iterdir())) == 2
+    times = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
+    assert stop_after(3) == np.cumsum(pieces)[:3].tolist()
+    again = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
+    assert again[:2] == times and len(again) == 3
+    (folder / "parts/000001.npz").write_bytes(b"half")  # is made again
+    read: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "read_image", lambda path: read.append(path) or read_image(path))
+        crops = build_crops(corpus, 16, cache=tmp_path / "cache", workers=1)
+    assert len(read) == sum(pieces) - pieces[0] - pieces[2]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["manifest.json", *NAMES])
+    for name in NAMES:
+        assert (folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    assert np.array_equal(crops.images, whole.images) and len(crops.problems) == 1
+
+
+def test_a_build_that_is_stopped_while_images_move_begins_anew(tiny_corpus, tmp_path, monkeypatch):
+    landmarks = tiny_corpus.landmarks.copy()
+    landmarks[3] += 5000
+    corpus = replace(tiny_corpus, landmarks=landmarks)
+    whole = build_crops(corpus, 16, cache=tmp_path / "whole", workers=1)
+
+    def stop(path, start, rows) -> None:
+        images = np.load(path, mmap_mode="r+")
+        images[3:-1] = images[4:]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crop_module, "_keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_crops(corpus, 16, cache=tmp_path / "cache", workers=1)
+    crops = build_crops(corpus, 16, cache=tmp_path / "cache", workers=1)
+    assert np.array_equal(crops.images, whole.images)
 
 
 def test_two_builds_of_the_same_crops_do_not_meet(tiny_corpus, tmp_path):

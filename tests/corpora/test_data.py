@@ -123,6 +123,44 @@ def test_the_same_loaders_read_real_and_simulated(tiny_root, lab_root, monkeypat
         data.lab_corpus("real", {})
 
 
+def test_a_relative_path_means_the_same_wherever_a_process_runs(tiny_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "ROOT", tiny_root.parent)
+    monkeypatch.setenv("VAAFFECT_AFEW_VA", tiny_root.name)
+    prints = []
+    for folder in (tiny_root.parent, tmp_path):
+        monkeypatch.chdir(folder)
+        corpus = data.wild_corpus("real", {})
+        assert corpus.root.is_absolute()
+        prints.append(corpus.fingerprint())
+    assert prints[0] == prints[1]
+
+
+def test_a_corpus_is_read_once_per_process_until_a_file_changes(tiny_root, monkeypatch, tmp_path):
+    root = shutil.copytree(tiny_root, tmp_path / "copy")
+    monkeypatch.setenv("VAAFFECT_AFEW_VA", str(root))
+    reads = []
+    kind, world, write, load = data._AFEW_VA
+    counted = (kind, world, write, lambda path: reads.append(path) or load(path))
+    monkeypatch.setitem(data._SOURCES, "wild", counted)
+    first = data.wild_corpus("real", {})
+    first.frames["valence"] = 0.0  # whoever changes a table changes a copy
+    again = data.wild_corpus("real", {})
+    assert len(reads) == 1 and again.frames["valence"].abs().sum() > 0
+    assert again.fingerprint() == load(root).fingerprint() != first.fingerprint()
+    with pytest.raises(ValueError, match="read-only"):
+        again.landmarks += 1
+    for change in (
+        lambda: next(root.rglob("*.png")).unlink(),
+        lambda: (root / "01/002/002.json").touch(),
+        lambda: (root / "01/003").rename(root / "01/103"),
+    ):
+        before = len(reads)
+        change()
+        data.wild_corpus("real", {})
+        data.wild_corpus("real", {})
+        assert len(reads) == before + 1
+
+
 def test_unknown_settings_are_refused():
     with pytest.raises(UserError, match=r"unknown WILD key 'people'; such a world has: .*clips"):
         data.wild_corpus("simulated", WILD | {"people": 3})

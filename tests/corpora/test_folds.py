@@ -1,22 +1,28 @@
 import dataclasses
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from vaaffect.base import NOTEBOOKS, REPORTS
 from vaaffect.base.errors import UserError
+from vaaffect.corpora import data, folds
 from vaaffect.corpora.corpus import hashed_subject
 from vaaffect.corpora.folds import (
     PARTS,
     Split,
     assert_disjoint,
     assert_subject_disjoint,
+    fold_warnings,
     label_strata,
     leaking_folds,
     split_manifest,
     split_table,
     subject_folds,
 )
+from vaaffect.simulator.worlds import clip_plan
 
 
 def frames(subjects: int = 30, clips: int = 3, length: int = 8, seed: int = 0) -> pd.DataFrame:
@@ -57,6 +63,88 @@ def test_a_seed_fixes_the_folds_and_another_changes_them():
     assert prints[0] == prints[1] != prints[2]
 
 
+def unequal(subjects: int, seed: int) -> pd.DataFrame:
+    """Frames of subjects of whom some are seen for long and some for moments."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (hashed_subject(f"{seed} {subject}"), f"{subject}-{clip}", *mood + 0.1 * rng.normal(size=2))
+        for subject in range(subjects)
+        for clip in range(rng.integers(1, 8))
+        for mood in [rng.uniform(-0.6, 0.6, 2)]
+        for _ in range(rng.integers(4, 40))
+    ]
+    return pd.DataFrame(rows, columns=["subject", "clip", "valence", "arousal"])
+
+
+@pytest.mark.parametrize("subjects", [10, 12, 16])
+def test_no_part_is_about_one_face(subjects):
+    for seed in range(30):
+        table = unequal(subjects, seed)
+        splits = subject_folds(table, folds=5, seed=seed)
+        for split in splits:
+            for part in PARTS:
+                assert table["subject"].iloc[getattr(split, part)].nunique() >= 2
+        tested = np.concatenate([split.test for split in splits])
+        assert sorted(tested) == list(range(len(table)))
+        again = subject_folds(table, folds=5, seed=seed)
+        assert [s.fingerprint() for s in splits] == [s.fingerprint() for s in again]
+
+
+def test_subjects_dealt_out_evenly_keep_folds_alike():
+    """Where scikit-learn's cut is refused, the labels are still balanced, and not by chance."""
+    spreads = []
+    for seed in range(10):
+        table = unequal(20, seed)
+        va = table[["valence", "arousal"]].to_numpy()
+        names, units = np.unique(table["subject"], return_inverse=True)
+        mixed = np.random.default_rng(seed).permutation(np.arange(len(names)) % 5)
+
+        def spread(cut, va=va):
+            strata = label_strata(va)
+            shares = np.stack([np.bincount(strata[rows], minlength=9) for rows in cut])
+            return (shares / shares.sum(axis=0)).std(axis=0).mean()
+
+        dealt = folds._dealt(label_strata(va), units, 5, seed)
+        assert [len(np.unique(units[rows])) for rows in dealt] == [4] * 5
+        by_chance = [np.flatnonzero(mixed[units] == part) for part in range(5)]
+        spreads.append((spread(dealt), spread(by_chance)))
+    ours, random = np.mean(spreads, axis=0)
+    assert ours < 0.8 * random
+
+
+def test_the_folds_of_the_demo_are_the_published_ones():
+    """A study that was finished goes on with the folds that it was trained on."""
+    parameters = yaml.safe_load((NOTEBOOKS / "profiles/demo.yaml").read_text()).get("all", {})
+    cells = nbformat.read(NOTEBOOKS / "04_cross_validation.ipynb", 4).cells
+    (declared,) = [c.source for c in cells if c.source.startswith("PROFILE: str")]
+    exec(declared, defaults := {})
+    parameters = defaults | parameters
+    world = data.world_of("wild", parameters["WILD"])
+    rows = [
+        (hashed_subject(plan.subject.actor), plan.clip, *(label / 10))
+        for plan in (clip_plan(world, index) for index in range(world.clips))
+        for label in plan.labels
+    ]
+    table = pd.DataFrame(rows, columns=["subject", "clip", "valence", "arousal"])
+    splits = subject_folds(table, parameters["FOLDS"], seed=parameters["FOLD_SEED"])
+    published = pd.read_csv(REPORTS / "demo/tables/04_split_manifest.csv")
+    prints = published[published["split"] == "subject"].groupby("fold")["fingerprint"].unique()
+    assert prints.map(list).tolist() == [[split.fingerprint()] for split in splits]
+
+
+def test_few_subjects_and_a_giant_one_are_warned_of():
+    assert fold_warnings(frames()) == []
+    (few,) = fold_warnings(frames(subjects=6))
+    assert few == "6 subjects are too few for 5 folds by subject, which need 10."
+    table = frames(subjects=1)
+    few, giant = fold_warnings(table)
+    assert few.startswith("1 subject is too few") and "is seen in 100% of the frames" in giant
+    table = frames()
+    table.loc[: int(0.61 * len(table)), "subject"] = hashed_subject("one")
+    (giant,) = fold_warnings(table)
+    assert giant.startswith(f"subject {hashed_subject('one')} is seen in 61% of the frames")
+
+
 def test_a_leaking_split_is_caught():
     table = frames()
     split = subject_folds(table)[0]
@@ -70,11 +158,12 @@ def test_a_leaking_split_is_caught():
 def test_too_few_subjects_are_refused():
     with pytest.raises(UserError, match="8 subjects are too few for 5 subject-disjoint folds"):
         subject_folds(frames(subjects=8))
-    assert len(subject_folds(frames(subjects=9))) == 5
-    with pytest.raises(
-        UserError, match=r"6 subjects are too few for 2 .* leaves 3 .* needs 5; use"
-    ):
-        subject_folds(frames(subjects=6), folds=2)
+    with pytest.raises(UserError, match="use at least 10 subjects or another number"):
+        subject_folds(frames(subjects=9))
+    assert len(subject_folds(frames(subjects=10))) == 5
+    with pytest.raises(UserError, match=r"9 subjects are too few for 2 .* at least 10 subjects"):
+        subject_folds(frames(subjects=9), folds=2)
+    assert len(subject_folds(frames(subjects=10), folds=2)) == 2
     with pytest.raises(UserError, match="folds >= 2"):
         subject_folds(frames(), folds=1)
     few = frames(subjects=2, clips=2, length=2)

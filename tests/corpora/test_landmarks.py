@@ -10,9 +10,10 @@ import pytest
 from films import write_film
 
 from vaaffect.base.errors import UserError
-from vaaffect.corpora import tracking
-from vaaffect.corpora.corpus import FRAME_COLUMNS, PROBLEM_COLUMNS, Corpus
+from vaaffect.corpora import pictures, tracking
+from vaaffect.corpora.corpus import FRAME_COLUMNS, Corpus
 from vaaffect.corpora.landmarks import landmark_corpus, relative_error
+from vaaffect.corpora.problems import PROBLEM_COLUMNS
 from vaaffect.corpora.tracking import FacesTracker
 from vaaffect.simulator import Scene, build_set, render, sample_identity
 from vaaffect.simulator.circumplex import ACTION_UNITS
@@ -146,7 +147,8 @@ def talks(tmp_path_factory) -> tuple[Corpus, np.ndarray]:
         for t in range(0, 20, 2):
             rows.append((f"s{k}", f"c{k}", t // 2, t / 25, source, t, 0.1, 0.2))
             exact.append(points[t])
-    return blind_corpus(root, rows, [("notes.txt", "a problem before")]), np.stack(exact)
+    before = [("notes.txt", "a problem before", "nothing")]
+    return blind_corpus(root, rows, before), np.stack(exact)
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +174,9 @@ def test_landmarks_of_a_corpus_lie_on_the_exact_points(talks, found):
     pairs = zip(got.landmarks, exact[kept], strict=True)
     assert np.mean([relative_error(*pair).mean() for pair in pairs]) < LIMIT
     assert got.problems.to_dict("records") == [
-        {"path": "notes.txt", "reason": "a problem before"},
-        {"path": "talk 1.avi#8", "reason": "no face found"},
-        {"path": "talk 1.avi#10", "reason": "no face found"},
+        {"path": "notes.txt", "reason": "a problem before", "lost": "nothing"},
+        {"path": "talk 1.avi#8", "reason": "no face found", "lost": "frame"},
+        {"path": "talk 1.avi#10", "reason": "no face found", "lost": "frame"},
     ]
     assert len(corpus.frames) == 30  # the corpus that was given stays
 
@@ -222,6 +224,26 @@ def test_two_workers_give_the_same_bytes(talks, found, tmp_path):
     names = sorted(path.name for path in one.iterdir())
     assert names == ["failed.csv", "landmarks.npy", "manifest.json"]
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names[:2])
+
+
+def test_landmarks_of_videos_that_are_done_are_not_found_again(talks, found, tmp_path, monkeypatch):
+    def stop(done: int, total: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        landmark_corpus(talks[0], cache=tmp_path, workers=1, progress=stop)
+    opened: list[str] = []
+    real = pictures._open_video
+    monkeypatch.setattr(
+        pictures, "_open_video", lambda path: opened.append(path.name) or real(path)
+    )
+    again = landmark_corpus(talks[0], cache=tmp_path, workers=1)
+    assert opened == ["talk 2.avi"]
+    (one,), (two,) = found[1].iterdir(), tmp_path.iterdir()
+    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
+    assert all(p.read_bytes() == (two / p.name).read_bytes() for p in one.glob("[lf]*"))
+    pd.testing.assert_frame_equal(again.problems, found[0].problems)
 
 
 def test_kept_landmarks_need_no_dlib_and_no_time(talks, found, without_dlib):
@@ -282,6 +304,7 @@ def test_a_truncated_video_and_an_absent_one_are_listed(talks, tmp_path):
     assert got.problems.iloc[-1].to_dict() == {
         "path": "empty.avi#18",
         "reason": "the video does not open (truncated, corrupt, or no video)",
+        "lost": "frame",
     }
 
 

@@ -157,4 +157,6 @@ def test_pieces_cover_every_row_once_and_videos_in_the_order_of_time():
 def test_problems_name_the_frame_of_a_video():
     frames = pd.DataFrame({"source": ["a/b.avi", "x", "a/3.png"], "source_index": [30, 0, 0]})
     problems = picture_problems(frames, {2: "late", 0: "early"})
-    assert problems.to_numpy().tolist() == [["a/b.avi#30", "early"], ["a/3.png", "late"]]
+    assert problems.to_numpy().tolist() == [
+        ["a/b.avi#30", "early", "frame"], ["a/3.png", "late", "frame"]
+    ]  # fmt: skip

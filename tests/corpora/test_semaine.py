@@ -8,6 +8,7 @@ from conftest import without_rights
 from films import read_film, write_film
 
 from vaaffect.base.errors import UserError
+from vaaffect.corpora.problems import losses
 from vaaffect.corpora.semaine import (
     RaterTrace,
     cronbach_alpha,
@@ -44,7 +45,7 @@ def edit_xml(root: Path, session: int, pattern: str, by: str) -> Path:
 def new_reasons(root: Path, whole) -> dict[str, str]:
     before = set(whole.problems.itertuples(index=False, name=None))
     now = load_semaine(root).problems.itertuples(index=False, name=None)
-    return dict(row for row in now if row not in before)
+    return {path: reason for path, reason, lost in now if (path, reason, lost) not in before}
 
 
 def test_every_session_is_loaded_with_its_own_people_and_videos(whole, lab_root):
@@ -191,6 +192,16 @@ def test_a_rater_missing_for_one_dimension_changes_its_count_alone(root, whole):
     assert corpus.frames["arousal_raters"].equals(whole.frames["arousal_raters"])
 
 
+def test_a_rater_has_one_trace_of_each_dimension(root, whole):
+    path = traces(root, 5, "V")[0]
+    second = path.with_name(path.name.replace("DV", "2DV"))
+    second.write_text("0.0 0.9\n9.0 0.9\n")
+    rater = path.name[1]
+    reason = f"a second trace of valence by rater {rater}"
+    assert new_reasons(root, whole) == {second.relative_to(root).as_posix(): reason}
+    assert load_semaine(root).frames.equals(whole.frames)
+
+
 @pytest.mark.parametrize(
     "damage, reason",
     [
@@ -216,6 +227,45 @@ def test_sessions_without_a_user_or_a_character_are_listed(root, whole):
     assert "names no subject with the role User" in found["Sessions/1/session.xml"]
     assert "(Beginning), left out" in found["Sessions/2/session.xml"]
     assert set(load_semaine(root).frames["clip"]) == {"3", "4", "5", "6"}
+
+
+def test_a_placeholder_is_no_user(root, whole):
+    edit_xml(root, 1, 'role="User" id="[^"]*"', 'role="User" id="Unknown"')
+    found = new_reasons(root, whole)
+    assert "names no subject with the role User" in found["Sessions/1/session.xml"]
+
+
+@pytest.mark.parametrize("ending", [".wmv", ".M4V", ".mpeg", ".mts", ".flv"])
+def test_videos_have_many_endings(root, whole, ending):
+    video = next((root / "Sessions/2").glob("*User*.avi"))
+    video.rename(video.with_suffix(ending))  # FFmpeg looks at the content, not at the name
+    frames = load_semaine(root).frames
+    assert frames.drop(columns="source").equals(whole.frames.drop(columns="source"))
+    assert ending in set(frames["source"].str[-len(ending) :])
+
+
+def test_why_no_video_is_taken_is_told_file_by_file(root, whole):
+    folder = root / "Sessions/2"
+    video = next(folder.glob("*User*.avi"))
+    video.rename(folder / "2008.12.05_User_AV.rm")
+    (folder / "2008.12.05_Operator_AV.avi").write_bytes(b"RIFF")
+    (folder / "2008.12.05_User_Profile.avi").write_bytes(b"RIFF")
+    (folder / "2008.12.05_User_Poppy.wmv").write_bytes(b"RIFF")
+    (folder / "User HeadMounted.wav").touch()
+    (reason,) = new_reasons(root, whole).values()
+    assert reason.startswith("has no usable video of the User (")
+    for said in (
+        "User_AV.rm: is no known kind of video", 'Operator_AV.avi: has no "User" in its name',
+        "User_Profile.avi: shows the profile", "User_Poppy.wmv: the video does not open",
+    ):  # fmt: skip
+        assert said in reason
+    assert ".wav" not in reason and ".txt" not in reason
+    assert losses(load_semaine(root).problems) == "1 session"
+    # Beside one that opens, only a broken video of the User is worth a note.
+    (folder / "2008.12.05_User_AV.rm").rename(video)
+    ((path, reason),) = new_reasons(root, whole).items()
+    assert path.endswith("User_Poppy.wmv") and "another video of the User is taken" in reason
+    assert losses(load_semaine(root).problems) == "nothing"
 
 
 def test_a_video_that_ends_before_its_traces_is_said(root, whole):

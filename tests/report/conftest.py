@@ -152,9 +152,12 @@ def write_report(folder: Path) -> None:
     save("07_results", evaluation.evaluate(thesis, 10, names=["CCC", "RMSE"], bootstrap=DRAW))
 
     corpora = {"data": [WILD, LAB], "frames": [300, 300], "clips": [60, 30], "subjects": [20, 10],
-               "problems listed": [0, 2]}  # fmt: skip
+               "left out": ["nothing", "1 session"], "notes": [0, 2]}  # fmt: skip
     save("01_corpora", pd.DataFrame(corpora))
-    save("01_problems", pd.DataFrame({"data": [LAB], "reason": ["no value"], "count": [2]}))
+    save(
+        "01_problems",
+        pd.DataFrame({"data": [LAB], "lost": ["session"], "reason": ["no value"], "count": [1]}),
+    )
     means = {"data": [WILD], "dimension": ["valence"], "mean label": [-0.09],
              "RMSE of always answering the mean": [0.28]}  # fmt: skip
     save("01_constant_predictor", pd.DataFrame(means))

@@ -1,9 +1,14 @@
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from vaaffect import widgets
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.folds import Split
-from vaaffect.corpora.semaine import load_semaine, read_sessions
+from vaaffect.corpora.semaine import load_semaine, longest_session, read_sessions
+from vaaffect.report import pages
 from vaaffect.results.predictions import PREDICTION_COLUMNS, check_predictions
 from vaaffect.results.raters import rater_predictions
 from vaaffect.simulator.laboratory import LabWorld
@@ -61,6 +66,42 @@ def test_raters_in_the_folds_of_models_have_two_people_in_each(tmp_path):
     assert len(table.merge(kept[said], on=said)) == len(table) == len(kept)
     # A fold of one person has no interval.
     assert rater_predictions(lab, splits(one), lab.frames).empty
+
+
+def keep_one_rater(root, session: str, dimension: str) -> None:
+    """Delete all traces of a dimension but one: "V" or "A"."""
+    for path in sorted((root / "Sessions" / session).glob(f"R*D{dimension}.txt"))[1:]:
+        path.unlink()
+
+
+def test_a_dimension_with_one_rater_leaves_out_its_session_alone(lab, lab_root, tmp_path):
+    root = shutil.copytree(lab_root, tmp_path / "lab")
+    keep_one_rater(root, "2", "A")
+    table, whole = rater_predictions(load_semaine(root)), rater_predictions(lab)
+    pd.testing.assert_frame_equal(
+        table.reset_index(drop=True), whole[whole["clip"] != "2"].reset_index(drop=True)
+    )
+    everybody = read_sessions(root)
+    assert longest_session(everybody) == max(
+        (s for s in everybody if s.number != "2"), key=lambda s: s.video.frames
+    )
+
+
+def test_where_each_session_has_one_rater_there_is_an_empty_table(lab_root, tmp_path):
+    root = shutil.copytree(lab_root, tmp_path / "lab")
+    for folder in (root / "Sessions").iterdir():
+        for dimension in "VA":
+            keep_one_rater(root, folder.name, dimension)
+    lab = load_semaine(root)
+    assert (lab.frames[["valence_raters", "arousal_raters"]] == 1).all(axis=None)
+    splits = [Split(0, *np.array_split(np.arange(len(lab.frames)), 3))]
+    for table in (rater_predictions(lab), rater_predictions(lab, splits, lab.frames)):
+        assert list(table) == PREDICTION_COLUMNS and table.empty
+    longest = longest_session(read_sessions(root))
+    shown = widgets.traces(longest.traces["valence"], "valence", np.arange(0, 3, 0.1), lab.label)
+    page = shown._repr_html_()
+    assert "One rater alone traced valence here" in page and lab.label in page
+    assert list(pages.loads(page)) == []
 
 
 def test_a_corpus_with_one_rater_has_no_such_table(tiny_corpus):

@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -56,18 +56,31 @@ def held(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def files_state(root: Path) -> str:
+    """SHA-256 over names, sizes and times of change of all files below a folder: another one where
+    a file was written, replaced, removed or added."""
+    hashed = hashlib.sha256()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder) / name
+            with suppress(OSError):  # a link that leads nowhere
+                state = path.stat()
+                hashed.update(os.fsencode(f"{path}\0{state.st_size} {state.st_mtime_ns}\0"))
+    return hashed.hexdigest()
+
+
 def find_files(
-    root: Path, wanted: Callable[[Path], bool], problems: list[tuple[str, str]]
+    root: Path, wanted: Callable[[Path], bool], unopened: Callable[[Path, OSError], None]
 ) -> list[Path]:
     """The wanted files below a folder, at any depth, in the order of their paths.
 
-    `problems` gets (path relative to root, reason) of each folder that cannot be opened, which
-    pathlib's own search would pass over in silence.
+    `unopened` is called with each folder that cannot be opened, which pathlib's own search would
+    pass over in silence, and the reason.
     """
 
     def note(error: OSError) -> None:
-        folder = Path(error.filename).relative_to(root).as_posix()
-        problems.append((folder, f"folder cannot be opened ({error.strerror})"))
+        unopened(Path(error.filename), error)
 
     files = []
     for folder, _, names in os.walk(root, onerror=note, followlinks=True):

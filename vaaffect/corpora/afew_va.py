@@ -13,11 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from .corpus import FRAME_COLUMNS, Corpus, Problems, as_corpus, hashed_subject, refuse
+from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
+from .problems import Problems, counted, is_placeholder
 
 NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
 ASSUMED_FPS = 25.0  # the corpus does not state it; used for the time axis of plots only
 ENDINGS = (".png", ".jpg", ".jpeg")  # the original has PNG; converted copies are about
+LEAST_EXTENT = 1  # pixels; landmarks on one point or line have no shape
+_NO_FOLD = "so it cannot be put into a fold by subject"
 TOO_MANY = 0.01  # a larger share of labels beyond the scale is no slip: it is another scale
 
 
@@ -29,12 +32,12 @@ def load_afew_va(root: Path) -> Corpus:
 
     Returns a Corpus with labels divided by 10, landmarks (N, 68, 2) in native pixels, subjects
     hashed from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
-    UserError: no clips, no usable frame, or systematically wrong labels: more than one in a hundred
-    beyond [-10, 10], or all of them already in [-1, 1].
+    UserError: no clips, no usable frame, most clips without the name of an actor, or systematically
+    wrong labels: more than one in a hundred beyond [-10, 10], or all of them already in [-1, 1].
     """
     root = Path(root)
     problems = Problems(root)
-    clips = find_files(root, _is_clip, problems.rows)
+    clips = find_files(root, _is_clip, problems.add_folder)
     if not root.is_dir() or not (clips or problems.rows):
         raise refuse(root, "afew-va")
     rows: list[tuple] = []
@@ -44,15 +47,16 @@ def load_afew_va(root: Path) -> Corpus:
         first = first_of.setdefault(path.stem, path)
         if first is not path:
             where = first.relative_to(root).as_posix()
-            problems.add(path, f"clip {path.stem} was already read: {where}")
+            problems.note(path, f"clip {path.stem} was already read: {where}")
             continue
         for row, points in _read_clip(path, problems):
             rows.append(row)
             landmarks.append(points)
+    _refuse_placeholders(len(first_of), problems)
     if not rows:
-        path, reason = problems.rows[0]
         raise UserError(
-            f"{root}: none of its {len(clips)} clips is usable; first: {path}: {reason}."
+            f"{root}: none of its {counted(len(clips), 'clip')} is usable; first: "
+            f"{problems.first_loss()}."
         )
     frames = pd.DataFrame(rows, columns=FRAME_COLUMNS)
     _refuse_another_scale(frames, problems)
@@ -64,10 +68,21 @@ def _is_clip(path: Path) -> bool:
     return path.parent.name == path.stem and bool(re.fullmatch(r"\d{3,4}\.json", path.name))
 
 
+def _refuse_placeholders(clips: int, problems: Problems) -> None:
+    without = [row for row in problems.rows if row[1].endswith(_NO_FOLD)]
+    if len(without) > clips / 2:
+        path, reason, _ = without[0]
+        raise UserError(
+            f"{problems.root / path}: {reason}, and so for {len(without)} of "
+            f"{counted(clips, 'clip')}; folds by subject need the actor's name, so restore the "
+            "original files."
+        )
+
+
 def _refuse_another_scale(frames: pd.DataFrame, problems: Problems) -> None:
     beyond = [row for row in problems.rows if "beyond [-10, 10]" in row[1]]
     if len(beyond) > TOO_MANY * (len(frames) + len(beyond)):
-        path, reason = beyond[0]
+        path, reason, _ = beyond[0]
         raise UserError(
             f"{problems.root / path}: {reason}, and so for {len(beyond)} frames; the labels are "
             "not on AFEW-VA's scale, so restore the original files."
@@ -84,30 +99,38 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
     """One clip's sound frames as (row of FRAME_COLUMNS, landmarks); the others go to `problems`."""
     try:
         clip = json.loads(path.read_text(encoding="utf-8"))
-        pictures = {p.stem: p for p in sorted(path.parent.iterdir()) if p.suffix in ENDINGS}
+        pictures = {p.stem: p for p in sorted(path.parent.iterdir()) if p.suffix.lower() in ENDINGS}
     except OSError as error:
-        return problems.add(path, error)
+        return problems.add(path, error, "clip")
     except ValueError as error:
-        return problems.add(path, f"not readable as JSON ({type(error).__name__})")
+        return problems.add(path, f"not readable as JSON ({type(error).__name__})", "clip")
     frames = clip.get("frames") if isinstance(clip, dict) else None
     if not isinstance(frames, dict):
-        return problems.add(path, 'has no "frames"')
-    if not isinstance(clip.get("actor"), str) or not clip["actor"].strip():
-        return problems.add(path, 'has no "actor", so it cannot be put into a fold by subject')
-    subject = hashed_subject(clip["actor"])
+        return problems.add(path, 'has no "frames"', "clip")
+    actor = clip.get("actor")
+    if not isinstance(actor, str) or not actor.strip():
+        return problems.add(path, f'has no "actor", {_NO_FOLD}', "clip")
+    if is_placeholder(actor):
+        reason = f'its "actor" is {actor.strip()!r}, which names nobody, {_NO_FOLD}'
+        return problems.add(path, reason, "clip")
+    subject = hashed_subject(actor)
     for stem in sorted(frames, key=lambda stem: (int(stem) if stem.isdigit() else -1, stem)):
         try:
             label, points = _read_frame(stem, frames[stem])
             if stem not in pictures:
                 raise ValueError(f"picture {stem}.png is missing")
         except ValueError as error:
-            problems.add(path, error, part=stem)
+            problems.add(path, error, "frame", part=stem)
             continue
+        native = NATIVE_SCALE * np.array(label)
+        if not np.allclose(native, np.round(native)):
+            pair = " and ".join(f"{value:g}" for value in native)
+            problems.note(path, f"labels are {pair}, not whole numbers; kept as they are", stem)
         number = int(stem)
         source = pictures[stem].relative_to(problems.root).as_posix()
         yield (subject, path.stem, number, number / ASSUMED_FPS, source, 0, *label), points
     for stem in sorted(set(pictures) - set(frames)):
-        problems.add(pictures[stem], "picture without labels")
+        problems.note(pictures[stem], "picture without labels")
 
 
 def _read_frame(stem: str, frame: object) -> tuple[list[float], np.ndarray]:
@@ -129,4 +152,7 @@ def _read_frame(stem: str, frame: object) -> tuple[list[float], np.ndarray]:
         raise ValueError(f"has {len(points) if points.ndim else 0} landmarks instead of 68")
     if not np.isfinite(points).all():
         raise ValueError("a landmark is not a finite number")
+    width, height = np.ptp(points, axis=0)
+    if min(width, height) < LEAST_EXTENT:
+        raise ValueError(f"its landmarks show no face: they extend {width:g} x {height:g} pixels")
     return (label / NATIVE_SCALE).tolist(), points

@@ -9,10 +9,10 @@ from ..base import UserError
 from .afew_va import load_afew_va
 from .corpus import DIMENSIONS, Corpus, looks_like, refuse
 from .crops import usable_box
+from .folds import fold_warnings
 from .pictures import Piece, Progress, by_pieces, is_video, picture_problems, probe_video
+from .problems import counted, problem_lines
 from .semaine import load_semaine
-
-_SHOWN = 5  # paths listed per reason
 
 
 def load_any(root: Path) -> Corpus:
@@ -58,8 +58,9 @@ def describe_corpus(
     frames = corpus.frames
     lines = [
         f"{corpus.root}: {corpus.label}",
-        f"  {frames['clip'].nunique()} clips, {len(frames)} annotated frames, "
-        f"{frames['subject'].nunique()} subjects",
+        f"  {counted(frames['clip'].nunique(), 'clip')}, "
+        f"{counted(len(frames), 'annotated frame')}, "
+        f"{counted(frames['subject'].nunique(), 'subject')}",
         f"  frames per clip: {_spread(frames.groupby('clip').size())}",
         f"  clips per subject: {_spread(frames.groupby('subject')['clip'].nunique())}",
     ]
@@ -84,6 +85,7 @@ def describe_corpus(
     else:
         lines.append(f"  pictures: {len(frames) - len(pictures)} of {len(frames)} can be used")
         problems = pd.concat([corpus.problems, pictures])
+    lines += [f"  warning: {warning}" for warning in fold_warnings(frames)]
     return lines + problem_lines(problems, every_problem)
 
 
@@ -105,21 +107,3 @@ def _labels(corpus: Corpus, dimension: str) -> str:
         f"mean {native.mean():.2f}, standard deviation {native.std():.2f}; fifths of the scale, "
         f"low to high: {fifths}"
     )
-
-
-def problem_lines(problems: pd.DataFrame, every: bool) -> list[str]:
-    """A table of problems, PROBLEM_COLUMNS, by reason; `every` lists all paths of each."""
-    if problems.empty:
-        return ["nothing was left out"]
-    lines = [f"{len(problems)} problems:"]
-    # A reason may end in numbers that differ from file to file; those still belong together.
-    kinds = problems["reason"].str.replace(r"-?\d+(\.\d+)?", "N", regex=True)
-    for _, rows in problems.groupby(kinds, sort=False):
-        lines.append(f"  {len(rows)} x {rows['reason'].iloc[0]}")
-        shown = rows if every else rows.head(_SHOWN)
-        same = rows["reason"].nunique() == 1
-        for path, reason in shown.itertuples(index=False):
-            lines.append(f"      {path}" if same else f"      {path}: {reason}")
-        if len(rows) > len(shown):
-            lines.append(f"      and {len(rows) - len(shown)} more (--all lists them)")
-    return lines

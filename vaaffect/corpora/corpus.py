@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..base import UserError, digest
 from ..simulator import marker_of
+from .problems import Problems
 
 DIMENSIONS = ("valence", "arousal")  # the order everywhere
 FRAME_COLUMNS = [
@@ -23,7 +24,6 @@ FRAME_COLUMNS = [
     "source_index",  # which picture of that file (0 for still images)
     *DIMENSIONS,  # [-1, 1]
 ]
-PROBLEM_COLUMNS = ["path", "reason"]
 
 CORPUS_NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
 # The environment variables that point to the licensed copies.
@@ -40,7 +40,7 @@ class Corpus:
     native_scale: float  # the labels on disk are this factor times the ones here (AFEW-VA: 10)
     frames: pd.DataFrame  # one row per frame, FRAME_COLUMNS; SEMAINE has RATER_COLUMNS besides
     landmarks: np.ndarray | None  # (N, 68, 2) float32, iBUG order, in pixels of the native picture
-    problems: pd.DataFrame  # what was left out, PROBLEM_COLUMNS
+    problems: pd.DataFrame  # what was left out or noted, PROBLEM_COLUMNS
     # Of a corpus that the simulator wrote, the hash of all that determines it, see `made_from`. A
     # copy with other parts (`dataclasses.replace`) has none any more.
     origin: str = field(default="", init=False)
@@ -52,6 +52,14 @@ class Corpus:
         if self.landmarks is not None:
             self.landmarks.flags.writeable = False  # changed ones would pass for the old ones
         return self
+
+    def copy(self) -> "Corpus":
+        """The same corpus with tables of its own, so that a change in them stays where it is made;
+        landmarks are shared, and read-only."""
+        if self.landmarks is not None:
+            self.landmarks.flags.writeable = False
+        tables = {"frames": self.frames.copy(), "problems": self.problems.copy()}
+        return replace(self, **tables).made_from(self.origin)
 
     @property
     def label(self) -> str:
@@ -86,21 +94,6 @@ class Corpus:
         return hashed.hexdigest()
 
 
-class Problems:
-    """What is left out of a corpus, and why, in the order in which it is noticed."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.rows: list[tuple[str, str]] = []  # (path relative to the root, reason)
-
-    def add(self, path: Path, reason: str | Exception, part: object = "") -> None:
-        """Leave out a file, or a part of it (`part`: a frame, say); returns None."""
-        if isinstance(reason, OSError):
-            reason = f"cannot be read ({reason.strerror})"
-        name = path.relative_to(self.root).as_posix()
-        self.rows.append((f"{name}#{part}" if part != "" else name, str(reason)))
-
-
 def as_corpus(
     name: str,
     native_scale: float,
@@ -111,7 +104,7 @@ def as_corpus(
 ) -> Corpus:
     """What a loader read: simulated, if the simulator's marker lies beside or above its `files`."""
     marker = marker_of(files)
-    table = pd.DataFrame(problems.rows, columns=PROBLEM_COLUMNS)
+    table = problems.table()
     simulated = marker is not None
     corpus = Corpus(name, problems.root, simulated, native_scale, frames, landmarks, table)
     return corpus.made_from(marker.get("key", "")) if marker else corpus

@@ -16,6 +16,7 @@ import pandas as pd
 from ..base import CROPS, UserError, code_digest, digest, kept
 from ..base import cache as file_cache
 from .corpus import DIMENSIONS, Corpus
+from .parts import remove_parts
 from .pictures import Piece, Progress, by_pieces, picture_problems
 
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
@@ -132,7 +133,8 @@ def build_crops(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Crops:
-    """Crop every frame of a corpus, once; later calls with the same inputs open the result.
+    """Crop every frame of a corpus, once; later calls with the same inputs open the result. A build
+    that was stopped goes on with the videos, or dozens of image files, that are not done.
 
     Crops are squares of `size` pixels, and are kept in the folder `cache`. `workers` are processes;
     None uses every core. UserError: no landmarks, no usable picture, a damaged cache, or a full
@@ -145,13 +147,8 @@ def build_crops(
     folder = cache / f"{corpus.name}-{size}-{key}"
 
     def build(folder: Path) -> dict[str, object]:
-        """Fill a folder that holds nothing, or what a killed build left."""
-        try:
-            _write(folder, corpus, size, workers, progress)
-        except BaseException:
-            for path in folder.iterdir():  # large, and of no use unfinished
-                path.unlink()
-            raise  # the folder itself stays: another process may be waiting to hold it
+        """Fill a folder that holds nothing, or what a stopped build left."""
+        _write(folder, corpus, size, workers, progress)
         return {"label": corpus.label, "native_scale": corpus.native_scale}
 
     kept(folder, build)
@@ -163,13 +160,14 @@ def _write(
 ) -> None:
     """Crop the faces of a corpus into the files of a folder."""
     path = folder / "images.npy"
-    shape = (len(corpus.frames), size, size, 3)
-    start = np.lib.format.open_memmap(path, "w+", np.uint8, shape).offset
-    with path.open("r+b") as file:  # so that a disk that is too small is found out at once
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    points, reasons = by_pieces(corpus, _crop_piece, (path, start, size), workers, progress)
+    start = _reserve(path, (len(corpus.frames), size, size, 3))
+    settings = path, start, size
+    points, reasons = by_pieces(corpus, _crop_piece, settings, workers, progress, folder)
+    remove_parts(folder)  # before the images move: parts say where they were
     problems = picture_problems(corpus.frames, reasons)
     if not points:
+        for file in folder.iterdir():
+            file.unlink()
         raise UserError(
             f"{corpus.root / problems['path'][0]}: {reasons[0]}, and so for every picture of "
             f"{corpus.root}."
@@ -180,6 +178,26 @@ def _write(
     frames = corpus.frames.iloc[list(points)].reset_index(drop=True)
     frames.to_parquet(folder / "frames.parquet")
     problems.to_csv(folder / "problems.csv", index=False)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> int:
+    """Make an .npy file of bytes with room for an array; returns where in it the array begins. One
+    of that shape and size stays, with the parts that say what is in it."""
+    try:
+        images = np.load(path, mmap_mode="r")
+        if images.shape == shape and path.stat().st_size == images.offset + images.nbytes:
+            return images.offset
+    except (OSError, ValueError, EOFError):
+        pass
+    remove_parts(path.parent)
+    try:
+        start = np.lib.format.open_memmap(path, "w+", np.uint8, shape).offset
+        with path.open("r+b") as file:  # so that a disk that is too small is found out at once
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return start
 
 
 def _crop_piece(piece: Piece, path: Path, start: int, size: int) -> list[np.ndarray | str]:
@@ -199,6 +217,8 @@ def _crop_piece(piece: Piece, path: Path, start: int, size: int) -> list[np.ndar
             results.append(points)
             file.seek(start + int(piece.rows[i]) * crop.nbytes)
             file.write(crop)
+        file.flush()
+        os.fsync(file.fileno())  # a part that is on the disk must not speak of images that are not
     return results
 
 

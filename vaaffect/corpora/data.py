@@ -2,7 +2,8 @@
 
 There are two kinds of corpora, in the wild (AFEW-VA) and in the laboratory (SEMAINE). "simulated"
 writes one with the simulator (once) and reads it with the loader of the real one; "real" reads the
-licensed copy that an environment variable points to. There is no fallback between them.
+licensed copy that an environment variable points to, by an absolute path or one from the project's
+folder. There is no fallback between them. Each corpus is read once per process.
 """
 
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base import LANDMARKS, SIMULATED, UserError, report_step, stage
+from ..base import LANDMARKS, ROOT, SIMULATED, UserError, files_state, report_step, stage
 from ..simulator import (
     LabWorld,
     WildWorld,
@@ -36,6 +37,8 @@ _AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
 _SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
 _SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
+_READ: dict[tuple, Corpus] = {}  # what was read in this process, see `_corpus`
+_MOST_READ = 4  # a study has three corpora
 
 
 def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
@@ -130,7 +133,7 @@ def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpu
                 f"{variable} is not set; set it to the folder of your {name} copy "
                 "(data/README.md says how to obtain it), or use DATA simulated."
             )
-        root = Path(path).expanduser()
+        root = ROOT / Path(path).expanduser()  # wherever a command or a kernel runs
     elif data == "simulated":
         world = world_of(kind, fields)
         # Another version of the simulator draws into another folder.
@@ -138,8 +141,16 @@ def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpu
         write(root, world, progress=partial(progress, f"draw {name}"))
     else:
         raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
-    landmark_progress = partial(progress, f"landmarks of {name}")
-    return landmark_corpus(load(root), cache=LANDMARKS, progress=landmark_progress)
+    # Whoever asks again in this process gets what was read, as long as no file has changed: to look
+    # at sizes and times takes a fraction of a second, to read AFEW-VA or SEMAINE takes many.
+    place = kind, root, LANDMARKS, files_state(root)
+    if place not in _READ:
+        landmark_progress = partial(progress, f"landmarks of {name}")
+        corpus = landmark_corpus(load(root), cache=LANDMARKS, progress=landmark_progress)
+        while len(_READ) >= _MOST_READ:
+            del _READ[next(iter(_READ))]
+        _READ[place] = corpus
+    return _READ[place].copy()
 
 
 def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:

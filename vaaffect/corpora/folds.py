@@ -5,16 +5,20 @@ recognise people, and is only done to measure the effect of that leak.
 """
 
 import hashlib
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from ..base import UserError
+from .problems import counted
 
 PARTS = ("train", "val", "test")
+LEAST = 2  # subjects in a part: no result is to be about one face
+MOST = 0.5  # of the frames; a subject with more is most of what a study is about
 KINDS = ("subject", "clip", "frame")  # what a split may keep whole; only the first one is honest
 
 
@@ -57,7 +61,9 @@ def subject_folds(
 
     `frames` has one row per frame, with subject, valence and arousal; every frame is tested in
     exactly one of the `folds`. `val_share` of a fold's other subjects choose the epoch. `seed`
-    shuffles subjects. UserError: fewer subjects than the cuts need, or folds < 2.
+    orders subjects whom the balance does not tell apart. Where balance alone would test on a single
+    subject, subjects are dealt out evenly: each test part has LEAST or more, and so have the other
+    parts where enough are left. UserError: fewer subjects than the cuts need, or folds < 2.
     """
     return _folds(frames, "subject", folds, val_share, seed)
 
@@ -82,29 +88,40 @@ def leaking_folds(
 def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: int) -> list[Split]:
     if folds < 2 or not 0 < val_share < 1:
         raise UserError(f"folds = {folds}, val_share = {val_share}; use folds >= 2, 0 < share < 1.")
-    units = _units(frames, by)
-    present = len(np.unique(units))
-    inner = max(2, round(1 / val_share))
-    if present < folds + inner - 1:
+    units, inner = _units(frames, by), max(2, round(1 / val_share))
+    present, least = len(np.unique(units)), LEAST if by == "subject" else 1
+    if present < (fewest := _fewest(folds, inner, least)):
         raise UserError(
-            f"{present} {by}s are too few for {folds} {by}-disjoint folds with an inner "
-            f"validation part; use at least {folds + inner - 1} {by}s or fewer folds."
+            f"{present} {by}s are too few for {folds} {by}-disjoint folds with an inner validation "
+            f"part; use at least {fewest} {by}s or another number of folds."
         )
     strata = label_strata(frames[["valence", "arousal"]].to_numpy())
     splits = []
-    for fold, (rest, test) in enumerate(_cut(strata, units, folds, seed)):
+    tests = _cut(strata, units, folds, seed, lambda n: least <= n <= present - inner)
+    for fold, test in enumerate(tests):
+        rest = np.setdiff1d(np.arange(len(frames)), test)
         left = len(np.unique(units[rest]))
-        if left < inner:
-            raise UserError(
-                f"{present} {by}s are too few for {folds} {by}-disjoint folds: fold {fold} leaves "
-                f"{left} of them, and training with inner validation needs {inner}; use more {by}s "
-                "or more folds."
-            )
-        kept, held = next(_cut(strata[rest], units[rest], inner, seed + 1 + fold))
+        low = least if left > inner and left >= 2 * least else 1
+        high = max(low, left - least)
+
+        def fits(count: int, low: int = low, high: int = high) -> bool:
+            return low <= count <= high
+
+        held = _cut(strata[rest], units[rest], inner, seed + 1 + fold, fits, first=True)[0]
+        kept = np.setdiff1d(np.arange(len(rest)), held)
         split = Split(fold, rest[kept], rest[held], test, by)
         assert_disjoint(split, frames)
         splits.append(split)
     return splits
+
+
+def _fewest(folds: int, inner: int, least: int) -> int:
+    """How many subjects the folds need, if they are dealt out evenly: `least` for each test part,
+    and beside the largest one for each of the `inner` shares, of which one is for validation."""
+    count = max(least * folds, folds + inner - 1)
+    while count - math.ceil(count / folds) < inner:
+        count += 1
+    return count
 
 
 def _units(frames: pd.DataFrame, by: str) -> np.ndarray:
@@ -112,8 +129,23 @@ def _units(frames: pd.DataFrame, by: str) -> np.ndarray:
     return np.arange(len(frames)) if by == "frame" else frames[by].to_numpy()
 
 
-def _cut(strata: np.ndarray, units: np.ndarray, parts: int, seed: int) -> Iterator[tuple]:
-    """(other rows, held-out rows) of each part."""
+def _cut(
+    strata: np.ndarray, units: np.ndarray, parts: int, seed: int, fits: Callable[[int], bool],
+    first: bool = False,
+) -> list[np.ndarray]:  # fmt: skip
+    """The rows of each part, where the number of units in each `fits`; with `first`, of one part
+    alone."""
+    balanced = _balanced(strata, units, parts, seed)
+    cut = [next(balanced)] if first else list(balanced)
+    if all(fits(len(np.unique(units[rows]))) for rows in cut):
+        return cut
+    # Balance alone may leave a subject of many frames by itself, whatever the seed.
+    cut = _dealt(strata, units, parts, seed)
+    return [rows for rows in cut if fits(len(np.unique(units[rows])))] if first else cut
+
+
+def _balanced(strata: np.ndarray, units: np.ndarray, parts: int, seed: int) -> Iterator[np.ndarray]:
+    """The rows of each part, as scikit-learn balances the strata."""
     # Worker processes import this room too, and scikit-learn takes a second.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -122,9 +154,49 @@ def _cut(strata: np.ndarray, units: np.ndarray, parts: int, seed: int) -> Iterat
     strata = np.where(counts[strata] < parts, counts.argmax(), strata)
     if len(np.unique(units)) == len(units):
         # The cutter of groups goes through them one by one: too slow where each frame is a group.
-        return StratifiedKFold(parts, shuffle=True, random_state=seed).split(strata, strata)
-    cutter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    return cutter.split(strata, strata, units)
+        cut = StratifiedKFold(parts, shuffle=True, random_state=seed).split(strata, strata)
+    else:
+        cutter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+        cut = cutter.split(strata, strata, units)
+    return (rows for _, rows in cut)
+
+
+def _dealt(strata: np.ndarray, units: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
+    """The rows of each part where the numbers of units differ by one at most: each unit, the most
+    telling ones first, goes to one of the parts with the fewest units, to the one by which the
+    strata are spread most evenly."""
+    names, unit_of = np.unique(units, return_inverse=True)
+    shares = np.zeros((len(names), strata.max() + 1))
+    np.add.at(shares, (unit_of, strata), 1)
+    mixed = np.random.default_rng(seed).permutation(len(names))
+    order = mixed[np.argsort(-shares[mixed].std(axis=1), kind="stable")]
+    shares /= np.maximum(shares.sum(axis=0), 1)
+    part_of, number = np.empty(len(names), int), np.zeros(parts, int)
+    held = np.zeros((parts, shares.shape[1]))
+    for unit in order:
+        candidates = np.flatnonzero(number == number.min())
+        tried = held + np.eye(parts)[candidates][:, :, None] * shares[unit]
+        part = part_of[unit] = candidates[tried.std(axis=1).mean(axis=1).argmin()]
+        held[part] += shares[unit]
+        number[part] += 1
+    return [np.flatnonzero(part_of[unit_of] == part) for part in range(parts)]
+
+
+def fold_warnings(frames: pd.DataFrame, folds: int = 5, val_share: float = 0.2) -> list[str]:
+    """Sentences about what makes `folds` by subject impossible, or a result of them one about a
+    single face: too few subjects, or one with most of the frames. `frames` has the column
+    subject."""
+    sizes, warnings = frames["subject"].value_counts(), []
+    fewest = _fewest(folds, max(2, round(1 / val_share)), LEAST)
+    if len(sizes) < fewest:
+        there = counted(len(sizes), "subject") + (" is" if len(sizes) == 1 else " are")
+        warnings.append(f"{there} too few for {folds} folds by subject, which need {fewest}.")
+    if sizes.iloc[0] > MOST * len(frames):
+        warnings.append(
+            f"subject {sizes.index[0]} is seen in {sizes.iloc[0] / len(frames):.0%} of the frames, "
+            "so that results are mostly about one face; is this one subject?"
+        )
+    return warnings
 
 
 def assert_disjoint(split: Split, frames: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..base import LANDMARKS, UserError, code_digest, digest, kept
 from .corpus import Corpus
+from .parts import remove_parts
 from .pictures import Piece, Progress, by_pieces, picture_problems
 from .tracking import FacesTracker, dlib_model
 
@@ -39,7 +40,8 @@ def landmark_corpus(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Find the landmarks of a corpus that has none, once; later calls open the result.
+    """Find the landmarks of a corpus that has none, once; later calls open the result. A search
+    that was stopped goes on with the videos, or dozens of image files, that are not done.
 
     What is kept is enough to go on without dlib, on another machine for example. In a clip with
     several people, the landmarks are those of the largest face, and then of the same one as long
@@ -64,9 +66,10 @@ def landmark_corpus(
                 f"{corpus.root}: has no landmarks, and {str(error).rstrip('.')}; or copy the "
                 f"folder {folder} from a machine on which they were found."
             ) from error
-        points, reasons = by_pieces(corpus, _landmark_piece, (), workers, progress)
+        points, reasons = by_pieces(corpus, _landmark_piece, (), workers, progress, folder)
+        remove_parts(folder)
         if not points:
-            first, reason = picture_problems(corpus.frames, reasons).iloc[0]
+            first, reason, _ = picture_problems(corpus.frames, reasons).iloc[0]
             raise UserError(
                 f"{corpus.root}: has no face in any of its {len(reasons)} frames (first: {first}: "
                 f"{reason}); check what it shows."

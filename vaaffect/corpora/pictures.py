@@ -11,10 +11,15 @@ import numpy as np
 import pandas as pd
 
 from ..base import in_processes
-from .corpus import PROBLEM_COLUMNS, Corpus
+from .corpus import Corpus
+from .parts import part_path, read_part, write_part
+from .problems import PROBLEM_COLUMNS
 
 Progress = Callable[[int, int], None]  # (frames done, frames in all)
-VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".webm")
+VIDEO_ENDINGS = (
+    ".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm", ".wmv", ".asf", ".flv",
+    ".mts", ".m2ts", ".vob", ".ogv", ".3gp", ".divx",
+)  # fmt: skip
 # A damaged video makes FFmpeg print a line per block; what is wrong is in the lists of problems.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _STILLS = 64  # images per task: enough to amortise sending it, few enough for progress
@@ -71,10 +76,13 @@ def by_pieces(
     settings: tuple,
     workers: int | None,
     progress: Progress | None,
+    folder: Path | None = None,
 ) -> tuple[dict[int, Any], dict[int, str]]:
     """Read a whole corpus in as many processes as there are cores (or `workers`).
 
     `work(piece, *settings)` makes something of each picture, or a string that says why it cannot.
+    Where it makes landmarks, and a `folder` is built from them, each piece's are kept there as soon
+    as they are made, and pieces that an earlier build has kept are not read again (see `parts`).
     Returns ({row: what was made}, {row: why it was not}), both in the order of the rows.
     """
     pieces = []
@@ -82,10 +90,21 @@ def by_pieces(
         points = None if corpus.landmarks is None else corpus.landmarks[rows]
         pieces.append(Piece(corpus.root, rows, corpus.frames.iloc[rows], points))
     results: dict[int, Any] = {}
-    for number, made in in_processes(work, [(piece, *settings) for piece in pieces], workers):
-        results |= zip(pieces[number].rows.tolist(), made, strict=True)
+
+    def take(number: int, made: list[Any]) -> None:
+        results.update(zip(pieces[number].rows.tolist(), made, strict=True))
         if progress is not None:
             progress(len(results), len(corpus.frames))
+
+    todo = []
+    for number in range(len(pieces)):
+        made = None if folder is None else read_part(part_path(folder, number))
+        todo.append(number) if made is None else take(number, made)
+    tasks = [(pieces[number], *settings) for number in todo]
+    for place, made in in_processes(work, tasks, workers):
+        if folder is not None:
+            write_part(part_path(folder, todo[place]), made)
+        take(todo[place], made)
     reasons = {row: results.pop(row) for row in sorted(results) if isinstance(results[row], str)}
     return {row: results[row] for row in sorted(results)}, reasons
 
@@ -108,7 +127,8 @@ def picture_problems(frames: pd.DataFrame, reasons: Mapping[int, str]) -> pd.Dat
     problems = []
     for row in sorted(reasons):
         source, index = frames["source"].iloc[row], frames["source_index"].iloc[row]
-        problems.append((f"{source}#{index}" if is_video(source) else source, reasons[row]))
+        name = f"{source}#{index}" if is_video(source) else source
+        problems.append((name, reasons[row], "frame"))
     return pd.DataFrame(problems, columns=PROBLEM_COLUMNS)
 
 

@@ -6,6 +6,8 @@ database". The same loader reads the licensed corpus and what the simulator writ
 """
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError, find_files
-from .corpus import FRAME_COLUMNS, Corpus, Problems, as_corpus, hashed_subject, refuse
+from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
 from .pictures import Video, is_video, probe_video
+from .problems import Problems, is_placeholder
 
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")
@@ -28,7 +31,13 @@ RATER_COLUMNS = ["valence_raters", "arousal_raters", "valence_sd", "arousal_sd"]
 
 # R5S1TUCPoDV.txt: rater 5, recording 1, target User, character Poppy, dimension Valence. The end
 # is anchored, because DA also begins the codes of anger, amusement and others.
-_TRACE = re.compile(r"[AR](\d+)[RS](\d+)TUC(?:Ob|Po|Pr|Sp)2?D([VA])\.txt", re.IGNORECASE)
+_TRACE = re.compile(
+    r"[AR](?P<rater>\d+)[RS]\d+TUC(?:Ob|Po|Pr|Sp)(?P<variant>2?)D(?P<dimension>[VA])\.txt",
+    re.IGNORECASE,
+)
+_BESIDE = (".xml", ".txt", ".wav")  # what else a session's folder holds
+_NO_VIDEO, _OF_OTHERS = "is no known kind of video", 'has no "User" in its name'
+_PROFILE = "shows the profile, by its name"
 _DIMENSIONS = {"V": "valence", "A": "arousal"}
 
 
@@ -74,8 +83,8 @@ def load_semaine(root: Path) -> Corpus:
     parts = [_frames_of(session, problems) for session in sessions]
     frames = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if frames.empty:
-        path, reason = problems.rows[0]
-        raise UserError(f"{root}: no usable frame; the first fault is {path}: {reason}.")
+        fault = problems.first_loss() or "that no session is a conversation with a character"
+        raise UserError(f"{root}: no usable frame; the first fault is {fault}.")
     videos = [session.path for session in sessions]
     return as_corpus("semaine", 1.0, frames, None, problems, videos)
 
@@ -88,7 +97,7 @@ def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]
     """
     problems = problems or Problems(Path(root))
     root = problems.root
-    files = find_files(root, lambda path: path.name.lower() == "session.xml", problems.rows)
+    files = find_files(root, lambda path: path.name.lower() == "session.xml", problems.add_folder)
     if not root.is_dir() or not (files or problems.rows):
         raise refuse(root, "semaine")
     sessions: dict[str, Session] = {}
@@ -99,11 +108,11 @@ def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]
         first = sessions.setdefault(session.number, session)
         if first is not session:
             where = first.path.parent.relative_to(root).as_posix()
-            problems.add(path, f"session {session.number} was already read: {where}")
+            problems.note(path, f"session {session.number} was already read: {where}")
     beyond = [row for row in problems.rows if "FEELtrace's scale" in row[1]]
     sound = sum(len(traces) for s in sessions.values() for traces in s.traces.values())
     if len(beyond) > sound:
-        path, reason = beyond[0]
+        path, reason, _ = beyond[0]
         raise UserError(f"{root / path}: {reason}, and so do {len(beyond)} traces; restore them.")
     return sorted(sessions.values(), key=lambda session: (len(session.number), session.number))
 
@@ -114,31 +123,37 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
         tree = ElementTree.fromstring(path.read_bytes())
         files = sorted(path.parent.iterdir())
     except ElementTree.ParseError as error:
-        return problems.add(path, f"not readable as XML ({error})")
+        return problems.add(path, f"not readable as XML ({error})", "session")
     except OSError as error:
-        return problems.add(path, error)
+        return problems.add(path, error, "session")
     character = tree.get("character", "")
     if character and character not in CHARACTERS:
-        return problems.add(path, f"no conversation with a character ({character}), left out")
+        return problems.note(path, f"no conversation with a character ({character}), left out")
     ids = [
         element.get("id")
         for element in tree.findall(".//{*}subject")
-        if element.get("role", "").lower() == "user" and element.get("id", "").strip()
+        if element.get("role", "").lower() == "user" and not is_placeholder(element.get("id", ""))
     ]
     if not ids:
         reason = "names no subject with the role User, so it has no place in a fold"
-        return problems.add(path, reason)
+        return problems.add(path, reason, "session")
     traces = _read_traces(files, problems)
     listed = {e.get("filename", "") for e in tree.findall(".//{*}annotation")}
     present = {file.name for file in files}
     for name in sorted(name for name in listed - present if _TRACE.fullmatch(name)):
-        problems.add(path.with_name(name), "trace is missing")
+        problems.add(path.with_name(name), "trace is missing", "trace")
     for dimension, sound in traces.items():
         if not sound:
-            return problems.add(path, f"has no usable {dimension} trace of the User")
-    chosen = _user_video(files, problems)
+            return problems.add(path, f"has no usable {dimension} trace of the User", "session")
+    chosen, refused = _user_video(files)
     if chosen is None:
-        return problems.add(path, "has no usable video of the User")
+        why = "; ".join(f"{file.name}: {reason}" for file, reason in refused.items())
+        reason = f"has no usable video of the User ({why or 'and no other video'})"
+        return problems.add(path, reason, "session")
+    for file, reason in refused.items():
+        if reason in (_OF_OTHERS, _PROFILE, _NO_VIDEO):
+            continue  # as it should be
+        problems.note(file, f"{reason}; another video of the User is taken")
     number = tree.get("sessionId") or path.parent.name
     return Session(number, character, hashed_subject(f"SEMAINE subject {ids[0]}"), *chosen, traces)
 
@@ -146,19 +161,21 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
 def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterTrace]]:
     """The sound traces of valence and arousal among a session's files."""
     traces: dict[str, list[RaterTrace]] = {"valence": [], "arousal": []}
-    for path in files:
-        match = _TRACE.fullmatch(path.name)
-        if match is None:
-            continue
+    matches = [(path, match) for path in files if (match := _TRACE.fullmatch(path.name))]
+    for path, match in sorted(matches, key=lambda pair: bool(pair[1]["variant"])):
+        rater, dimension = match["rater"], _DIMENSIONS[match["dimension"].upper()]
         try:
             time, value, skipped = read_trace(path)
         except (OSError, ValueError) as error:
-            problems.add(path, error)
+            problems.add(path, error, "trace")
             continue
         if skipped:
             lines = "1 line is" if skipped == 1 else f"{skipped} lines are"
-            problems.add(path, f"{lines} not `time value`, passed over")
-        traces[_DIMENSIONS[match[3].upper()]].append(RaterTrace(match[1], time, value))
+            problems.note(path, f"{lines} not `time value`, passed over")
+        if rater in {trace.rater for trace in traces[dimension]}:
+            problems.add(path, f"a second trace of {dimension} by rater {rater}", "trace")
+            continue
+        traces[dimension].append(RaterTrace(rater, time, value))
     return traces
 
 
@@ -166,11 +183,9 @@ def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """A FEELtrace file, a line per sample, `seconds rating`: times (n,), ratings (n,), and how many
     lines were passed over: no two finite numbers, or not later than the line before (empty lines do
     not count). ValueError: fewer than two ratings, or one far outside [-1, 1]."""
-    lines = [line.split() for line in path.read_text(errors="replace").splitlines()]
-    lines = [line for line in lines if line]
-    pairs = [line for line in lines if len(line) == 2]
-    numbers = pd.to_numeric(np.array(pairs, dtype=object).ravel(), errors="coerce")
-    table = numbers.astype(np.float64).reshape(-1, 2)
+    text = path.read_text(errors="replace")
+    lines = [line for line in text.splitlines() if line and not line.isspace()]
+    table = _pairs(lines)
     table = table[np.isfinite(table).all(axis=1)]
     if len(table):
         later = table[1:, 0] > np.maximum.accumulate(table[:, 0])[:-1]
@@ -183,18 +198,39 @@ def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return table[:, 0], table[:, 1], len(lines) - len(table)
 
 
-def _user_video(files: list[Path], problems: Problems) -> tuple[Path, Video] | None:
-    """The User's video with the most pixels: which camera a name stands for is not documented."""
-    openable = []
+def _pairs(lines: list[str]) -> np.ndarray:
+    """The pairs of numbers (n, 2) among some lines; nan for a word."""
+    with suppress(ValueError):  # by far the fastest, where each line is a pair of numbers
+        if lines and (table := np.loadtxt(lines, comments=None, ndmin=2)).shape[1] == 2:
+            return table
+    pairs = [pair for line in lines if len(pair := line.split()) == 2]
+    numbers = pd.to_numeric(np.array(pairs, dtype=object).ravel(), errors="coerce")
+    return numbers.astype(np.float64).reshape(-1, 2)
+
+
+def _user_video(files: list[Path]) -> tuple[tuple[Path, Video] | None, dict[Path, str]]:
+    """The User's video with the most pixels (which camera a name stands for is not documented), and
+    why each other file that is none of the documented others cannot be it."""
+    openable, refused = [], {}
     for path in files:
         name = path.name.lower()
-        if not is_video(path) or "user" not in name or "profile" in name:
+        if path.suffix.lower() in _BESIDE or path.is_dir():
             continue
-        try:
-            openable.append((path, probe_video(path)))
-        except (OSError, ValueError) as error:
-            problems.add(path, error)
-    return max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
+        if not is_video(path):
+            refused[path] = _NO_VIDEO
+        elif "user" not in name:
+            refused[path] = _OF_OTHERS
+        elif "profile" in name:
+            refused[path] = _PROFILE
+        else:
+            try:
+                openable.append((path, probe_video(path)))
+            except OSError as error:
+                refused[path] = f"cannot be read ({error.strerror})"
+            except ValueError as error:
+                refused[path] = str(error)
+    largest = max(openable, key=lambda one: one[1].size[0] * one[1].size[1], default=None)
+    return largest, refused
 
 
 def rate(traces: list[RaterTrace], times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -232,6 +268,17 @@ def cronbach_alpha(traces: list[RaterTrace], times: np.ndarray) -> float:
     return float(raters / (raters - 1) * (1 - ratings.var(axis=1, ddof=1).sum() / of_sum))
 
 
+def longest_session(sessions: Sequence[Session]) -> Session:
+    """The longest session of some in which several raters traced both valence and arousal; without
+    one, the longest in which several traced valence, or else arousal, or else any."""
+
+    def order(session: Session) -> tuple:
+        several = [len(session.traces[dimension]) > 1 for dimension in ("valence", "arousal")]
+        return all(several), several, session.video.frames / session.video.fps, session.number
+
+    return max(sessions, key=order)
+
+
 def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
     """The annotated frames of one session; frames that nobody rated go to `problems`."""
     index = np.arange(0, session.video.frames, EVERY)
@@ -240,15 +287,19 @@ def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
     length = session.video.frames / session.video.fps
     if ends > length + 1:
         why = f"the video ends after {length:.1f} s, the ratings go on to {ends:.1f} s"
-        problems.add(session.path, why)
+        problems.note(session.path, why)
     frames = pd.DataFrame({
         "subject": session.subject, "clip": session.number, "frame": index, "time_s": times,
         "source": session.path.relative_to(problems.root).as_posix(), "source_index": index,
     })  # fmt: skip
+    unrated: dict[int, list[str]] = {}
     for name, traces in session.traces.items():
         mean, frames[f"{name}_raters"], frames[f"{name}_sd"] = rate(traces, times)
         # A hand may pass the end of its scale a little; a label does not.
         frames[name] = mean.clip(-1, 1)
-        for number in index[~np.isfinite(mean)]:
-            problems.add(session.path, f"nobody rated {name} here", part=number)
+        for number in index[~np.isfinite(mean)].tolist():
+            unrated.setdefault(number, []).append(name)
+    for number, names in sorted(unrated.items()):
+        reason = f"nobody rated {' and '.join(names)} here"
+        problems.add(session.path, reason, "frame", part=number)
     return frames[FRAME_COLUMNS + RATER_COLUMNS].dropna(subset=["valence", "arousal"])

@@ -103,7 +103,7 @@ def measure(
         for expression in EXPRESSIONS:
             cut, reason = _crops(pairs.root / person[expression], sizes, tracker)
             if cut is None:
-                problems.append((person[expression], reason))
+                problems.append((person[expression], reason, "picture"))
             else:
                 of_person.append(cut)
             step()
@@ -115,7 +115,7 @@ def measure(
     listed = pd.concat([pairs.problems, pd.DataFrame(problems, columns=PROBLEM_COLUMNS)])
     pairs = replace(pairs, people=people, problems=listed.reset_index(drop=True))
     if people.empty:
-        first = ": ".join(pairs.problems.iloc[-1])
+        first = ": ".join(pairs.problems.iloc[-1][["path", "reason"]])
         raise UserError(f"{pairs.root}: not one person has a face in both photographs; {first}.")
 
     tables, starts = [_table("none", CONSTANT, CONSTANT, 0, 0, people, _zeros(len(people)))], {}

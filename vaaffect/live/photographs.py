@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..base import UserError, digest, sha256_of
-from ..corpora import PROBLEM_COLUMNS, Problems
+from ..corpora import Problems
 from ..results import EXPRESSIONS
 from ..simulator import marker_of
 
@@ -101,19 +101,19 @@ def load_people(root: Path) -> PhotoPairs:
         first = next(iter(files.values()))
         if len(files) < len(EXPRESSIONS):
             (missing,) = set(EXPRESSIONS) - set(files)
-            problems.add(first, f"has no {missing} partner")
+            problems.add(first, f"has no {missing} partner", "person")
         elif key not in traits:
-            problems.add(first, f"the person has no row in {table.name}")
+            problems.add(first, f"the person has no row in {table.name}", "person")
         else:
             person = re.fullmatch(layout.name, first.stem)[1]
             names = {name: path.relative_to(root).as_posix() for name, path in files.items()}
             rows.append({"person": person, **traits[key], **names})
     for key in traits:
         if key not in seen:
-            problems.add(table, "a row without pictures", part=key)
-    listed = pd.DataFrame(problems.rows, columns=PROBLEM_COLUMNS)
+            problems.note(table, "a row without pictures", part=key)
+    listed = problems.table()
     if not rows:
-        first = f"; first: {': '.join(problems.rows[0])}" if problems.rows else ", for it is empty"
+        first = f"; first: {loss}" if (loss := problems.first_loss()) else ", for it is empty"
         raise UserError(f"{root}: not one pair of photographs can be used{first}.")
     is_london = layout is _FIGSHARE or _names_london(root)
     name, citation = (LONDON, LONDON_CITATION) if is_london else ("photographs of people", "")
@@ -148,9 +148,9 @@ def _pictures(folder: Path, pattern: str, problems: Problems) -> dict[str, Path]
             continue  # landmark templates lie beside the pictures of the London set
         match = re.fullmatch(pattern, path.stem)
         if match is None:
-            problems.add(path, "its name tells no person")
+            problems.add(path, "its name tells no person", "picture")
         elif _key(match[1]) in pictures:
-            problems.add(path, "a second picture of the same person")
+            problems.add(path, "a second picture of the same person", "picture")
         else:
             pictures[_key(match[1])] = path
     return pictures
@@ -163,7 +163,7 @@ def _read_table(root: Path, problems: Problems) -> tuple[Path, dict[str, dict]]:
             table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", index_col=False)
         except (OSError, ValueError) as error:  # of pandas' own errors, all are ValueErrors
             reason = error if isinstance(error, OSError) else "cannot be read as a table"
-            problems.add(path, reason)
+            problems.add(path, reason, "table")
             continue
         table.columns = [str(name).strip().lower() for name in table.columns]
         names = {
@@ -186,7 +186,7 @@ def _traits(
         known = {ours: row[name] if name else None for ours, name in names.items()}
         person = known.pop("person").strip()
         if _key(person) in traits:
-            problems.add(path, "a second row of the same person", part=person)
+            problems.note(path, "a second row of the same person", part=person)
             continue
         known["age"] = pd.to_numeric(known["age"], errors="coerce")
         for name in ("gender", "group"):

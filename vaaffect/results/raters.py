@@ -11,32 +11,37 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError
-from ..corpora import DIMENSIONS, Corpus, Split, read_sessions
+from ..corpora import DIMENSIONS, Corpus, Session, Split, read_sessions
 from .predictions import PREDICTION_COLUMNS, RATER
 
 
 def rater_predictions(
-    corpus: Corpus, splits: Sequence[Split] = (), tested: pd.DataFrame | None = None
-) -> pd.DataFrame:
+    corpus: Corpus, splits: Sequence[Split] = (), tested: pd.DataFrame | None = None,
+    sessions: Sequence[Session] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Each rater's values, beside the mean of the others, at the frames of a corpus.
 
-    `corpus` is SEMAINE, as of `semaine.load_semaine`; UserError for one without several raters. If
+    `corpus` is SEMAINE, as of `semaine.load_semaine`; UserError for one without raters. If
     raters are to be compared with models, `splits` are the folds in which these were tested, and
-    `tested` the rows that they number, columns clip and frame.
+    `tested` the rows that they number, columns clip and frame. `sessions` are those of the corpus
+    (`read_sessions`) if they have been read already.
 
     Returns PREDICTION_COLUMNS: `*_pred` is one rater, `*_true` the mean of the others; model RATER,
     `seed` the rater's number; one fold, or those of `splits`, and then only raters of two subjects
-    or more in each of them, as intervals need (perhaps none). Frames that the rater or all others
-    did not rate in one of the dimensions are left out. Raters are repetitions, as seeds of a model
+    or more in each of them, as intervals need. Frames that the rater or all others did not rate in
+    one of the dimensions are left out, and so are sessions in which a dimension has one rater, who
+    can be compared with nobody; the table may be empty. Raters are repetitions, as seeds of a model
     are: `evaluate` averages over them, and its interval is over subjects and raters.
     """
     if "valence_raters" not in corpus.frames:
         raise UserError(f"{corpus.label} does not say who rated what; use the laboratory corpus.")
     tables = []
-    for session in read_sessions(corpus.root):
+    for session in read_sessions(corpus.root) if sessions is None else sessions:
         frames = corpus.frames[corpus.frames["clip"] == session.number]
         times = frames["time_s"].to_numpy()
         values = {d: {t.rater: t.at(times) for t in session.traces[d]} for d in DIMENSIONS}
+        if min(map(len, values.values())) < 2:
+            continue
         for rater in sorted(set(values["valence"]) & set(values["arousal"])):
             table = frames[["subject", "clip", "frame"]].assign(seed=int(rater))
             for dimension, by_rater in values.items():
@@ -47,6 +52,8 @@ def rater_predictions(
                 table[f"{dimension}_true"] = mean
                 table[f"{dimension}_pred"] = by_rater[rater]
             tables.append(table.dropna())
+    if not tables:
+        return pd.DataFrame(columns=PREDICTION_COLUMNS)
     names = {"model": RATER, "recipe": "one against the mean of the others", "split": "subject"}
     names |= {"train_corpus": corpus.label, "test_corpus": corpus.label}
     table = pd.concat(tables, ignore_index=True).assign(**names, fold=0)

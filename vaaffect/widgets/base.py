@@ -19,6 +19,7 @@ import anywidget
 import cv2
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 
 from ..base import UserError
 from ..report import plots
@@ -89,6 +90,19 @@ def script(name: str) -> str:
     return "\n".join((FOLDER / part).read_text(encoding="utf-8") for part in ("shared.js", name))
 
 
+def static_page(figure: Figure, alternative: str, caption: str) -> str:
+    """HTML of a picture with its alternative text and its caption."""
+    file, quality = io.BytesIO(), {"quality": JPEG_QUALITY}
+    figure.savefig(file, format="jpeg", dpi=130, bbox_inches="tight", pil_kwargs=quality)
+    source = base64.b64encode(file.getvalue()).decode()
+    alternative, caption = html.escape(alternative), html.escape(caption)
+    return (
+        f'<figure style="margin:0"><img src="data:image/jpeg;base64,{source}" '
+        f'alt="{alternative}" style="max-width:100%;height:auto">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
 class Interactive(anywidget.AnyWidget):
     """A widget whose page asks and whose Python side answers, with a picture for where it cannot.
 
@@ -111,18 +125,9 @@ class Interactive(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs)
-        file, quality = io.BytesIO(), {"quality": JPEG_QUALITY}
         with ONE_AT_A_TIME:
             figure = self.figure()
-        figure.savefig(file, format="jpeg", dpi=130, bbox_inches="tight", pil_kwargs=quality)
-        source = base64.b64encode(file.getvalue()).decode()
-        alternative, caption = map(html.escape, self.words())
-        page = (
-            f'<figure style="margin:0"><img src="data:image/jpeg;base64,{source}" '
-            f'alt="{alternative}" style="max-width:100%;height:auto">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
-        return {**data, "text/html": page}, metadata
+        return {**data, "text/html": static_page(figure, *self.words())}, metadata
 
     def _receive(self, _: Any, content: Any, buffers: list) -> None:
         """Answer one request. Whatever goes wrong must reach the page: nobody sees this thread."""

@@ -15,7 +15,7 @@ from ..base import UserError
 from ..corpora import RaterTrace, rate
 from ..report import tables
 from ..results import metrics
-from .base import Interactive, json_numbers, number_of, script
+from .base import Interactive, json_numbers, number_of, script, static_page
 
 FARTHEST, STEP = 2.0, 0.1  # seconds that a trace may be moved, either way
 
@@ -157,4 +157,37 @@ class Traces(Interactive):
         return {name: trace.at(self._times) for name, trace in moved.items()}, mean, table
 
 
-traces = Traces  # as a notebook calls it
+class LoneTrace:
+    """In the widget's place, where one rater alone traced a session: the trace, to be looked at.
+
+    Arguments are those of `Traces`, with one trace.
+    """
+
+    def __init__(
+        self, rated: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str
+    ) -> None:
+        (self.trace,) = rated
+        self.dimension, self.times, self.data = dimension, np.asarray(times, float), data
+
+    def __repr__(self) -> str:
+        return "LoneTrace()"
+
+    def _repr_html_(self) -> str:
+        figure = Figure(figsize=(11, 4.2), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(self.times, self.trace.at(self.times), lw=1.2, label=f"rater {self.trace.rater}")
+        ax.set(xlabel="time (seconds)", ylabel=self.dimension, ylim=(-1, 1))
+        ax.legend(fontsize="small")
+        alternative = f"The one rater's trace of {self.dimension} over time"
+        caption = (
+            f"One rater alone traced {self.dimension} here, so there is nobody to agree with and "
+            f"nothing to move. {self.data}."
+        )
+        return static_page(figure, alternative, caption)
+
+
+def traces(
+    rated: Sequence[RaterTrace], dimension: str, times: np.ndarray, data: str
+) -> Traces | LoneTrace:
+    """`Traces` to move; a static picture, which says so, where there is one rater alone."""
+    return (LoneTrace if len(rated) == 1 else Traces)(rated, dimension, times, data)
