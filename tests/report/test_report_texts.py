@@ -5,12 +5,14 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
 from vaaffect.base.errors import UserError
 from vaaffect.classical import CEILING
-from vaaffect.report import cards, literature, sentences, tables
+from vaaffect.report import cards, literature, plots, sentences, tables
 from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
 from vaaffect.report.record import Record, read_record
 from vaaffect.report.sentences import listed
@@ -22,6 +24,12 @@ def change(record: Record, name: str, where, column: str, value) -> None:
     table = record.table(name)
     table.loc[where(table), column] = value
     table.to_csv(record.path(name), index=False)
+
+
+def make_real(record: Record) -> None:
+    """The same tables as if they were of the licensed corpora."""
+    for path in record.folder.glob("tables/*"):
+        path.write_text(path.read_text().replace(" (simulated)", ""))
 
 
 def change_mean(record: Record, number: str, where, estimate: Estimate) -> None:
@@ -108,9 +116,7 @@ def test_the_base_of_the_ablation_stands_beside_the_constant(record):
 
 def test_the_abstract_says_that_faces_are_drawn_and_only_then(record):
     assert "drawn by a simulator" in sentences.abstract(record)
-    for name in ("04_results", "01_corpora", "05_lost"):
-        path = record.path(name)
-        path.write_text(path.read_text().replace(" (simulated)", ""))
+    make_real(record)
     assert "simulator" not in sentences.abstract(record)
     assert "simulator" not in sentences.corpora(record)
 
@@ -255,6 +261,24 @@ def test_the_data_card_holds_the_corpora_and_their_fingerprints(record):
     assert all(digest in card for digest in record.manifest["data"].values())
     assert "subjects 20" in card and "consent" in card  # of the simulated world
     assert "mean label −0.09" in card
+
+
+def test_the_data_card_says_which_figures_show_faces(record):
+    def card() -> str:
+        cards.write_cards(record)
+        return (record.folder / "data_card.md").read_text()
+
+    assert "No figure of this report shows a picture" in card()
+    figure, axs = plt.subplots(2)
+    plots.picture(axs[0], np.zeros((8, 8, 3), np.uint8), faces=True)
+    plots.picture(axs[1], np.zeros((8, 8, 3), np.uint8), faces=False)
+    for name in ("00_frames", "01_two_worlds", "01_contact_sheet"):
+        plots.save_figure(figure, str(record.folder), name)
+    plt.close(figure)
+    assert "`00_frames`, `01_contact_sheet`, `01_two_worlds`" in card()
+    assert "notebooks 00 and 01, in the pages" in card() and "SHOW_FACES" not in card()
+    make_real(record)
+    assert "Pictures of real people" in card() and "SHOW_FACES=false" in card()
 
 
 def test_a_missing_table_is_named_with_its_notebook(record):
