@@ -17,7 +17,7 @@ from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
 from vaaffect.report.record import Record, read_record
 from vaaffect.report.sentences import listed
 from vaaffect.report.tables import Estimate, with_model_names
-from vaaffect.training import weights_label
+from vaaffect.training import STARTS, weights_label
 
 
 def change(record: Record, name: str, where, column: str, value) -> None:
@@ -85,7 +85,8 @@ def test_the_abstract_follows_the_tables(record):
 def test_the_list_of_verdicts_says_what_they_are_about_and_what_they_are_confounded_with(record):
     said = sentences.hypotheses(record)
     assert "ResNet beats VGG in the wild (H4, about the method)." in said
-    assert "expected ranges (H3)" in said  # not measured
+    assert re.search(r"- \*\*not measured\*\*: .*expected ranges \(H3\)\.", said)
+    assert "undecided" not in said  # what nobody has tried is no finding
     where = lambda t: t["claim"] == "H4"  # noqa: E731
     change(record, "05_claims", where, "sentence", "Supported. Confounded with size: 1 and 2.")
     assert "(H4, about the method, confounded with size)" in sentences.hypotheses(record)
@@ -245,6 +246,30 @@ def test_the_model_card_holds_the_numbers_of_the_tables(record):
     rarest = density["VGG11-bn", "arousal", "sparse"]
     assert f"VGG11-bn, arousal: RMSE is {density['VGG11-bn', 'arousal', 'dense']:.2f}" in card
     assert f"and {rarest:.2f} on the rarest" in card
+
+
+def test_what_is_said_of_real_people_is_true_of_them(record):
+    assert "not people**, starting from the pretext task, by" in model_card(record)
+    assert "drawn subjects only" in sentences.limits(record)
+    make_real(record)
+    recipe = record.parameters()["RECIPE"] | {"weights": "none"}
+    parameters = record.parameters() | {"RECIPE": recipe}
+    parameters["PER_MODEL"]["vgg11_bn"] = {"weights": "imagenet"}
+    manifest = record.manifest | {"notebooks": {"04": {"parameters": parameters}}}
+    (record.folder / "manifest.json").write_text(json.dumps(manifest))
+    real = read_record(str(record.folder))
+    card, limits = model_card(real), sentences.limits(real)
+    for text in (card, limits, sentences.abstract(real)):
+        assert "simul" not in text and "drawn subjects" not in text
+    start = "faces of real people, starting from {} (VGG11-bn) and random weights (ResNet18)"
+    assert start.format(STARTS["imagenet"]) in card and "finetuned on" not in card
+    assert "measured for pose only" in limits and "tried on drawn faces only" in limits
+    assert "expected ranges" in sentences.abstract(real).split("**not measured**")[1]
+
+
+def model_card(record: Record) -> str:
+    cards.write_cards(record)
+    return (record.folder / "model_card.md").read_text()
 
 
 def test_a_model_card_without_groups_says_that_nothing_is_known(record):
