@@ -2,6 +2,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import without_rights
 
@@ -55,6 +56,20 @@ def test_names_of_actors_do_not_leave_the_loader(tiny_root, tiny_corpus):
     assert tiny_corpus.frames["subject"].nunique() == len(actors)
 
 
+def test_subjects_of_a_real_corpus_are_numbers_that_no_list_of_names_resolves(
+    tiny_root, tiny_corpus, tmp_path
+):
+    real = tmp_path / "real"
+    shutil.copytree(tiny_root, real, ignore=shutil.ignore_patterns("simulated.json"))
+    corpus = load_afew_va(real)
+    assert not corpus.simulated
+    order = tiny_corpus.frames["subject"].unique()  # as they are first seen
+    number = {subject: f"afew-va-{i:03d}" for i, subject in enumerate(order, 1)}
+    assert corpus.frames["subject"].tolist() == [number[s] for s in tiny_corpus.frames["subject"]]
+    actors = {json.loads(path.read_text())["actor"] for path in find_clips(real)}
+    assert not {hashed_subject(actor) for actor in actors} & set(corpus.frames["subject"])
+
+
 def test_flat_nested_and_littered_copies_load_the_same(tiny_corpus, root, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
@@ -66,8 +81,10 @@ def test_flat_nested_and_littered_copies_load_the_same(tiny_corpus, root, tmp_pa
     shutil.copytree(root, nested)
     for place in (flat, nested.parent):
         corpus = load_afew_va(place)
-        columns = ["subject", "clip", "frame", "valence", "arousal"]
+        columns = ["clip", "frame", "valence", "arousal"]
         assert corpus.frames[columns].equals(tiny_corpus.frames[columns])
+        same, known = (pd.factorize(c.frames["subject"])[0] for c in (corpus, tiny_corpus))
+        assert np.array_equal(same, known)
     assert corpus.label == load_afew_va(nested / "01").label == "AFEW-VA (simulated)"
 
 

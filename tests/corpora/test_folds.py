@@ -237,9 +237,17 @@ def test_a_manifest_with_names_is_refused():
     table = frames()
     splits = subject_folds(table)
     table.loc[0, "subject"] = "Ada Lovelace"
-    with pytest.raises(UserError, match="1 subjects are not hashes") as error:
+    with pytest.raises(UserError, match="1 subjects have no pseudonym") as error:
         split_manifest(splits, table)
     assert "Ada" not in str(error.value)
+
+
+def test_a_manifest_knows_the_pseudonyms_of_real_corpora():
+    table = frames()
+    table["subject"] = "afew-va-" + pd.Series(pd.factorize(table["subject"])[0] + 1).map(
+        "{:03d}".format
+    )
+    assert len(split_manifest(subject_folds(table), table))
 
 
 def test_split_table_counts():

@@ -126,7 +126,9 @@ def test_any_depth_and_another_place_give_the_same_corpus(root, whole, tmp_path)
     # It stays a simulated one, seen from above and from within.
     assert corpus.label == load_semaine(nested / "Sessions").label == "SEMAINE (simulated)"
     (nested / "simulated.json").unlink()
-    assert load_semaine(nested).label == "SEMAINE"
+    real = load_semaine(nested)
+    assert real.label == "SEMAINE"
+    assert set(real.frames["subject"]) == {f"semaine-00{i}" for i in (1, 2, 3)}
 
 
 def test_a_copy_inside_the_copy_is_read_once_and_said(root, whole):

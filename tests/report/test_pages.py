@@ -171,6 +171,10 @@ def test_header_and_banner(whole, site):
     report = site.page("report.html")
     assert "Simulated data." not in report
     assert "2025-01-02 · steps took 1 min in all on A card<" in report
+    assert "Licensed faces" not in report
+    for name in ("report.html", "html/00_start.html"):
+        assert "Do not pass this on." in site.build(simulated=False, faces=True).page(name)
+        assert "no picture of them" in site.build(simulated=False, faces=False).page(name)
     site.manifest = {}
     assert '<p class="facts">steps took 1 min in all on a CPU</p>' in site.build().page(
         "report.html"

@@ -11,7 +11,10 @@ from vaaffect.report import pdf as printing
 @pytest.fixture
 def folder(tmp_path):
     rows = "".join(f"<p>Line {i} of a page.</p>" for i in range(120))
-    (tmp_path / "report.html").write_text(f"<!DOCTYPE html><title>Small</title>{rows}")
+    links = '<a class="up" href="../tables">tables</a> <a href="html/01_x.html#y">one</a>'
+    links += ' <a href="#end">down</a> <a href="https://example.org/">out</a>'
+    page = f'<!DOCTYPE html><title>Small</title>{links}{rows}<p id="end">end</p>'
+    (tmp_path / "report.html").write_text(page)
     return tmp_path
 
 
@@ -29,7 +32,9 @@ def test_the_page_is_printed_over_several_sheets(folder):
     content = pdf.read_bytes()
     assert pdf == folder / "report.pdf" and content.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 2
-    assert str(folder).encode() not in content
+    # Links lead within the page and to the world, and tell nothing about this machine.
+    assert b"file:" not in content and str(folder).encode() not in content
+    assert b"https://example.org" in content and b"/Dest" in content
 
 
 def test_without_a_browser_it_says_so_and_leaves_no_old_pdf(folder, monkeypatch):

@@ -82,13 +82,33 @@ def test_the_plane_is_square_and_named(ax):
 def test_every_face_stands_in_the_cell_of_its_label(ax):
     va = np.array([[-0.9, 0.9], [0.9, -0.9], [0.05, 0.0]])
     images = np.zeros((3, 8, 8, 3), np.uint8)
-    plots.faces_on_plane(images, va, ax, cells=5)
+    plots.faces_on_plane(images, va, ax, cells=5, faces=True)
     extents = np.array([image.get_extent() for image in ax.images])
     for valence, arousal in va:
         left, right, bottom, top = extents.T
         inside = (left < valence) & (valence < right) & (bottom < arousal) & (arousal < top)
         assert inside.sum() == 1
     assert len(extents) == 3
+
+
+@pytest.mark.parametrize(("faces", "shown", "in_file"), [
+    (True, True, True), (False, False, False), (plots.DRAWN, True, False),
+])  # fmt: skip
+def test_a_picture_is_shown_or_its_landmarks_on_grey_and_the_file_says_so(
+    ax, tmp_path, faces, shown, in_file
+):
+    image, points = np.zeros((60, 40, 3), np.uint8), np.full((68, 2), 30.0)
+    image[:] = 255, 0, 255
+    points[:17] = np.stack([np.linspace(5, 35, 17), np.full(17, 50)], axis=1)
+    inset = ax.inset_axes([0, 0, 0.5, 0.5])
+    plots.picture(inset, image, points, faces=faces, zorder=3)
+    seen = np.asarray(inset.images[0].get_array())
+    assert np.array_equal(seen, image) == shown
+    if not shown:
+        assert seen.shape == image.shape and (seen == seen[:, :, :1]).all()  # grey
+        assert seen[50, 20, 0] < 200 < seen[20, 20, 0]  # the jaw's line, and none beside it
+    path = plots.save_figure(ax.figure, str(tmp_path), "01_x")
+    assert plots.shows_faces(path) == in_file
 
 
 def test_fold_spread_draws_each_fold_in_the_row_of_its_model():

@@ -160,3 +160,17 @@ def test_the_thesis_profile_is_the_thesis():
     recipe = {k: values["RECIPE"][k] for k in ("optimizer", "lr", "momentum", "weights")}
     assert recipe == {"optimizer": "sgd", "lr": 0.001, "momentum": 0.9, "weights": "imagenet"}
     assert values["RECIPE"]["stop"] == "converged"
+
+
+def test_pictures_of_a_corpus_are_shown_only_where_faces_may_be(path):
+    """`SHOW_FACES: False` leaves none behind: every picture goes through one function, which is
+    told. What the simulator draws for a notebook itself is always shown."""
+    if "DATA" not in read_parameters(path):
+        return  # it draws what it shows
+    code = "\n".join(cell.source for cell in cells_of(path, "code"))
+    assert not re.search(r"\b(imshow|figimage|imsave|fromarray|matshow)\b", code)
+    told = re.findall(r"\bfaces=([\w.]+)", code)
+    assert len(told) == len(re.findall(r"plots\.(?:picture|faces_on_plane)\(|\.pipeline\(", code))
+    drawn = {"00": 2, "06": 2}.get(path.name[:2], 0)
+    assert told.count("plots.DRAWN") == drawn and told.count("SHOW_FACES") == len(told) - drawn
+    assert ("SHOW_FACES" in read_parameters(path)) == (len(told) > drawn)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from toy_study import Toy
+from toy_study import FIRST, Toy
 
 from vaaffect.base import paths
 from vaaffect.base.errors import UserError
@@ -22,6 +22,7 @@ from vaaffect.study.display import Display, Running, clock, describe
 from vaaffect.study.execution import cleaner, is_complete, shortened
 from vaaffect.study.folders import locked
 from vaaffect.study.profiles import read_parameters
+from vaaffect.study.request import Request
 
 CHILD = """
 import sys
@@ -513,6 +514,42 @@ def test_absolute_paths_deep_in_the_parameters_are_shortened():
         "C": "a/c",
     }
     assert shortened(parameters) == {"/home/me/mine.pt": "…/mine.pt", "/data/b": "…/b"}
+
+
+def test_a_report_about_real_people_is_hidden_from_git_and_kept_apart(toy):
+    toy.run(changes=["DATA=real"])
+    assert manifest(toy)["simulated"] is False and manifest(toy)["faces"] is False
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=toy.out, check=True)
+    listed = ["git", "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(listed, cwd=toy.out, capture_output=True, text=True).stdout == ""
+    with pytest.raises(UserError, match="holds a study of real people, and this one is of simul"):
+        toy.run(fresh=True)
+
+
+def test_no_real_faces_come_into_a_report_about_simulated_people(finished):
+    before = {path: path.read_bytes() for path in finished.out.rglob("*.ipynb")}
+    with pytest.raises(UserError, match="one is of real people; name another folder with --out"):
+        finished.run(changes=["DATA=real"])
+    assert before == {path: path.read_bytes() for path in finished.out.rglob("*.ipynb")}
+
+
+def test_the_manifest_says_whether_a_notebook_shows_faces(toy):
+    toy.write("00_start", ["# Start", "print(SHOW_FACES)"], FIRST + "SHOW_FACES: bool = True  # x")
+    toy.run(changes=["DATA=real"])
+    assert manifest(toy)["faces"] is True
+    assert "Licensed faces" in (toy.out / "html" / "03_train.html").read_text()
+    toy.run(changes=["DATA=real", "SHOW_FACES=false"])
+    assert manifest(toy)["faces"] is False
+    page = (toy.out / "report.html").read_text()
+    assert "Licensed faces" not in page and "no picture of them" in page
+    assert toy.runs_of("00") == 2  # and what does not need it stays
+
+
+def test_pictures_can_be_left_out_of_the_same_study(toy):
+    assert Request(changes=["SHOW_FACES=false"]).command().endswith("--set SHOW_FACES=false")
+    with pytest.raises(UserError, match="--set makes another study"):
+        Request(changes=["SHOW_FACES=false", "SEED=3"])
 
 
 def test_a_path_that_was_set_is_told_nowhere(toy):

@@ -7,7 +7,7 @@ and test (`Split`). Labels are (valence, arousal) in [-1, 1].
 
 from . import data
 from .afew_va import load_afew_va
-from .corpus import CORPUS_NAMES, DIMENSIONS, Corpus
+from .corpus import CORPUS_NAMES, DIMENSIONS, VARIABLES, Corpus
 from .crops import MARGIN, Crops, build_crops, crop_face, face_box
 from .data import pretext_crops
 from .folds import (
@@ -36,8 +36,8 @@ from .tracking import Faces, FacesTracker, KnownFaces
 
 __all__ = [
     "CORPUS_NAMES", "DIMENSIONS", "MARGIN", "MIRRORED", "OUTER_EYE_CORNERS", "PROBLEM_COLUMNS",
-    "REGIONS", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces", "FacesTracker", "KnownFaces",
-    "Problems", "RaterTrace", "Session", "Split", "as_rgb", "assert_disjoint",
+    "REGIONS", "VARIABLES", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces", "FacesTracker",
+    "KnownFaces", "Problems", "RaterTrace", "Session", "Split", "as_rgb", "assert_disjoint",
     "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face", "data", "face_box",
     "fold_warnings", "is_video", "landmark_corpus", "leaking_folds", "load_afew_va",
     "load_semaine", "longest_session", "losses", "pretext_crops", "probe_video", "problem_kinds",

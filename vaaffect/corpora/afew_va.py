@@ -31,7 +31,7 @@ def load_afew_va(root: Path) -> Corpus:
     are found at any depth. `*_cropped` folders are derived data and are left out.
 
     Returns a Corpus with labels divided by 10, landmarks (N, 68, 2) in native pixels, subjects
-    hashed from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
+    from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
     UserError: no clips, no usable frame, most clips without the name of an actor, or systematically
     wrong labels: more than one in a hundred beyond [-10, 10], or all of them already in [-1, 1].
     """

@@ -16,7 +16,7 @@ from .problems import Problems
 
 DIMENSIONS = ("valence", "arousal")  # the order everywhere
 FRAME_COLUMNS = [
-    "subject",  # who is seen; a hash, never a name
+    "subject",  # who is seen; a pseudonym, never a name
     "clip",
     "frame",  # number within the clip
     "time_s",
@@ -26,6 +26,7 @@ FRAME_COLUMNS = [
 ]
 
 CORPUS_NAMES = {"afew-va": "AFEW-VA", "semaine": "SEMAINE"}
+PSEUDONYM = re.compile(r"s[0-9a-f]{8}|(?:afew-va|semaine)-\d{3,}")  # what a subject is called
 # The environment variables that point to the licensed copies.
 VARIABLES = {"afew-va": "VAAFFECT_AFEW_VA", "semaine": "VAAFFECT_SEMAINE"}
 
@@ -102,17 +103,37 @@ def as_corpus(
     problems: Problems,
     files: Iterable[Path],
 ) -> Corpus:
-    """What a loader read: simulated, if the simulator's marker lies beside or above its `files`."""
+    """What a loader read: simulated, if the simulator's marker lies beside or above its `files`.
+
+    Otherwise its subjects are real people, who get pseudonyms that say nothing of their names.
+    """
     marker = marker_of(files)
     table = problems.table()
     simulated = marker is not None
+    if not simulated:
+        frames = frames.assign(subject=_numbered(frames["subject"], name))
     corpus = Corpus(name, problems.root, simulated, native_scale, frames, landmarks, table)
     return corpus.made_from(marker.get("key", "")) if marker else corpus
 
 
 def hashed_subject(name: str) -> str:
-    """A subject id that does not tell the name: "s" and eight hex digits of its SHA-256."""
+    """A short id for one name, however it is written: "s" and eight hex digits of its SHA-256.
+
+    Whoever has a list of names can find out which one it is, so that only simulated people keep
+    it; `as_corpus` replaces it for real ones.
+    """
     return "s" + hashlib.sha256(name.strip().lower().encode()).hexdigest()[:8]
+
+
+def _numbered(subjects: pd.Series, name: str) -> np.ndarray:
+    """`afew-va-001` and so on, in the order in which a corpus first shows its subjects.
+
+    That is the same for every copy of the corpus, needs no secret, and can be traced back to a
+    person with the corpus only, which names its subjects anyway.
+    """
+    numbers, present = pd.factorize(subjects)
+    digits = max(3, len(str(len(present))))  # so that the alphabet's order is theirs
+    return np.array([f"{name}-{number + 1:0{digits}d}" for number in numbers], dtype=object)
 
 
 def looks_like(root: Path) -> str | None:

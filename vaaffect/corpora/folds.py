@@ -6,7 +6,6 @@ recognise people, and is only done to measure the effect of that leak.
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..base import UserError
+from .corpus import PSEUDONYM
 from .problems import counted
 
 PARTS = ("train", "val", "test")
@@ -226,13 +226,13 @@ def split_manifest(splits: list[Split], frames: pd.DataFrame) -> pd.DataFrame:
     Returns one row per fold, part and clip: split (the fold's `by`), fold, part, subject, clip,
     frames (how many of the clip), fingerprint (`Split.fingerprint`, as in the configuration of each
     training). The frames of part "test" add up to the corpus. UserError: a subject that is not a
-    loader's hash; the table is made to be published.
+    loader's pseudonym; the table is made to be published.
     """
-    named = [s for s in frames["subject"].unique() if not re.fullmatch(r"s[0-9a-f]{8}", str(s))]
+    named = [s for s in frames["subject"].unique() if not PSEUDONYM.fullmatch(str(s))]
     if named:
-        cure = "make them with corpus.hashed_subject"
         raise UserError(
-            f"{len(named)} subjects are not hashes, so a manifest might tell names; {cure}."
+            f"{len(named)} subjects have no pseudonym of a loader, so that a manifest might tell "
+            "names; load the corpus with load_afew_va or load_semaine."
         )
     tables = []
     for split, part, rows in _parts(splits, frames):

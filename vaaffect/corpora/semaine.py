@@ -65,7 +65,7 @@ class Session:
 
     number: str  # the session's id
     character: str  # whom the operator plays, one of CHARACTERS
-    subject: str  # the User; a hash
+    subject: str  # the User, as of `hashed_subject`; a Corpus has a pseudonym instead
     path: Path  # the video that shows the User
     video: Video
     traces: dict[str, list[RaterTrace]]  # by dimension, "valence" and "arousal"

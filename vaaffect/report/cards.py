@@ -7,17 +7,19 @@ The texts are in `template/`. Headings follow Mitchell et al., *Model cards for 
 from ..base import write_atomically
 from ..classical import CONSTANT
 from ..corpora import DIMENSIONS
-from . import sentences
+from . import plots, sentences
 from .record import Record
 from .tables import group_table, model_name
 
 
 def write_cards(record: Record) -> None:
     """Write `model_card.md` and `data_card.md` into the report folder."""
+    figures = sorted((record.folder / "figures").glob("*.png"))
+    faces = [path.stem for path in figures if plots.shows_faces(path)]
     for name in ("model_card", "data_card"):
         text = sentences.from_template(
             name, record=record, run=record.manifest, parameters=record.parameters(),
             dimensions=DIMENSIONS, constant=model_name(CONSTANT), group_table=group_table,
-            sentences=sentences,
+            sentences=sentences, faces=faces,
         )  # fmt: skip
         write_atomically(record.folder / f"{name}.md", f"{text}\n")

@@ -7,34 +7,37 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 
-from ..corpora import face_box
+from ..corpora import crop_face, face_box
 from .plots import COLOURS, plane
+from .plots import picture as show
 
 BOX = "#E69F00"  # the box and the points in it, as in notebook 02
 
 
 def pipeline(
-    picture: np.ndarray, landmarks: np.ndarray, crop: np.ndarray, va: np.ndarray, axs: np.ndarray
-) -> None:
+    picture: np.ndarray, landmarks: np.ndarray, side: int, va: np.ndarray, axs: np.ndarray, *,
+    faces: bool,
+) -> None:  # fmt: skip
     """From a frame to valence and arousal (figure 4.4 of the thesis).
 
     Args:
         picture: (H, W, 3) uint8 RGB frame.
         landmarks: (68, 2) in its pixels.
-        crop: (S, S, 3) uint8 RGB, what the network sees.
+        side: of the crop that the network sees, in pixels.
         va: (2,) the label that the network is to predict.
         axs: (5,) Axes beside each other.
+        faces: as of `plots.picture`.
     """
     left, top, right, bottom = face_box(landmarks)
     frame, points, square, network, prediction = axs
     for ax in (frame, points):
-        ax.imshow(picture)
+        show(ax, picture, landmarks, faces=faces)
         box = plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec=BOX, lw=2)
         ax.add_patch(box)
     points.plot(*landmarks.T, "o", ms=2.5, color="white", mec="black", mew=0.3)
     wide = face_box(landmarks, margin=0.35)
     points.set(xlim=(wide[0], wide[2]), ylim=(wide[3], wide[1]))
-    square.imshow(crop)
+    show(square, *crop_face(picture, landmarks, side), faces=faces)
     _layers(network)
     plane(prediction, emotions=False).set(xlabel="valence", ylabel="arousal")
     prediction.plot(*va, "D", ms=8, color="black", mec="white")
@@ -42,7 +45,6 @@ def pipeline(
         prediction.plot([va[0], x], [va[1], y], color=COLOURS[dimension], lw=1.5)
     prediction.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     frame.figure.get_layout_engine().set(wspace=0.14)  # room for the arrows
-    side = crop.shape[0]
     titles = ("frame", "68 landmarks, box", f"crop, {side} × {side}", "network", "two numbers")
     for ax, title in zip(axs, titles, strict=True):
         ax.set_title(title, fontsize="medium")

@@ -1,6 +1,7 @@
 """The report as a PDF, printed by Chromium from the same page."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,10 @@ _QUIET = (
 )  # fmt: skip
 
 
+# A link to a file beside the page: no address, and no place within the page.
+_BESIDE = re.compile(r'(<a\b[^>]*?)\shref="(?![a-z][a-z0-9+.-]*:|#|//)[^"]*"', re.IGNORECASE)
+
+
 def find_browser() -> str | None:
     """The first of BROWSERS that is on the PATH."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -23,6 +28,8 @@ def find_browser() -> str | None:
 
 def print_report(folder: Path) -> Path:
     """Print `report.html` of a report folder as `report.pdf` beside it.
+
+    Links to files beside the page are left out: a PDF would name their place on this machine.
 
     UserError where there is no such page or no browser, or where the browser fails; an older PDF,
     which would be of another page, is then gone.
@@ -38,12 +45,13 @@ def print_report(folder: Path) -> Path:
             f"chromium). Then: python -m vaaffect pdf {shown(folder)}"
         )
     with tempfile.TemporaryDirectory(prefix="vaaffect-") as profile:
-        made = Path(profile) / "report.pdf"
+        made, printed = Path(profile) / "report.pdf", Path(profile) / page.name
+        printed.write_text(_BESIDE.sub(r"\1", page.read_text(encoding="utf-8")), encoding="utf-8")
         command = [browser, *_QUIET, f"--user-data-dir={profile}/user", f"--print-to-pdf={made}"]
         if os.geteuid() == 0:
             command.append("--no-sandbox")  # Chromium refuses to run for root with it
         try:
-            done = subprocess.run([*command, page.resolve().as_uri()], capture_output=True,
+            done = subprocess.run([*command, printed.as_uri()], capture_output=True,
                                   text=True, timeout=PATIENCE)  # fmt: skip
         except subprocess.TimeoutExpired:
             raise UserError(

@@ -4,14 +4,18 @@ Functions draw on the axes `ax`; they never show or save. Labels and predictions
 Colours are from Okabe & Ito (2008), which people with colour-blindness can tell apart.
 """
 
+import itertools
 from pathlib import Path
+from typing import Literal
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..base import report_folder, stage
 from ..corpora import CORPUS_NAMES, DIMENSIONS
@@ -26,6 +30,10 @@ _FAMILIES = {"vgg": "#009E73", "resnet": "#CC79A7", "affwildnet": "#332288"}
 _CORPORA = {CORPUS_NAMES["afew-va"]: "#E69F00", CORPUS_NAMES["semaine"]: "#56B4E9"}
 EDGES = np.linspace(-1.05, 1.05, 22)  # of bins of labels; AFEW-VA's integers have one each
 MAX_POINTS = 2000  # more would only be ink
+DRAWN = "drawn"  # the `faces` of a picture that the simulator drew for the notebook itself
+_FACES, _OUTLINES = "faces of a corpus", "outlines"  # how pictures of a corpus are marked
+_CONTENT = "Content"  # of a figure's file: whether there are faces of a corpus in it
+_LINES = (0, 17, 22, 27, 31, 36, 42, 48, 60, 68)  # where the lines of 68 landmarks begin
 
 
 def use_style() -> None:
@@ -50,8 +58,17 @@ def save_figure(figure: Figure, out: str, name: str) -> Path:
     path = report_folder(out) / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Software": None, "Description": alt_text(figure)}
+    marks = {artist.get_gid() for artist in figure.findobj()}
+    if content := marks & {_FACES, _OUTLINES}:
+        metadata[_CONTENT] = min(content)  # faces, where there are both
     figure.savefig(path, bbox_inches="tight", metadata=metadata)
     return path
+
+
+def shows_faces(path: Path) -> bool:
+    """Whether a figure that `save_figure` wrote has faces of a corpus in it."""
+    with Image.open(path) as file:
+        return file.info.get(_CONTENT) == _FACES
 
 
 def alt_text(figure: Figure) -> str:
@@ -94,9 +111,43 @@ def plane(ax: Axes, emotions: bool = True) -> Axes:
     return ax
 
 
-def faces_on_plane(images: np.ndarray, va: np.ndarray, ax: Axes, cells: int) -> None:
+def picture(
+    ax: Axes,
+    image: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    *,
+    faces: bool | Literal["drawn"],
+    **look: object,
+) -> None:
+    """Show a picture (H, W, 3, uint8 RGB) on axes. Notebooks that read a corpus show every picture
+    with this function.
+
+    `faces` is the notebook's parameter SHOW_FACES: where it is False, the outline of the landmarks
+    (68, 2), in pixels of the picture, stands on grey in the picture's place. DRAWN is for pictures
+    that are of no corpus. `look` goes to `Axes.imshow`.
+    """
+    shown = image if faces else outline(image.shape[:2], landmarks)
+    mark = None if faces == DRAWN else _FACES if faces else _OUTLINES
+    ax.imshow(shown, **look).set_gid(mark)
+
+
+def outline(shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
+    """Landmarks (68, 2) as lines on grey, (H, W, 3) uint8 of `shape` (H, W)."""
+    canvas = np.full((*shape, 3), 225, np.uint8)
+    if landmarks is not None:
+        lines = [np.int32(np.round(landmarks[a:b])) for a, b in itertools.pairwise(_LINES)]
+        width = max(1, round(np.ptp(landmarks, axis=0).max() / 100))
+        cv2.polylines(canvas, lines, False, (120, 120, 120), width, cv2.LINE_AA)
+    return canvas
+
+
+def faces_on_plane(
+    images: np.ndarray, va: np.ndarray, ax: Axes, cells: int,
+    landmarks: np.ndarray | None = None, *, faces: bool | Literal["drawn"],
+) -> None:  # fmt: skip
     """A contact sheet: of the crops (N, S, S, 3, uint8) one in each of `cells` by `cells` cells of
-    the plane, where its label in va (N, 2) is; cells without a face stay empty."""
+    the plane, where its label in va (N, 2) is; cells without a face stay empty. Landmarks
+    (N, 68, 2) and `faces` as of `picture`."""
     plane(ax, emotions=False)
     rng = np.random.default_rng(0)  # chooses among the faces of a cell
     cell, width = error_analysis.cell_of(va, cells), 2 / cells
@@ -105,7 +156,9 @@ def faces_on_plane(images: np.ndarray, va: np.ndarray, ax: Axes, cells: int) -> 
         inside = np.flatnonzero((cell == place).all(axis=1))
         left, bottom = -1 + place * width
         extent = (left + pad, left + width - pad, bottom + pad, bottom + width - pad)
-        ax.imshow(images[rng.choice(inside)], extent=extent, zorder=2, interpolation="bilinear")
+        row, look = rng.choice(inside), {"extent": extent, "interpolation": "bilinear"}
+        points = None if landmarks is None else landmarks[row]
+        picture(ax, images[row], points, faces=faces, zorder=2, **look)
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
 
 

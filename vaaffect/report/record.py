@@ -106,6 +106,19 @@ class Record:
         }
         return pd.DataFrame(columns).rename_axis("setting").reset_index()
 
+    def starts(self) -> dict[str, list[str]]:
+        """What the study's networks start from, in words, and which ones; empty where that was not
+        noted."""
+        recipes = self.recipes()
+        if recipes.empty:
+            return {}
+        row = recipes.set_index("setting").loc["starts from"]
+        starts: dict[str, list[str]] = {}
+        for network in self.networks():
+            if network in row:
+                starts.setdefault(row[network], []).append(network)
+        return starts
+
     def _start(self, model: str, recipe: Recipe) -> str:
         """What a network starts from, a file with the beginning of its hash."""
         if recipe.weights_file is None:

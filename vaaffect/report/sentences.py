@@ -16,6 +16,7 @@ from ..results import FEWEST, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record
 from .tables import Estimate, estimate, format_number, headline, model_name, to_markdown
 
+_NOT_MEASURED = "not measured"  # beside the verdicts
 PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see template/pages.css
 
 
@@ -55,9 +56,15 @@ def cross_corpus(lost: pd.DataFrame) -> str:
 
 
 def hypotheses(record: Record) -> str:
-    """Which hypotheses hold on these data; Markdown, a line per verdict."""
-    verdicts = (SUPPORTED, NOT_SUPPORTED, UNDECIDED)
-    return from_template("hypotheses", claims=record.claims(), verdicts=verdicts)
+    """Which hypotheses hold on these data, and which were not measured; Markdown, a line each."""
+    claims, verdicts = record.claims(), (SUPPORTED, NOT_SUPPORTED, UNDECIDED, _NOT_MEASURED)
+    claims.loc[claims["seeds"] == 0, "verdict"] = _NOT_MEASURED
+    return from_template("hypotheses", claims=claims, verdicts=verdicts)
+
+
+def limits(record: Record) -> str:
+    """What this study cannot say; Markdown."""
+    return from_template("limits", record=record)
 
 
 def corpora(record: Record) -> str:
@@ -119,6 +126,7 @@ def beyond(record: Record) -> str:
     return from_template(
         "beyond",
         epochs=record.parameters("07").get("ABLATION_EPOCHS"),
+        rate=record.parameters("07").get("THESIS", {}).get("lr"),
         ccc=both({d: thesis[f"{d} CCC"] for d in DIMENSIONS}),
         rmse=both({d: thesis[f"{d} RMSE"] for d in DIMENSIONS}),
         constant=both({d: constant[f"{d} RMSE"] for d in DIMENSIONS}),

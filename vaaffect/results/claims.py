@@ -170,12 +170,13 @@ def expected_ranges(poses: pd.DataFrame | None = None) -> Claim:
 
     The claim is about all of them, so the effect is the margin of the worst: how far inside its
     range the prediction lies that lies least inside, with intervals that hold for all six at once.
-    `poses` are as of `acted_emotions.check_poses`; None where nothing was predicted.
+    `poses` are as of `acted_emotions.check_poses`; None where nobody has acted whom the verdict
+    could be about: drawings say nothing of a network that was trained on real people.
     """
     statement = "The live system predicts neutral, happy and angry within the expected ranges"
     thesis = "a goal, not reached for neutral, and not always for the others (section 5.2)"
     if poses is None:
-        return _not_measured("H3", statement, thesis, "it takes a camera or a recorded clip")
+        return _not_measured("H3", statement, thesis, "no person has acted in front of a camera")
     named = poses[poses["emotion"].isin(("neutral", "happiness", "anger"))]
     worst = named.loc[named["margin"].idxmin()]
     effect, low, high = named[["margin", "margin_low", "margin_high"]].min().tolist()

@@ -63,6 +63,11 @@ def pages(folder: Path) -> dict[str, str]:
     }
 
 
+def shows_faces(notebooks: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether one of a manifest's notebooks was run so that it shows pictures of a corpus."""
+    return any(entry.get("parameters", {}).get("SHOW_FACES") for entry in notebooks.values())
+
+
 def machines(runs: Path) -> list[dict[str, Any]]:
     """The machines of the finished trainings in a runs folder, those with most trainings first:
     {runs, device, precision, torch, seconds (in training, of all of them)} each."""

@@ -2,12 +2,16 @@
 
 import fcntl
 import itertools
+import os
 import shutil
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ..base import UserError, paths, provenance, shown
+from ..base import UserError, paths, provenance, shown, write_atomically
 
 MADE = ("notebooks", "html", "tables", "figures")  # what a study makes in a report folder
 CARDS = ("model_card.md", "data_card.md")  # and beside these
@@ -27,6 +31,44 @@ def checked_report_folder(out: Path | None, profile: str) -> Path:
             " manifest.json of one), and a study would write into them; name a new folder."
         )
     return folder
+
+
+def keep_kinds_apart(folder: Path, earlier: Mapping[str, Any], simulated: bool) -> None:
+    """Refuse to mix a study of real people with one of simulated ones (`earlier` is the manifest in
+    the folder), and hide a report about real people, which may show them, from git.
+
+    UserError: the folder holds a study of the other kind.
+    """
+    kind = {True: "simulated people", False: "real people"}
+    if earlier.get("simulated", simulated) != simulated:
+        raise UserError(
+            f"{shown(folder)} holds a study of {kind[not simulated]}, and this one is of "
+            f"{kind[simulated]}; name another folder with --out."
+        )
+    if not simulated:
+        write_atomically(folder / ".gitignore", "# Of a licensed corpus: never committed.\n*\n")
+
+
+def local_places(folder: Path, runs: Path, work: Path) -> dict[str, str]:
+    """Paths of this machine, and what is said instead in what others read. `folder` is the report
+    folder of a study, `runs` that of its trainings, `work` one for temporary files."""
+    from ..corpora import CORPUS_NAMES, VARIABLES  # takes seconds, and most mistakes are told first
+
+    own = shown(folder)
+    copies = {os.environ.get(VARIABLES[key], ""): name for key, name in CORPUS_NAMES.items()}
+    pairs = {
+        **copies,
+        **{str(Path(path).resolve()): name for path, name in copies.items() if path},
+        str(folder): folder.name if Path(own).is_absolute() else own,
+        str(runs): f"runs/{runs.name}",
+        str(work): "work",
+        f"{paths.ROOT}/": "",
+        str(paths.ROOT): ".",
+        sys.prefix: "python",
+        str(Path.home()): "~",
+        tempfile.gettempdir(): "tmp",
+    }
+    return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
 
 
 def clear(folder: Path) -> None:

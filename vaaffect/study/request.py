@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at 
     from ..training import How
 
 TRAININGS = "trainings"  # how --only names them
+SAME_STUDY = ("SHOW_FACES",)  # parameters that change no result
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Request:
             epoch at most and a corpus the clips being drawn; what has no checkpoint inside (a
             pretext training, what a notebook computes beside trainings) begins anew, so it has to
             fit.
-        changes: over what the profile says, see `load_profile`; `out` must be given too.
+        changes: over what the profile says, see `load_profile`; `out` must be given too, unless
+            they change SAME_STUDY alone.
 
     Raises:
         UserError: it cannot be meant.
@@ -49,7 +51,8 @@ class Request:
             raise UserError(f"--fresh begins the whole study from nothing; leave out {other}.")
         if self.minutes is not None and not self.minutes > 0:
             raise UserError("--minutes: give a number above 0.")
-        if self.changes and self.out is None:
+        others = [c for c in self.changes if c.partition("=")[0].strip() not in SAME_STUDY]
+        if others and self.out is None:
             raise UserError(
                 f"--set makes another study than the profile {self.profile}; name a folder for it "
                 f"with --out, so that {shown(paths.REPORTS / self.profile)} stays what the profile "

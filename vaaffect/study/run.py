@@ -10,7 +10,6 @@ Everything it makes is in one report folder: `notebooks/` (executed copies), `ta
 go to a runs folder beside it.
 """
 
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -90,6 +89,8 @@ class _Study:
         self.work = work
         self.folder.mkdir(parents=True, exist_ok=True)
         previous = provenance.read_study_manifest(self.folder / "manifest.json")
+        simulated = self.union.get("DATA") == "simulated"
+        folders.keep_kinds_apart(self.folder, previous, simulated)
         first = ["data", "trainings"] if self.request.trains else ["data"]
         names = [*first, *(step.name for step in self.chosen)]
         self.times = Times()
@@ -109,7 +110,7 @@ class _Study:
         }
         self.manifest = {
             "status": "", "profile": self.profile.name, "title": clean(self.profile.title),
-            "simulated": self.union.get("DATA") == "simulated",
+            "simulated": simulated,
             "started": provenance.utc_now(), "finished": None, **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
             "notebooks": previous.get("notebooks", {}), **known, "machines": [], "tables": {},
@@ -151,6 +152,7 @@ class _Study:
     def _save(self, status: str = "running") -> None:
         self.manifest["status"] = status
         self.manifest["machines"] = entries.machines(self.runs)
+        self.manifest["faces"] = entries.shows_faces(self.manifest["notebooks"])
         provenance.write_study_manifest(self.folder / "manifest.json", self.manifest)
 
     def _remove_former_notebooks(self) -> None:
@@ -354,16 +356,5 @@ class _Study:
 
     def _replacements(self) -> dict[str, str]:
         """Local paths, and what the stored copies say instead."""
-        folder = shown(self.folder)
-        pairs = {
-            **execution.shortened(self.union),
-            str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
-            str(self.runs): f"runs/{self.runs.name}",
-            str(self.work): "work",
-            f"{paths.ROOT}/": "",
-            str(paths.ROOT): ".",
-            sys.prefix: "python",
-            str(Path.home()): "~",
-            tempfile.gettempdir(): "tmp",
-        }
-        return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
+        places = folders.local_places(self.folder, self.runs, self.work)
+        return execution.shortened(self.union) | places

@@ -70,8 +70,8 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
     lines = [_in_words(profile, len(trainings), notebooks, file)]
     if real:
         lines.append(
-            "It holds labels and predictions of a licensed corpus: give it to nobody who has no "
-            "licence for it."
+            "It holds labels and predictions of a licensed corpus, and pictures too unless "
+            "SHOW_FACES was false: give it to nobody who has no licence for it."
         )
     return lines
 
@@ -194,6 +194,8 @@ def _merge_report(source: Path, folder: Path) -> list[str]:
     decides."""
     packed = provenance.read_study_manifest(source / "manifest.json")
     mine = provenance.read_study_manifest(folder / "manifest.json")
+    if "simulated" in packed:
+        folders.keep_kinds_apart(folder, mine, packed["simulated"])
     manifest = mine or {**packed, "notebooks": {}, "seconds": {}, "stages": {}}
     made = {number: entry.get("finished", "") for number, entry in _complete(folder)}
     came = [

@@ -177,7 +177,7 @@ class CameraWidget(Interactive):
             self._predictor.reset()  # each is a first picture
             predictions = self._predictor(picture)
             self._predictor.reset()
-            ax.imshow(picture)
+            plots.picture(ax, picture, faces=plots.DRAWN)
             ax.axis("off")
             plane.plot(*true, "o", ms=5, color="0.2")
             plane.annotate(pose, true, (0, 7), textcoords="offset points", ha="center",

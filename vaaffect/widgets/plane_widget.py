@@ -124,7 +124,7 @@ class Plane(Interactive):
         crops = np.stack([crop_face(*face, 96, margin=0.2)[0] for face in faces])
         figure = Figure(figsize=(10.4, 5.2) if self.name else (5.4, 5.2), layout="constrained")
         axs = figure.subplots(1, 2 if self.name else 1, squeeze=False)[0]
-        plots.faces_on_plane(crops, points, axs[0], cells=FACES)
+        plots.faces_on_plane(crops, points, axs[0], cells=FACES, faces=plots.DRAWN)
         axs[0].set_title("a drawn face at each point")
         if self.name:
             seen = [i for i, prediction in enumerate(predictions) if prediction is not None]
