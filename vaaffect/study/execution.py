@@ -2,6 +2,8 @@
 
 import logging
 import re
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from ..base import write_atomically
+from ..base import paths, shown, write_atomically
 from .kernels import kernel_manager
 from .times import cell_stages
 
@@ -142,6 +144,26 @@ def cleaner(replacements: Mapping[str, str]) -> Callable[[Any], Any]:
         return value
 
     return clean
+
+
+def local_paths(
+    parameters: Mapping[str, Any], folder: Path, runs: Path, work: Path
+) -> dict[str, str]:
+    """Local paths, and what stored copies say instead (see `cleaner`): those in the parameters of a
+    study, its report folder, its runs, its temporary files, and where Python and the user live."""
+    name = shown(folder)
+    pairs = {
+        **shortened(parameters),
+        str(folder): folder.name if Path(name).is_absolute() else name,
+        str(runs): f"runs/{runs.name}",
+        str(work): "work",
+        f"{paths.ROOT}/": "",
+        str(paths.ROOT): ".",
+        sys.prefix: "python",
+        str(Path.home()): "~",
+        tempfile.gettempdir(): "tmp",
+    }
+    return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
 
 
 def shortened(value: Any) -> dict[str, str]:

@@ -10,7 +10,6 @@ Everything it makes is in one report folder: `notebooks/` (executed copies), `ta
 go to a runs folder beside it.
 """
 
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,7 +28,7 @@ from .profiles import load_profile
 from .request import Request
 from .steps import Step
 from .stopping import stopped_by_signals
-from .times import Times
+from .times import Times, expected_seconds
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
@@ -94,11 +93,18 @@ class _Study:
         names = [*first, *(step.name for step in self.chosen)]
         self.times = Times()
         alone = [step.name for step in self.chosen if step.alone]
-        self.display = Display(names, self._expected_seconds(previous), self.at_once, alone)
+        same = previous.get("parameters_hash") == self.parameters_hash
+        earlier = previous.get("seconds", {}) if same else {}
+        of_profile = self.profile.expected_seconds
+        by_number = {step.number: step.name for step in self.steps}
+        expected, guessed = expected_seconds(
+            by_number, earlier, of_profile, changed=bool(self.request.changes)
+        )
+        self.display = Display(names, expected, self.at_once, alone, guessed)
         self.display.say(f"{self.profile.name}: {self.profile.title}")
         if self.request.fresh:
             previous = {}
-        clean = execution.cleaner(self._replacements())
+        clean = self._cleaner()
         # Without trainings here, what the manifest says of them is about another machine.
         gone = () if self.runs.is_dir() else first
         known = {
@@ -138,15 +144,6 @@ class _Study:
         except BaseException:
             self._save("failed")
             raise
-
-    def _expected_seconds(self, previous: dict[str, Any]) -> dict[str, float]:
-        """Per step: what the last study with these parameters took, else what the profile says."""
-        same = previous.get("parameters_hash") == self.parameters_hash
-        known = self.profile.expected_seconds | (previous.get("seconds", {}) if same else {})
-        fallback = sum(known.values()) / len(known) if known else 60.0
-        names = {name: name for name in ("data", "trainings")}
-        names |= {step.number: step.name for step in self.steps}
-        return {name: known.get(number, fallback) for number, name in names.items()}
 
     def _save(self, status: str = "running") -> None:
         self.manifest["status"] = status
@@ -234,7 +231,7 @@ class _Study:
     def _begin(self, step: Step) -> Callable[[Any], Any]:
         """Note that a notebook runs; what it wrote in an earlier study is removed."""
         key, lineage = self._keys(step)
-        clean = execution.cleaner(self._replacements())
+        clean = self._cleaner()
         entry: dict[str, Any] = {
             "file": step.source.name, "status": "running", "parameters": clean(step.parameters),
             "key": key, "lineage": lineage,
@@ -274,7 +271,7 @@ class _Study:
                 f"Put that right, then continue with: {self.again}"
             ) from failure
         if step.number == entries.REPORT:
-            from ..report import cards, read_record  # as in `_finish`
+            from ..report import cards, read_record  # as in `_write_pages`
 
             cards.write_cards(read_record(str(self.folder)))
         seconds = self.manifest["seconds"][step.number] = round(self.display.end(step.name), 1)
@@ -283,16 +280,25 @@ class _Study:
         entry["finished"] = provenance.utc_now()
         self.manifest["stages"][step.number] = self.times.of(step.name)
         self._save()
+        if step.number == entries.REPORT and self.display.unfinished():  # the primer alone
+            self._write_pages()
+            self.display.say(f"The report can be read: {shown(self.folder / 'report.html')}")
+
+    def _write_pages(self) -> list[str]:
+        """Build the pages of all notebooks that have run; returns what is to be noted."""
+        from ..report import pages  # matplotlib, pandas and torch, which take seconds
+
+        sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
+        return pages.build_pages(self.folder, sources, self.manifest)
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
-        from ..report import pages, pdf  # matplotlib, pandas and torch, which take seconds
+        from ..report import pdf  # as in `_write_pages`
 
         stale = [step.number for step in self.steps if not self._is_current(step)]
-        sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
         self.manifest["finished"] = provenance.utc_now()
         self.manifest["tables"] = provenance.file_hashes(self.folder / "tables")
-        for note in pages.build_pages(self.folder, sources, self.manifest):
+        for note in self._write_pages():
             self.display.say(f"note: {note}")
         page = self.folder / "report.html"
         if page.is_file():
@@ -352,18 +358,8 @@ class _Study:
     def _failed_copy(self, step: Step) -> Path:
         return self._copy(step.source.name).with_suffix(".failed.ipynb")
 
-    def _replacements(self) -> dict[str, str]:
-        """Local paths, and what the stored copies say instead."""
-        folder = shown(self.folder)
-        pairs = {
-            **execution.shortened(self.union),
-            str(self.folder): self.folder.name if Path(folder).is_absolute() else folder,
-            str(self.runs): f"runs/{self.runs.name}",
-            str(self.work): "work",
-            f"{paths.ROOT}/": "",
-            str(paths.ROOT): ".",
-            sys.prefix: "python",
-            str(Path.home()): "~",
-            tempfile.gettempdir(): "tmp",
-        }
-        return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
+    def _cleaner(self) -> Callable[[Any], Any]:
+        """What stored copies say instead of local paths, see `execution.cleaner`."""
+        return execution.cleaner(
+            execution.local_paths(self.union, self.folder, self.runs, self.work)
+        )
