@@ -19,17 +19,24 @@ from .folds import (
     split_table,
     subject_folds,
 )
-from .landmarks import MIRRORED, OUTER_EYE_CORNERS, REGIONS, landmark_corpus, relative_error
+from .landmarks import (
+    MIRRORED,
+    OUTER_EYE_CORNERS,
+    REGIONS,
+    landmark_corpus,
+    landmarks_are_kept,
+    relative_error,
+)
 from .pictures import VIDEO_ENDINGS, as_rgb, is_video, probe_video, read_image, read_pictures
 from .semaine import RaterTrace, cronbach_alpha, load_semaine, rate, read_sessions
-from .tracking import Faces, FacesTracker, KnownFaces
+from .tracking import Faces, FacesTracker, KnownFaces, dlib_model
 
 __all__ = [
     "CORPUS_NAMES", "DIMENSIONS", "MARGIN", "MIRRORED", "OUTER_EYE_CORNERS", "PROBLEM_COLUMNS",
     "REGIONS", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces", "FacesTracker", "KnownFaces",
     "Problems", "RaterTrace", "Split", "as_rgb", "assert_disjoint", "assert_subject_disjoint",
-    "build_crops", "cronbach_alpha", "crop_face", "data", "face_box", "is_video",
-    "landmark_corpus", "leaking_folds", "load_afew_va", "load_semaine", "pretext_crops",
-    "probe_video", "rate", "read_image", "read_pictures", "read_sessions", "relative_error",
-    "split_manifest", "split_table", "subject_folds",
+    "build_crops", "cronbach_alpha", "crop_face", "data", "dlib_model", "face_box", "is_video",
+    "landmark_corpus", "landmarks_are_kept", "leaking_folds", "load_afew_va", "load_semaine",
+    "pretext_crops", "probe_video", "rate", "read_image", "read_pictures", "read_sessions",
+    "relative_error", "split_manifest", "split_table", "subject_folds",
 ]  # fmt: skip

@@ -2,10 +2,12 @@
 
 There are two kinds of corpora, in the wild (AFEW-VA) and in the laboratory (SEMAINE). "simulated"
 writes one with the simulator (once) and reads it with the loader of the real one; "real" reads the
-licensed copy that an environment variable points to. There is no fallback between them.
+licensed copy that an environment variable points to, and "real, 40 clips of 60 frames" takes a part
+of each (`take_part`). There is no fallback between them.
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -25,16 +27,17 @@ from ..simulator import (
     write_semaine,
 )
 from .afew_va import load_afew_va
-from .corpus import CORPUS_NAMES, VARIABLES, Corpus
+from .corpus import CORPUS_NAMES, DIMENSIONS, VARIABLES, Corpus
 from .crops import Crops, build_crops
 from .landmarks import landmark_corpus
-from .semaine import load_semaine
+from .semaine import EVERY, load_semaine
 
 StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
 _AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
 _SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
+_PART = re.compile(r"real, (\d+) clips of (\d+) frames")
 _SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
 
 
@@ -121,25 +124,74 @@ def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
 
 @stage("data")
 def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpus:
+    corpus = read_corpus(kind, data, fields, progress)
+    landmark_progress = partial(progress, f"landmarks of {CORPUS_NAMES[corpus.name]}")
+    return landmark_corpus(corpus, cache=LANDMARKS, progress=landmark_progress)
+
+
+def read_corpus(kind: str, data: str, fields: dict, progress: StepProgress = report_step) -> Corpus:
+    """A corpus ("wild", "lab" or "pretext") as its loader reads it, without looking for landmarks;
+    a simulated one is drawn first. UserError as of `wild_corpus`."""
     key, _, write, load = _SOURCES[kind]
-    name, variable = CORPUS_NAMES[key], VARIABLES[key]
-    if data == "real":
-        path = os.environ.get(variable)
-        if not path:
-            raise UserError(
-                f"{variable} is not set; set it to the folder of your {name} copy "
-                "(data/README.md says how to obtain it), or use DATA simulated."
-            )
-        root = Path(path).expanduser()
-    elif data == "simulated":
+    if data == "simulated":
         world = world_of(kind, fields)
         # Another version of the simulator draws into another folder.
         root = SIMULATED / f"{kind}-{world_key(world)[:8]}"
-        write(root, world, progress=partial(progress, f"draw {name}"))
-    else:
-        raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
-    landmark_progress = partial(progress, f"landmarks of {name}")
-    return landmark_corpus(load(root), cache=LANDMARKS, progress=landmark_progress)
+        write(root, world, progress=partial(progress, f"draw {CORPUS_NAMES[key]}"))
+        return load(root)
+    part = _PART.fullmatch(data)
+    if data != "real" and part is None:
+        raise UserError(
+            f'DATA is {data!r}; use "simulated", "real", or "real, 40 clips of 60 frames".'
+        )
+    path = os.environ.get(VARIABLES[key])
+    if not path:
+        raise UserError(
+            f"{VARIABLES[key]} is not set; set it to the folder of your {CORPUS_NAMES[key]} copy "
+            "(data/README.md says how to obtain it), or use DATA simulated."
+        )
+    corpus = load(Path(path).expanduser())
+    return corpus if part is None else take_part(corpus, *map(int, part.groups()))
+
+
+def take_part(corpus: Corpus, clips: int, frames: int) -> Corpus:
+    """So many clips of a corpus, and the first so many annotated frames of each.
+
+    The clips are of as many subjects as possible: one of each subject, then a second one of each,
+    and so on, in the order of their ids. UserError: not one clip or frame.
+    """
+    if not (clips and frames):
+        raise UserError(f"DATA asks for {clips} clips of {frames} frames; use 1 or more of each.")
+    table = corpus.frames[["subject", "clip"]].drop_duplicates().sort_values(["subject", "clip"])
+    turn = table.groupby("subject").cumcount()
+    chosen = table.assign(turn=turn).sort_values(["turn", "subject"])["clip"].iloc[:clips]
+    is_first = corpus.frames.groupby("clip").cumcount() < frames
+    rows = np.flatnonzero(corpus.frames["clip"].isin(chosen) & is_first)
+    return replace(
+        corpus,
+        frames=corpus.frames.iloc[rows].reset_index(drop=True),
+        landmarks=None if corpus.landmarks is None else corpus.landmarks[rows],
+        part=f"{len(chosen)} clips",
+    )
+
+
+def sketch_corpus(kind: str, fields: dict) -> pd.DataFrame:
+    """Which frames a simulated corpus will have, without drawing it: columns subject, clip, frame,
+    valence and arousal, the labels all zero. UserError as of `world_of`."""
+    world = world_of(kind, fields)
+    every = EVERY if isinstance(world, LabWorld) else 1
+    count = world.sessions if isinstance(world, LabWorld) else world.clips
+    frames = [len(range(0, world.frame_count(clip), every)) for clip in range(count)]
+    clips = np.repeat(np.arange(count), frames)
+    subjects = np.array([world.subject_of(clip) for clip in range(count)])[clips]
+    numbers = np.concatenate([np.arange(many) for many in frames])
+    table = {"subject": subjects, "clip": clips, "frame": numbers}
+    return pd.DataFrame(table | dict.fromkeys(DIMENSIONS, 0.0))
+
+
+def corpus_name(kind: str) -> str:
+    """The key in CORPUS_NAMES of a kind of corpus."""
+    return _SOURCES[kind][0]
 
 
 def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from ..base import VARIABLE, Tail, UserError, cores, digest, forks, paths, provenance, shown
-from . import entries, execution, folders, kernels, steps, trainings
+from . import entries, execution, folders, kernels, preflight, steps, trainings
 from .display import Display, clock
 from .profiles import load_profile
 from .request import Request
@@ -73,16 +73,17 @@ class _Study:
         if not self.steps:
             raise UserError(f"There are no notebooks NN_name.ipynb in {shown(paths.NOTEBOOKS)}.")
         self.chosen = steps.chosen(self.steps, request.only)
-        self.union: dict[str, Any] = {}  # all parameters of all notebooks
-        for values in (*(s.parameters for s in self.steps), *(s.given for s in self.steps)):
-            self.union |= values
-        trainings.check_plan(self.union)
+        self.union = steps.all_parameters(self.steps)
         self.how, self.at_once = trainings.how_to_train(how)
         self.variables = {paths.RUNS_VARIABLE: str(self.runs), **self.how.variables()}
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
         self.modules = kernels.imported(step.source for step in self.chosen)
         forks(*kernels.NEEDED, *self.modules)
+        long = self.profile.expected_seconds.get("trainings", 0) > preflight.LONG
+        measure = request.trains and (long or self.union.get("DATA", "simulated") != "simulated")
+        self.found = preflight.look(self.steps, self.runs, self.folder, self.how, measure)
+        self.found.refuse()
 
     def run(self, work: Path) -> None:
         """Do all steps."""
@@ -98,10 +99,11 @@ class _Study:
         of_profile = self.profile.expected_seconds
         by_number = {step.number: step.name for step in self.steps}
         expected, guessed = expected_seconds(
-            by_number, earlier, of_profile, changed=bool(self.request.changes)
+            by_number, earlier, of_profile, bool(self.request.changes), self.found.seconds
         )
         self.display = Display(names, expected, self.at_once, alone, guessed)
-        self.display.say(f"{self.profile.name}: {self.profile.title}")
+        for line in (f"{self.profile.name}: {self.profile.title}", *self.found.lines()):
+            self.display.say(line)
         if self.request.fresh:
             previous = {}
         clean = self._cleaner()
@@ -170,6 +172,7 @@ class _Study:
             self.display.follow("data", [{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
+        trainings.fetch_weights(self.found.downloads, progress)
         self.manifest["data"] = data.prepare_data(self.union, progress)
         self.manifest["data"] |= trainings.weights_files(step.parameters for step in self.steps)
         self._took("data")

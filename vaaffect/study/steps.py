@@ -53,6 +53,14 @@ def read_steps(profile: Profile, out: str) -> list[Step]:
     return steps
 
 
+def all_parameters(steps: Sequence[Step]) -> dict[str, Any]:
+    """The parameters of all steps together: what is given to one counts, and else a default."""
+    union: dict[str, Any] = {}
+    for values in (*(s.parameters for s in steps), *(s.given for s in steps)):
+        union |= values
+    return union
+
+
 def chosen(steps: Sequence[Step], only: Sequence[str]) -> list[Step]:
     """The steps of these numbers, all if there are none; UserError: there is no such notebook."""
     wanted = {number.zfill(2) for number in only if number != TRAININGS}

@@ -51,7 +51,7 @@ def cell_stages(notebook: NotebookNode) -> list[dict]:
 
 def expected_seconds(
     notebooks: Mapping[str, str], earlier: Mapping[str, float], of_profile: Mapping[str, float],
-    changed: bool,
+    changed: bool, trainings: float | None = None,
 ) -> tuple[dict[str, float], list[str]]:  # fmt: skip
     """Seconds that each step of a study will take, and the names of those that are guesses.
 
@@ -61,7 +61,10 @@ def expected_seconds(
         of_profile: what the profile says.
         changed: whether some of its values are others now (--set), so that it speaks of another
             study; what it is silent about is a guess in any case.
+        trainings: what was measured to be left of them, if it was.
     """
+    if trainings is not None:
+        earlier = {**earlier, "trainings": trainings}
     said = {**of_profile, **earlier}
     known = earlier if changed else said
     guess = sum(said.values()) / len(said) if said else 60.0
