@@ -4,15 +4,22 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-thorough test-browser test-gpu test-slurm lab bench bench-train lock clean
+.PHONY: help study check-study test test-thorough test-browser test-gpu test-slurm lab bench bench-train lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# SET goes to the shell as it is, where it is cut at spaces: what has spaces is quoted once more,
+# as in SET="'MODELS=[resnet18, vgg11_bn]' SIZE=64". No file name stands in for a [ or a * in it.
+CHANGES = $(if $(SET),--set $(SET)) $(if $(OUT),--out '$(OUT)')
+
 # RESUME=1, which older commands say, is what a study does anyway.
-study: .venv/ready  ## run the study, or go on; PROFILE=demo, JOBS=4 runs 4 things at a time, MINUTES=9 stops then, FRESH=1 begins anew
-	@$(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(FRESH),--fresh) $(if $(RESUME),--resume) \
-	    $(if $(JOBS),--jobs $(JOBS)) $(if $(MINUTES),--minutes $(MINUTES))
+study: .venv/ready  ## run the study, or go on; PROFILE=demo, JOBS=4 runs 4 things at a time, MINUTES=9 stops then, FRESH=1 begins anew, SET="SIZE=64" OUT=reports/x changes values
+	@set -f; $(VENV)/python -m vaaffect study --profile $(PROFILE) $(if $(FRESH),--fresh) $(if $(RESUME),--resume) \
+	    $(if $(JOBS),--jobs $(JOBS)) $(if $(MINUTES),--minutes $(MINUTES)) $(CHANGES)
+
+check-study: .venv/ready  ## say what a study would do, need and take, and what cannot work; PROFILE, SET and OUT as for study
+	@set -f; $(VENV)/python -m vaaffect check --study $(PROFILE) $(CHANGES)
 
 # The tests of a file stay in one process; tests/conftest.py says which file comes first.
 test: .venv/ready  ## lint, unit tests, and the smoke study with its notebooks compared

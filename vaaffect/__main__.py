@@ -1,26 +1,20 @@
 """The command line: `python -m vaaffect COMMAND`.
 
-A command is a function under `@command(...)`, which lists its arguments; the first line of its
-docstring is its line in the help, the rest, if any, its description. What a command needs is
-imported inside it, so that help and mistakes in arguments are answered at once.
-
-It is argparse, because click and typer know no option with several values (`--only 03 p1`).
+A command is a function under `@command(...)`, which lists its arguments (`arguments.py`). What a
+command needs is imported inside it, so that help and mistakes in arguments are answered at once.
 """
 
 import argparse
 import errno
-import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 
-from . import __version__
+from .arguments import arg, bar, build_parser, command, positive
 from .base.errors import Terminated, TimeOver, UserError
-
-COMMANDS: dict[Callable, tuple] = {}  # the arguments of each
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,62 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 130
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vaaffect", description="A reproducible study of facial valence and arousal."
-    )
-    parser.add_argument("--version", action="version", version=f"vaaffect {__version__}")
-    parser.set_defaults(command=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for function, arguments in COMMANDS.items():
-        summary, _, description = inspect.getdoc(function).partition("\n\n")
-        description = description or f"{summary[0].upper()}{summary[1:]}."
-        sub = commands.add_parser(function.__name__, help=summary, description=description)
-        sub.set_defaults(command=function)
-        group = None
-        for names, options, alternative in arguments:
-            if alternative:  # argparse cannot print an empty group
-                group = group or sub.add_mutually_exclusive_group()
-            (group if alternative else sub).add_argument(*names, **options)
-    return parser
-
-
-def arg(*names: str, alternative: bool = False, **options: object) -> tuple:
-    """An argument, as of `add_argument`; of those that are alternatives one may be given."""
-    return names, options, alternative
-
-
-def command(*arguments: tuple) -> Callable[[Callable], Callable]:
-    """Make a function a command with these arguments."""
-
-    def register(function: Callable) -> Callable:
-        COMMANDS[function] = arguments
-        return function
-
-    return register
-
-
-def positive(text: str) -> int:
-    """A whole number above 0, for argparse."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return int(text)
-
-
-@contextmanager
-def bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on the terminal, as a function of (done, total)."""
-    from tqdm import tqdm
-
-    with tqdm(desc=task, unit=unit) as shown:
-
-        def progress(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
-
-        yield progress
 
 
 @command(
@@ -232,16 +170,30 @@ def simulate(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    arg("root", type=Path, metavar="ROOT", help="folder of AFEW-VA or of SEMAINE"),
+    arg("root", type=Path, nargs="?", metavar="ROOT", help="folder of AFEW-VA or of SEMAINE"),
+    arg(
+        "--study", metavar="PROFILE", help="instead of a corpus: what this study would do and need"
+    ),
+    arg("--set", nargs="+", default=[], metavar="NAME=VALUE", help="of that study, as there"),
+    arg("--out", type=Path, help="of that study, as there"),
     arg("--quick", action="store_true", help="do not decode the pictures"),
     arg("--all", action="store_true", help="list every problem, not the first few"),
     arg("--workers", type=positive, help="processes that decode"),
 )
 def check(arguments: argparse.Namespace) -> None:
-    """say what a copy of AFEW-VA or SEMAINE holds, and what is wrong with it
+    """say what a copy of AFEW-VA or SEMAINE holds, and what is wrong with it; or with a study
 
-    Recognize a corpus, decode every annotated picture, list what cannot be used.
+    Recognize a corpus, decode every annotated picture, list what cannot be used. With --study, say
+    in a table what a study would do, need and take, and list everything in it that cannot work.
     """
+    if (arguments.root is None) == (arguments.study is None):
+        raise UserError("check: name a folder, or a study with --study PROFILE.")
+    if arguments.study is not None:
+        from .study import check_study
+
+        found = check_study(arguments.study, arguments.set, arguments.out)
+        print("\n".join(found.lines()))
+        return found.refuse()
     from .corpora.check import check_pictures, describe_corpus, load_any
 
     corpus = load_any(arguments.root.expanduser())

@@ -6,11 +6,11 @@ import pytest
 
 from vaaffect.base import UserError
 from vaaffect.results import FROM_SCRATCH
+from vaaffect.training.checks import check_parameters
 from vaaffect.training.plan import (
     Ablation,
     Plan,
     all_trainings,
-    check_parameters,
     fold_training,
 )
 

@@ -17,10 +17,11 @@ from vaaffect.base import ROOT, UserError, sha256_of
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.results import FROM_SCRATCH
 from vaaffect.training import loop
+from vaaffect.training.checks import check_parameters
 from vaaffect.training.loop import train
 from vaaffect.training.many import How, train_all
 from vaaffect.training.networks import build_model
-from vaaffect.training.plan import Ablation, Plan, all_trainings, check_parameters, weights_files
+from vaaffect.training.plan import Ablation, Plan, all_trainings, weights_files
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import load_model, read_config
 from vaaffect.training.spec import Training

@@ -20,7 +20,14 @@ from .folds import (
     split_table,
     subject_folds,
 )
-from .landmarks import MIRRORED, OUTER_EYE_CORNERS, REGIONS, landmark_corpus, relative_error
+from .landmarks import (
+    MIRRORED,
+    OUTER_EYE_CORNERS,
+    REGIONS,
+    landmark_corpus,
+    landmarks_are_kept,
+    relative_error,
+)
 from .pictures import VIDEO_ENDINGS, as_rgb, is_video, probe_video, read_image, read_pictures
 from .problems import PROBLEM_COLUMNS, Problems, losses, problem_kinds, problem_lines
 from .semaine import (
@@ -32,15 +39,15 @@ from .semaine import (
     rate,
     read_sessions,
 )
-from .tracking import Faces, FacesTracker, KnownFaces
+from .tracking import Faces, FacesTracker, KnownFaces, dlib_model
 
 __all__ = [
     "CORPUS_NAMES", "DIMENSIONS", "MARGIN", "MIRRORED", "OUTER_EYE_CORNERS", "PROBLEM_COLUMNS",
     "REGIONS", "VARIABLES", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces", "FacesTracker",
     "KnownFaces", "Problems", "RaterTrace", "Session", "Split", "as_rgb", "assert_disjoint",
-    "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face", "data", "face_box",
-    "fold_warnings", "is_video", "landmark_corpus", "leaking_folds", "load_afew_va",
-    "load_semaine", "longest_session", "losses", "pretext_crops", "probe_video", "problem_kinds",
-    "problem_lines", "rate", "read_image", "read_pictures", "read_sessions", "relative_error",
-    "split_manifest", "split_table", "subject_folds",
+    "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face", "data", "dlib_model",
+    "face_box", "fold_warnings", "is_video", "landmark_corpus", "landmarks_are_kept",
+    "leaking_folds", "load_afew_va", "load_semaine", "longest_session", "losses", "pretext_crops",
+    "probe_video", "problem_kinds", "problem_lines", "rate", "read_image", "read_pictures",
+    "read_sessions", "relative_error", "split_manifest", "split_table", "subject_folds",
 ]  # fmt: skip

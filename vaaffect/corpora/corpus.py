@@ -42,6 +42,7 @@ class Corpus:
     frames: pd.DataFrame  # one row per frame, FRAME_COLUMNS; SEMAINE has RATER_COLUMNS besides
     landmarks: np.ndarray | None  # (N, 68, 2) float32, iBUG order, in pixels of the native picture
     problems: pd.DataFrame  # what was left out or noted, PROBLEM_COLUMNS
+    part: str = ""  # what was taken of it, "40 clips" for example; shown wherever the name is
     # Of a corpus that the simulator wrote, the hash of all that determines it, see `made_from`. A
     # copy with other parts (`dataclasses.replace`) has none any more.
     origin: str = field(default="", init=False)
@@ -64,8 +65,9 @@ class Corpus:
 
     @property
     def label(self) -> str:
-        """How tables and figures name this data; simulated data always says so."""
-        return CORPUS_NAMES[self.name] + " (simulated)" * self.simulated
+        """How tables and figures name this data; a part and simulated data always say so."""
+        part = f", {self.part}" * bool(self.part)
+        return CORPUS_NAMES[self.name] + part + " (simulated)" * self.simulated
 
     @property
     def va(self) -> np.ndarray:

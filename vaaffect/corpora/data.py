@@ -3,10 +3,12 @@
 There are two kinds of corpora, in the wild (AFEW-VA) and in the laboratory (SEMAINE). "simulated"
 writes one with the simulator (once) and reads it with the loader of the real one; "real" reads the
 licensed copy that an environment variable points to, by an absolute path or one from the project's
-folder. There is no fallback between them. Each corpus is read once per process.
+folder, and "real, 40 clips of 60 frames" takes a part of each (`take_part`). There is no fallback
+between them. Each corpus is read once per process.
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,19 +28,20 @@ from ..simulator import (
     write_semaine,
 )
 from .afew_va import load_afew_va
-from .corpus import CORPUS_NAMES, VARIABLES, Corpus
+from .corpus import CORPUS_NAMES, DIMENSIONS, VARIABLES, Corpus
 from .crops import Crops, build_crops
 from .landmarks import landmark_corpus
-from .semaine import load_semaine
+from .semaine import EVERY, load_semaine
 
 StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
 _AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
 _SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
+_PART = re.compile(r"real, (\d+) clips of (\d+) frames")
 _SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
 _READ: dict[tuple, Corpus] = {}  # what was read in this process, see `_corpus`
-_MOST_READ = 4  # a study has three corpora
+_MOST_READ = 8  # a study has three corpora, with and without landmarks
 
 
 def wild_corpus(data: str, world: dict, progress: StepProgress = report_step) -> Corpus:
@@ -124,33 +127,99 @@ def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
 
 @stage("data")
 def _corpus(kind: str, data: str, fields: dict, progress: StepProgress) -> Corpus:
-    key, _, write, load = _SOURCES[kind]
-    name, variable = CORPUS_NAMES[key], VARIABLES[key]
-    if data == "real":
-        path = os.environ.get(variable)
-        if not path:
-            raise UserError(
-                f"{variable} is not set; set it to the folder of your {name} copy "
-                "(data/README.md says how to obtain it), or use DATA simulated."
-            )
-        root = ROOT / Path(path).expanduser()  # wherever a command or a kernel runs
-    elif data == "simulated":
-        world = world_of(kind, fields)
-        # Another version of the simulator draws into another folder.
-        root = SIMULATED / f"{kind}-{world_key(world)[:8]}"
-        write(root, world, progress=partial(progress, f"draw {name}"))
-    else:
-        raise UserError(f'DATA is {data!r}; use "simulated" or "real".')
-    # Whoever asks again in this process gets what was read, as long as no file has changed: to look
-    # at sizes and times takes a fraction of a second, to read AFEW-VA or SEMAINE takes many.
-    place = kind, root, LANDMARKS, files_state(root)
+    corpus = read_corpus(kind, data, fields, progress)
+    landmark_progress = partial(progress, f"landmarks of {CORPUS_NAMES[corpus.name]}")
+    place = "landmarks", kind, corpus.root, data, files_state(corpus.root), LANDMARKS
+    return _once(
+        place, lambda: landmark_corpus(corpus, cache=LANDMARKS, progress=landmark_progress)
+    )
+
+
+def read_corpus(kind: str, data: str, fields: dict, progress: StepProgress = report_step) -> Corpus:
+    """A corpus ("wild", "lab" or "pretext") as its loader reads it, without looking for landmarks;
+    a simulated one is drawn first. UserError as of `wild_corpus`."""
+    root = _root(kind, data, fields, progress)
+    part = _PART.fullmatch(data)
+    place = "read", kind, root, data, files_state(root)
+    load = _SOURCES[kind][3]
+    return _once(place, lambda: load(root) if part is None else _part_of(load(root), part))
+
+
+def _part_of(corpus: Corpus, part: re.Match) -> Corpus:
+    return take_part(corpus, *map(int, part.groups()))
+
+
+def _once(place: tuple, make: Callable[[], Corpus]) -> Corpus:
+    """What was made of a place in this process, unless a file there has changed: to look at sizes
+    and times takes a fraction of a second, to read AFEW-VA or SEMAINE takes many."""
     if place not in _READ:
-        landmark_progress = partial(progress, f"landmarks of {name}")
-        corpus = landmark_corpus(load(root), cache=LANDMARKS, progress=landmark_progress)
+        corpus = make()
         while len(_READ) >= _MOST_READ:
             del _READ[next(iter(_READ))]
         _READ[place] = corpus
     return _READ[place].copy()
+
+
+def _root(kind: str, data: str, fields: dict, progress: StepProgress) -> Path:
+    """The folder of a corpus; a simulated one is drawn first."""
+    key, _, write, _ = _SOURCES[kind]
+    if data == "simulated":
+        world = world_of(kind, fields)
+        # Another version of the simulator draws into another folder.
+        root = SIMULATED / f"{kind}-{world_key(world)[:8]}"
+        write(root, world, progress=partial(progress, f"draw {CORPUS_NAMES[key]}"))
+        return root
+    if data != "real" and _PART.fullmatch(data) is None:
+        raise UserError(
+            f'DATA is {data!r}; use "simulated", "real", or "real, 40 clips of 60 frames".'
+        )
+    path = os.environ.get(VARIABLES[key])
+    if not path:
+        raise UserError(
+            f"{VARIABLES[key]} is not set; set it to the folder of your {CORPUS_NAMES[key]} copy "
+            "(data/README.md says how to obtain it), or use DATA simulated."
+        )
+    return ROOT / Path(path).expanduser()  # wherever a command or a kernel runs
+
+
+def take_part(corpus: Corpus, clips: int, frames: int) -> Corpus:
+    """So many clips of a corpus, and the first so many annotated frames of each.
+
+    The clips are of as many subjects as possible: one of each subject, then a second one of each,
+    and so on, in the order of their ids. UserError: not one clip or frame.
+    """
+    if not (clips and frames):
+        raise UserError(f"DATA asks for {clips} clips of {frames} frames; use 1 or more of each.")
+    table = corpus.frames[["subject", "clip"]].drop_duplicates().sort_values(["subject", "clip"])
+    turn = table.groupby("subject").cumcount()
+    chosen = table.assign(turn=turn).sort_values(["turn", "subject"])["clip"].iloc[:clips]
+    is_first = corpus.frames.groupby("clip").cumcount() < frames
+    rows = np.flatnonzero(corpus.frames["clip"].isin(chosen) & is_first)
+    return replace(
+        corpus,
+        frames=corpus.frames.iloc[rows].reset_index(drop=True),
+        landmarks=None if corpus.landmarks is None else corpus.landmarks[rows],
+        part=f"{len(chosen)} clips",
+    )
+
+
+def sketch_corpus(kind: str, fields: dict) -> pd.DataFrame:
+    """Which frames a simulated corpus will have, without drawing it: columns subject, clip, frame,
+    valence and arousal, the labels all zero. UserError as of `world_of`."""
+    world = world_of(kind, fields)
+    every = EVERY if isinstance(world, LabWorld) else 1
+    count = world.sessions if isinstance(world, LabWorld) else world.clips
+    frames = [len(range(0, world.frame_count(clip), every)) for clip in range(count)]
+    clips = np.repeat(np.arange(count), frames)
+    subjects = np.array([world.subject_of(clip) for clip in range(count)])[clips]
+    numbers = np.concatenate([np.arange(many) for many in frames])
+    table = {"subject": subjects, "clip": clips, "frame": numbers}
+    return pd.DataFrame(table | dict.fromkeys(DIMENSIONS, 0.0))
+
+
+def corpus_name(kind: str) -> str:
+    """The key in CORPUS_NAMES of a kind of corpus."""
+    return _SOURCES[kind][0]
 
 
 def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:

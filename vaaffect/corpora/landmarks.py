@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..base import LANDMARKS, UserError, code_digest, digest, kept
+from ..base.cache import opened
 from .corpus import Corpus
 from .parts import remove_parts
 from .pictures import Piece, Progress, by_pieces, picture_problems
@@ -54,9 +55,7 @@ def landmark_corpus(
     """
     if corpus.landmarks is not None:
         return corpus
-    names = ("landmarks.py", "tracking.py", "pictures.py")
-    code = code_digest(*(Path(__file__).with_name(name) for name in names))
-    folder = cache / f"{corpus.name}-{digest(corpus.fingerprint(), code)[:16]}"
+    code, folder = _code(), _folder(corpus, cache)
 
     def build(folder: Path) -> dict[str, str]:
         try:
@@ -91,6 +90,21 @@ def landmark_corpus(
         problems=pd.concat([corpus.problems, problems], ignore_index=True),
     )
     return complete.made_from(digest(corpus.origin, code)) if corpus.origin else complete
+
+
+def landmarks_are_kept(corpus: Corpus, cache: Path = LANDMARKS) -> bool:
+    """Whether `landmark_corpus` has nothing to find: dlib is not needed then."""
+    return corpus.landmarks is not None or opened(_folder(corpus, cache)) is not None
+
+
+def _code() -> str:
+    names = ("landmarks.py", "tracking.py", "pictures.py")
+    return code_digest(*(Path(__file__).with_name(name) for name in names))
+
+
+def _folder(corpus: Corpus, cache: Path) -> Path:
+    """Where the landmarks of a corpus are kept."""
+    return cache / f"{corpus.name}-{digest(corpus.fingerprint(), _code())[:16]}"
 
 
 def _landmark_piece(piece: Piece) -> list[np.ndarray | str]:

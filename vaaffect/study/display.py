@@ -91,15 +91,16 @@ class Display:
     """A live line on a terminal, a line now and then elsewhere.
 
     `expected` are seconds per step, and `at_once` says how many run side by side; beside data,
-    trainings and the steps in `alone` nothing runs.
+    trainings and the steps in `alone` nothing runs. Of the steps in `guessed` nobody knows how long
+    they take in this study: they are counted, and no part of the ETA.
     """
 
     def __init__(
         self, steps: Sequence[str], expected: dict[str, float], at_once: int = 1,
-        alone: Iterable[str] = (),
+        alone: Iterable[str] = (), guessed: Iterable[str] = (),
     ):  # fmt: skip
         self.steps, self.expected, self.at_once = list(steps), expected, at_once
-        self.alone = {*ALONE, *alone}
+        self.alone, self.guessed = {*ALONE, *alone}, {*guessed}
         self.live = sys.stdout.isatty()  # one line is redrawn
         self.started = time.monotonic()
         self.done: dict[str, float] = {}  # seconds of the steps run so far, kept ones left out
@@ -146,17 +147,22 @@ class Display:
                     running.event = event
         self._draw()
 
+    def unfinished(self) -> list[str]:
+        """The steps that run or are still to come."""
+        return [step for step in self.steps if step not in (*self.done, *self.kept)]
+
     def elapsed(self) -> float:
         """Seconds since the study began."""
         return time.monotonic() - self.started
 
     def remaining(self) -> float:
-        """Seconds until the study ends, from what was expected of the steps and what they took.
+        """Seconds until the study ends, from what was expected of the steps and what they took;
+        guessed steps count for what their trainings tell.
 
         Expectations come from another machine or an earlier run, so they are scaled by the ratio of
         measured to expected time.
         """
-        measured = dict(self.done)
+        measured = {step: took for step, took in self.done.items() if step not in self.guessed}
         # Data that was there already says nothing about the speed of this machine.
         if measured.get("data", 0.0) < 0.1 * self.expected.get("data", 0.0):
             measured.pop("data", None)
@@ -164,14 +170,17 @@ class Display:
         ratio = took / planned if planned > 0 else 1.0
         left = {}
         for step, running in self.running.items():
+            trainings = running.fanout.remaining()[0] if running.fanout else 0.0
+            if step in self.guessed:
+                left[step] = trainings
+                continue
             elapsed, total = time.monotonic() - running.started, self.expected[step] * ratio
             if elapsed > total:
                 # Late: the steps to come will be late as well, and this one does not end at once.
                 total = 1.1 * elapsed
                 ratio = (took + elapsed) / max(planned + self.expected[step], 1e-9)
-            trainings = running.fanout.remaining()[0] if running.fanout else 0.0
             left[step] = max(total - elapsed, trainings)
-        later = [s for s in self.steps if s not in (*self.done, *self.kept, *self.running)]
+        later = [s for s in self.unfinished() if s not in {*self.running, *self.guessed}]
         alone = sum(self.expected[s] for s in later if s in self.alone)  # all cores work on them
         beside = sum(self.expected[s] for s in later if s not in self.alone)
         longest = max(left.values(), default=0.0)
@@ -187,7 +196,7 @@ class Display:
             if not self.running or not (self.live or now - self._last_line >= LINE_EVERY):
                 return
             self._last_line = now
-            tail = f"elapsed {clock(self.elapsed())}  ETA {clock(self.remaining())}"
+            tail = f"elapsed {clock(self.elapsed())}  {self._eta()}"
             parts = []
             for step, running in self.running.items():
                 many = running.fanout.describe() if running.fanout else ""
@@ -200,6 +209,17 @@ class Display:
                 print(f"\r\x1b[2K{f'{said}  {tail}'[:width]}", end="", flush=True)
             else:
                 print(f"{said}  {tail}", flush=True)
+
+    def _eta(self) -> str:
+        """`ETA 01:20`, and how many steps it leaves out."""
+        unknown = [step for step in self.unfinished() if step in self.guessed]
+        running = [self.running[step].fanout for step in unknown if step in self.running]
+        known = {id(many) for many in running if many is not None and many.remaining()[1]}
+        count = len(unknown) - len(known)
+        if not count:
+            return f"ETA {clock(self.remaining())}"
+        steps = "1 step" if count == 1 else f"{count} steps"
+        return f"ETA {clock(self.remaining())} and {steps} of unknown length"
 
     def _label(self, step: str) -> str:
         return f"[{self.steps.index(step) + 1}/{len(self.steps)}] {step}"

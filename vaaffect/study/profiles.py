@@ -164,14 +164,14 @@ def load_profile(name: str, notebooks: Path = NOTEBOOKS, changes: Iterable[str] 
     Args:
         name: of a file in `profiles/` beside the notebooks.
         notebooks: the folder of the notebooks.
-        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, the value in YAML
-            ("SIZE=48", "WILD.clips=30", "MODELS=[resnet18]"). It goes to every notebook that
-            declares the name; what the profile gives to a single notebook is replaced too. The
-            title tells them.
+        changes: "NAME=VALUE", or "NAME.KEY=VALUE" for one entry of a dict, at any depth, the value
+            in YAML ("SIZE=48", "WILD.clips=30", "PER_MODEL.vgg11_bn.epochs=2"). It goes to every
+            notebook that declares the name; what the profile gives to a single notebook is replaced
+            too. The title tells them.
 
     Raises:
-        UserError: no such profile, invalid YAML, a change that cannot be read, or a key or value
-            that no notebook can take.
+        UserError: no such profile, invalid YAML, a change that cannot be read or that PER_MODEL
+            would undo, or a key or value that no notebook can take.
     """
     folder = notebooks / "profiles"
     path = folder / f"{name}.yaml"
@@ -200,24 +200,20 @@ def _changed(profile: Profile, changes: list[str], declared: Declared) -> Profil
     per_notebook = {nn: dict(values) for nn, values in profile.notebooks.items()}
     for change in changes:
         left, equals, right = change.partition("=")
-        name, dot, key = left.strip().partition(".")
+        name, *keys = left.strip().split(".")
         try:
             value = yaml.load(right, Loader=_StrictLoader)
         except yaml.YAMLError:
             equals = ""
-        if not (name and equals) or (dot and not key):
+        if not (name and equals) or not all(keys):
             raise UserError(
                 f"--set {change}: write NAME=VALUE or NAME.KEY=VALUE with a value in YAML, such as "
                 "SIZE=48 or WILD.clips=30 (in quotes for the shell where it has spaces)."
             )
-        if dot:
-            before = shared.get(name, defaults.get(name, {}))
-            if not isinstance(before, dict):
-                raise UserError(f"--set {change}: {name} is {_show(before)} and has no keys.")
-            value = before | {key: value}
-        shared[name] = value
+        shared[name] = _put(shared.get(name, defaults.get(name, {})), keys, value, name, change)
         for values in per_notebook.values():
             values.pop(name, None)
+    _refuse_undone(changes, defaults | shared)
     content = {
         "title": f"{profile.title}; changed: {', '.join(changes)}",
         "expected_seconds": profile.expected_seconds,
@@ -225,6 +221,45 @@ def _changed(profile: Profile, changes: list[str], declared: Declared) -> Profil
         "notebooks": per_notebook,
     }
     return _checked(profile.name, f"{profile.name}.yaml with --set", content, declared)
+
+
+def _put(before: Any, keys: list[str], value: Any, name: str, change: str) -> Any:
+    """`before` with a value at `keys` of nested dicts; without keys, the value."""
+    if not keys:
+        return value
+    if not isinstance(before, dict):
+        raise UserError(f"--set {change}: {name} is {_show(before)} and has no keys.")
+    first, *others = keys
+    inner = _put(before.get(first, {}), others, value, f"{name}.{first}", change)
+    return before | {first: inner}
+
+
+def _refuse_undone(changes: list[str], values: dict[str, Any]) -> None:
+    """Refuse a change of EPOCHS or RECIPE that PER_MODEL undoes for a network of the study, unless
+    the changes say what is to hold for that network."""
+    names = {change.partition("=")[0].strip() for change in changes}
+    per_model = values.get("PER_MODEL")
+    if "PER_MODEL" in names or not isinstance(per_model, dict):
+        return
+    networks = [*values.get("MODELS", ()), *values.get("BASELINES", ())]
+    for name in sorted(names):
+        key = "epochs" if name == "EPOCHS" else name.removeprefix("RECIPE.")
+        undone = {
+            network: per_model[network][key]
+            for network in networks
+            if key != name
+            and key in (per_model.get(network) or {})
+            and not names & {f"PER_MODEL.{network}", f"PER_MODEL.{network}.{key}"}
+        }
+        if undone:
+            said = next(c for c in changes if c.partition("=")[0].strip() == name)
+            wanted = said.partition("=")[2]
+            kept = ", ".join(f"{network} ({own})" for network, own in undone.items())
+            cure = " ".join(f"PER_MODEL.{network}.{key}={wanted}" for network in undone)
+            raise UserError(
+                f"--set {said}: changes nothing for {kept}, where PER_MODEL says so; add to --set: "
+                f"{cure} (or there the value that is to stay)."
+            )
 
 
 def _checked(name: str, file: str, content: Any, declared: Declared) -> Profile:

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from ..base import VARIABLE, Tail, UserError, cores, digest, forks, paths, provenance, shown
-from . import entries, execution, folders, kernels, steps, trainings
+from . import entries, execution, folders, kernels, preflight, steps, trainings
 from .display import Display, clock
 from .profiles import load_profile
 from .request import Request
 from .steps import Step
 from .stopping import stopped_by_signals
-from .times import Times
+from .times import Times, expected_seconds
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
@@ -73,16 +73,17 @@ class _Study:
         if not self.steps:
             raise UserError(f"There are no notebooks NN_name.ipynb in {shown(paths.NOTEBOOKS)}.")
         self.chosen = steps.chosen(self.steps, request.only)
-        self.union: dict[str, Any] = {}  # all parameters of all notebooks
-        for values in (*(s.parameters for s in self.steps), *(s.given for s in self.steps)):
-            self.union |= values
-        trainings.check_plan(self.union)
+        self.union = steps.all_parameters(self.steps)
         self.how, self.at_once = trainings.how_to_train(how)
         self.variables = {paths.RUNS_VARIABLE: str(self.runs), **self.how.variables()}
         self.parameters_hash = digest({step.number: step.given for step in self.steps})
         self.library = entries.library_digest()
         self.modules = kernels.imported(step.source for step in self.chosen)
         forks(*kernels.NEEDED, *self.modules)
+        long = self.profile.expected_seconds.get("trainings", 0) > preflight.LONG
+        measure = request.trains and (long or self.union.get("DATA", "simulated") != "simulated")
+        self.found = preflight.look(self.steps, self.runs, self.folder, self.how, measure)
+        self.found.refuse()
 
     def run(self, work: Path) -> None:
         """Do all steps."""
@@ -95,11 +96,19 @@ class _Study:
         names = [*first, *(step.name for step in self.chosen)]
         self.times = Times()
         alone = [step.name for step in self.chosen if step.alone]
-        self.display = Display(names, self._expected_seconds(previous), self.at_once, alone)
-        self.display.say(f"{self.profile.name}: {self.profile.title}")
+        same = previous.get("parameters_hash") == self.parameters_hash
+        earlier = previous.get("seconds", {}) if same else {}
+        of_profile = self.profile.expected_seconds
+        by_number = {step.number: step.name for step in self.steps}
+        expected, guessed = expected_seconds(
+            by_number, earlier, of_profile, bool(self.request.changes), self.found.seconds
+        )
+        self.display = Display(names, expected, self.at_once, alone, guessed)
+        for line in (f"{self.profile.name}: {self.profile.title}", *self.found.lines()):
+            self.display.say(line)
         if self.request.fresh:
             previous = {}
-        clean = execution.cleaner(self._replacements())
+        clean = self._cleaner()
         # Without trainings here, what the manifest says of them is about another machine.
         gone = () if self.runs.is_dir() else first
         known = {
@@ -140,15 +149,6 @@ class _Study:
             self._save("failed")
             raise
 
-    def _expected_seconds(self, previous: dict[str, Any]) -> dict[str, float]:
-        """Per step: what the last study with these parameters took, else what the profile says."""
-        same = previous.get("parameters_hash") == self.parameters_hash
-        known = self.profile.expected_seconds | (previous.get("seconds", {}) if same else {})
-        fallback = sum(known.values()) / len(known) if known else 60.0
-        names = {name: name for name in ("data", "trainings")}
-        names |= {step.number: step.name for step in self.steps}
-        return {name: known.get(number, fallback) for number, name in names.items()}
-
     def _save(self, status: str = "running") -> None:
         self.manifest["status"] = status
         self.manifest["machines"] = entries.machines(self.runs)
@@ -175,6 +175,7 @@ class _Study:
             self.display.follow("data", [{"what": what, "done": done, "total": total}])
 
         self.display.start("data")
+        trainings.fetch_weights(self.found.downloads, progress)
         self.manifest["data"] = data.prepare_data(self.union, progress)
         self.manifest["data"] |= trainings.weights_files(step.parameters for step in self.steps)
         self._took("data")
@@ -236,7 +237,7 @@ class _Study:
     def _begin(self, step: Step) -> Callable[[Any], Any]:
         """Note that a notebook runs; what it wrote in an earlier study is removed."""
         key, lineage = self._keys(step)
-        clean = execution.cleaner(self._replacements())
+        clean = self._cleaner()
         entry: dict[str, Any] = {
             "file": step.source.name, "status": "running", "parameters": clean(step.parameters),
             "key": key, "lineage": lineage,
@@ -276,7 +277,7 @@ class _Study:
                 f"Put that right, then continue with: {self.again}"
             ) from failure
         if step.number == entries.REPORT:
-            from ..report import cards, read_record  # as in `_finish`
+            from ..report import cards, read_record  # as in `_write_pages`
 
             cards.write_cards(read_record(str(self.folder)))
         seconds = self.manifest["seconds"][step.number] = round(self.display.end(step.name), 1)
@@ -285,16 +286,25 @@ class _Study:
         entry["finished"] = provenance.utc_now()
         self.manifest["stages"][step.number] = self.times.of(step.name)
         self._save()
+        if step.number == entries.REPORT and self.display.unfinished():  # the primer alone
+            self._write_pages()
+            self.display.say(f"The report can be read: {shown(self.folder / 'report.html')}")
+
+    def _write_pages(self) -> list[str]:
+        """Build the pages of all notebooks that have run; returns what is to be noted."""
+        from ..report import pages  # matplotlib, pandas and torch, which take seconds
+
+        sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
+        return pages.build_pages(self.folder, sources, self.manifest)
 
     def _finish(self) -> None:
         """Build the pages and close the manifest."""
-        from ..report import pages, pdf  # matplotlib, pandas and torch, which take seconds
+        from ..report import pdf  # as in `_write_pages`
 
         stale = [step.number for step in self.steps if not self._is_current(step)]
-        sources = [s.source for s in self.steps if self._copy(s.source.name).is_file()]
         self.manifest["finished"] = provenance.utc_now()
         self.manifest["tables"] = provenance.file_hashes(self.folder / "tables")
-        for note in pages.build_pages(self.folder, sources, self.manifest):
+        for note in self._write_pages():
             self.display.say(f"note: {note}")
         page = self.folder / "report.html"
         if page.is_file():
@@ -354,7 +364,7 @@ class _Study:
     def _failed_copy(self, step: Step) -> Path:
         return self._copy(step.source.name).with_suffix(".failed.ipynb")
 
-    def _replacements(self) -> dict[str, str]:
-        """Local paths, and what the stored copies say instead."""
+    def _cleaner(self) -> Callable[[Any], Any]:
+        """What stored copies say instead of local paths, see `execution.cleaner`."""
         places = folders.local_places(self.folder, self.runs, self.work)
-        return execution.shortened(self.union) | places
+        return execution.cleaner(execution.shortened(self.union) | places)

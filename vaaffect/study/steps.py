@@ -36,6 +36,10 @@ class Step:
     def number(self) -> str:
         return notebook_number(self.source)
 
+    @property
+    def is_primer(self) -> bool:
+        return self.number.startswith("p")
+
 
 def read_steps(profile: Profile, out: str) -> list[Step]:
     """Every notebook, in order, with the parameters of a profile and the report folder `out`."""
@@ -47,6 +51,14 @@ def read_steps(profile: Profile, out: str) -> list[Step]:
         parameters = default_values(source) | given
         steps.append(Step(source, given, parameters, tuple(needs), about.get("alone", False)))
     return steps
+
+
+def all_parameters(steps: Sequence[Step]) -> dict[str, Any]:
+    """The parameters of all steps together: what is given to one counts, and else a default."""
+    union: dict[str, Any] = {}
+    for values in (*(s.parameters for s in steps), *(s.given for s in steps)):
+        union |= values
+    return union
 
 
 def chosen(steps: Sequence[Step], only: Sequence[str]) -> list[Step]:
@@ -65,12 +77,13 @@ def next_step(
     todo: Sequence[Step], running: Collection[Step], at_once: int, seconds: Mapping[str, float]
 ) -> Step | None:
     """The step that starts now, if one can: of those that need none that is still to come the one
-    that is expected to take longest (`seconds` by name), and last those that must be alone."""
+    that is expected to take longest (`seconds` by name), then those that must be alone, and last
+    the primer, for which the report does not wait."""
     pending = {step.number for step in (*todo, *running)}
     ready = [step for step in todo if pending.isdisjoint(step.needs)]
     if not ready or len(running) >= at_once or any(step.alone for step in running):
         return None
-    step = min(ready, key=lambda step: (step.alone, -seconds[step.name]))
+    step = min(ready, key=lambda step: (step.is_primer, step.alone, -seconds[step.name]))
     return None if step.alone and running else step
 
 

@@ -47,3 +47,27 @@ def cell_stages(notebook: NotebookNode) -> list[dict]:
         gap = datetime.fromisoformat(first) - datetime.fromisoformat(begun)
         events.append({"stage": "kernel start", "seconds": gap.total_seconds()})
     return [*events, {"stage": "all cells", "seconds": cells}]
+
+
+def expected_seconds(
+    notebooks: Mapping[str, str], earlier: Mapping[str, float], of_profile: Mapping[str, float],
+    changed: bool, trainings: float | None = None,
+) -> tuple[dict[str, float], list[str]]:  # fmt: skip
+    """Seconds that each step of a study will take, and the names of those that are guesses.
+
+    Args:
+        notebooks: names of steps by number; data and trainings come before them.
+        earlier: what the last study with these parameters took, by number.
+        of_profile: what the profile says.
+        changed: whether some of its values are others now (--set), so that it speaks of another
+            study; what it is silent about is a guess in any case.
+        trainings: what was measured to be left of them, if it was.
+    """
+    if trainings is not None:
+        earlier = {**earlier, "trainings": trainings}
+    said = {**of_profile, **earlier}
+    known = earlier if changed else said
+    guess = sum(said.values()) / len(said) if said else 60.0
+    names = {"data": "data", "trainings": "trainings", **notebooks}
+    expected = {name: said.get(number, guess) for number, name in names.items()}
+    return expected, [name for number, name in names.items() if number not in known]

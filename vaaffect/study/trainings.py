@@ -1,23 +1,13 @@
 """The trainings of a study, done before its notebooks, which then find them finished."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
-
-
-def check_plan(parameters: dict[str, Any]) -> None:
-    """Refuse (UserError) parameters that cannot work, before anything is drawn or trained."""
-    from ..classical import check_names
-    from ..training import Plan, check_parameters
-
-    check_parameters(parameters)
-    if "BASELINES" in parameters:
-        check_names(Plan.from_parameters(parameters).classical)
 
 
 def how_to_train(how: "How | None") -> "tuple[How, int]":
@@ -41,6 +31,16 @@ def train_before(
 
     with _environment(variables):
         train_all(all_trainings(*notebooks), runs, how, apart=True)
+
+
+def fetch_weights(models: Iterable[str], progress: Callable[[str, int, int], None]) -> None:
+    """Download ImageNet's weights of these networks."""
+    from ..training import fetch_imagenet
+
+    models = list(models)
+    for number, model in enumerate(models):
+        progress(f"download ImageNet's weights of {model}", number, len(models))
+        fetch_imagenet(model)
 
 
 def weights_files(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, str]:

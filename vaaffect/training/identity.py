@@ -8,8 +8,8 @@ from ..base import code_digest
 # (their fields are in the identity), where they run, in which files results are kept, and names.
 # Weights of a pretext task have a key of their own.
 NOT_LEARNING = (
-    "__init__.py", "ablation.py", "cluster.py", "fairness.py", "identity.py", "many.py", "plan.py",
-    "pretext.py", "run_folder.py", "spec.py",
+    "__init__.py", "ablation.py", "checks.py", "cluster.py", "fairness.py", "identity.py",
+    "many.py", "plan.py", "pretext.py", "run_folder.py", "spec.py", "speed.py",
 )  # fmt: skip
 
 

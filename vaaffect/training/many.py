@@ -157,10 +157,7 @@ def _outcomes(
         calls = [(tasks[number], number, runs, options.cpus, gpus) for number in numbers]
         jobs = cluster.in_jobs(_train_in_job, calls, runs / "slurm", options, gpus)
     else:
-        gpu_count = torch.cuda.device_count()
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # how this process's GPUs are called
-        gpu_names = visible.split(",") if visible else [str(gpu) for gpu in range(gpu_count)]
-        start = partial(_set_up, max(1, cores() // how.jobs), gpu_names[:gpu_count])
+        start = partial(set_up, max(1, cores() // how.jobs), gpus_here())
         numbers, items = list(tasks), list(tasks.values())
         calls = [(task, number, runs) for number, task in tasks.items()]
         after = {
@@ -180,7 +177,13 @@ def _train(task: Training | PretextStart, number: int, runs: Path) -> Path:
         return task.weights() if isinstance(task, PretextStart) else train(task, runs)
 
 
-def _set_up(threads: int, gpus: Sequence[str], place: int) -> None:
+def gpus_here() -> list[str]:
+    """What this process's GPUs are called, for CUDA_VISIBLE_DEVICES."""
+    count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (visible.split(",") if visible else [str(gpu) for gpu in range(count)])[:count]
+
+
+def set_up(threads: int, gpus: Sequence[str], place: int) -> None:
     """Give a process its share of the machine, before it touches torch's devices."""
     torch.set_num_threads(threads)
     if gpus:

@@ -10,19 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..base import UserError, runs_folder
 from ..corpora import Crops, Split, data, leaking_folds, subject_folds
 from ..results import FROM_SCRATCH
 from .ablation import Component, read_components
-from .adapt import new_network
 from .many import train_all
 from .networks import NETWORK_NAMES, backbone_of
 from .pretext import PretextStart, pretext_recipe
 from .recipe import Recipe, recipe_for
 from .spec import Start, Training
-from .starting_weights import WeightsFile, fitting, weights_label
+from .starting_weights import WeightsFile, weights_label
 
 SCRATCH = {"none": slice(0), "first": slice(1), "last": slice(-1, None), "all": slice(None)}
 KEEP_MODELS = ("first", "all")
@@ -58,6 +55,9 @@ class Plan:
     # or all but those of components. It is no part of a run; a finished run without them is trained
     # again, to the same end.
     keep_models: str = "first"
+    # By "wild" and "lab", crops that take the place of those of `data`: to count what is to be done
+    # before any are made.
+    crops: Mapping[str, Crops] = field(default_factory=dict)
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "Plan":
@@ -80,12 +80,12 @@ class Plan:
     @cached_property
     def wild_crops(self) -> Crops:
         """Crops of the corpus in the wild."""
-        return data.wild_crops(self.data, dict(self.wild), self.size)
+        return self.crops.get("wild") or data.wild_crops(self.data, dict(self.wild), self.size)
 
     @cached_property
     def lab_crops(self) -> Crops:
         """Crops of the corpus of the laboratory."""
-        return data.lab_crops(self.data, dict(self.lab), self.size)
+        return self.crops.get("lab") or data.lab_crops(self.data, dict(self.lab), self.size)
 
     @cached_property
     def wild_folds(self) -> list[Split]:
@@ -312,44 +312,6 @@ def weights_files(parameters: Mapping[str, Any]) -> dict[str, str]:
         for (model, _), start in starts.items()
         if isinstance(start, WeightsFile)
     }
-
-
-def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuse (UserError) parameters that cannot be trained, before anything is drawn or trained.
-
-    `parameters` are those of all notebooks of a study together. Refused are networks, recipes and
-    components that do not exist or do not fit each other or the size of the pictures, files of
-    weights that are missing or do not fit, models that are to be trained on leaking folds and
-    are not in the study, and simulated worlds on which recipes have been chosen.
-    """
-    if "RECIPE" not in parameters:
-        return  # nothing is trained
-    plan = Plan.from_parameters(parameters)
-    for name, world in (("WILD", plan.wild), ("LAB", plan.lab)):
-        seen = plan.data == "simulated" and world.get("seed", 0) == plan.development_seed
-        if seen and world:
-            raise UserError(
-                f"{name}'s seed is {plan.development_seed}, as DEVELOPMENT_SEED is: recipes were "
-                "chosen on that world, so results on it would be too good; give it another seed."
-            )
-    pairs = [*plan.finetuned, *plan.from_scratch]
-    if "ABLATION_MODEL" in parameters:
-        ablation = Ablation.from_parameters(parameters)
-        pairs += [(ablation.model, c.recipe_from(ablation.base)) for c in ablation.components]
-    fit: set[tuple[str, str]] = set()  # files that were read, which may be large
-    for model, recipe in pairs:
-        with torch.device("meta"):  # the shapes of a network, without its numbers
-            network = new_network(model, recipe, plan.size, load=False)
-        if recipe.weights_file is not None and (model, recipe.weights) not in fit:
-            fitting(network, WeightsFile.at(recipe.weights_file).path, model)
-            fit.add((model, recipe.weights))
-    known = [*plan.models, *plan.baselines]
-    unknown = [name for name in plan.leak_models if name not in known]
-    if unknown:
-        raise UserError(
-            f"LEAK_MODELS names {unknown[0]}, which this study does not train; it has "
-            f"{', '.join(known)}."
-        )
 
 
 def fold_training(
