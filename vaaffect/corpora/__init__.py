@@ -17,6 +17,7 @@ from .folds import (
     leaking_folds,
     split_manifest,
     split_table,
+    spread_rows,
     subject_folds,
 )
 from .landmarks import MIRRORED, OUTER_EYE_CORNERS, REGIONS, landmark_corpus, relative_error
@@ -31,5 +32,5 @@ __all__ = [
     "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face", "data", "face_box",
     "is_video", "landmark_corpus", "leaking_folds", "load_afew_va", "load_semaine", "pretext_crops",
     "probe_video", "rate", "read_image", "read_pictures", "read_sessions", "relative_error",
-    "split_manifest", "split_table", "subject_folds",
+    "split_manifest", "split_table", "spread_rows", "subject_folds",
 ]  # fmt: skip
