@@ -20,6 +20,7 @@ from vaaffect.corpora.folds import (
     leaking_folds,
     split_manifest,
     split_table,
+    spread_rows,
     subject_folds,
 )
 from vaaffect.simulator.worlds import clip_plan
@@ -248,6 +249,22 @@ def test_a_manifest_knows_the_pseudonyms_of_real_corpora():
         "{:03d}".format
     )
     assert len(split_manifest(subject_folds(table), table))
+
+
+def test_rows_are_spread_over_subjects_and_clips():
+    sizes = {("a", "1"): 50, ("a", "2"): 3, ("b", "3"): 40, ("c", "4"): 1, ("c", "5"): 30}
+    keys = [key for key, size in sizes.items() for _ in range(size)]
+    table = pd.DataFrame(keys, columns=["subject", "clip"])
+    part = np.flatnonzero(table["clip"] != "3")[::-1]  # of a and c
+    four = spread_rows(part, table, 4)
+    assert sorted(table["clip"].iloc[four]) == ["1", "2", "4", "5"]
+    twelve = table.iloc[spread_rows(part, table, 12)]
+    assert twelve["subject"].value_counts().to_dict() == {"a": 6, "c": 6}
+    assert twelve["clip"].value_counts().to_dict() == {"1": 3, "2": 3, "4": 1, "5": 5}
+    assert np.ptp(twelve.index[twelve["clip"] == "5"]) > 5  # not one after the other
+    everything = spread_rows(part, table, 1000)
+    assert np.array_equal(everything, np.sort(part))
+    assert np.array_equal(spread_rows(part, table, 12), spread_rows(part[::-1], table, 12))
 
 
 def test_split_table_counts():

@@ -18,6 +18,7 @@ from .folds import (
     leaking_folds,
     split_manifest,
     split_table,
+    spread_rows,
     subject_folds,
 )
 from .landmarks import (
@@ -49,5 +50,6 @@ __all__ = [
     "face_box", "fold_warnings", "is_video", "landmark_corpus", "landmarks_are_kept",
     "leaking_folds", "load_afew_va", "load_semaine", "longest_session", "losses", "pretext_crops",
     "probe_video", "problem_kinds", "problem_lines", "rate", "read_image", "read_pictures",
-    "read_sessions", "relative_error", "split_manifest", "split_table", "subject_folds",
+    "read_sessions", "relative_error", "split_manifest", "split_table", "spread_rows",
+    "subject_folds",
 ]  # fmt: skip

@@ -199,6 +199,21 @@ def fold_warnings(frames: pd.DataFrame, folds: int = 5, val_share: float = 0.2) 
     return warnings
 
 
+def spread_rows(rows: np.ndarray, frames: pd.DataFrame, count: int) -> np.ndarray:
+    """`count` of some rows of a corpus, in ascending order, always the same: as many subjects as
+    there are or fit, then as many of their clips, and of a clip frames from anywhere in it.
+
+    The first rows of a part would be one clip, frame after frame. All rows where they are fewer.
+    """
+    mixed = np.random.default_rng(0).permutation(np.sort(rows))
+    part = frames.iloc[mixed][["subject", "clip"]].reset_index(drop=True)
+    for unit in ("clip", "subject"):  # each in turn gives one row more
+        turn = part.groupby(unit, sort=False).cumcount().to_numpy()
+        order = np.argsort(turn, kind="stable")
+        part, mixed = part.iloc[order].reset_index(drop=True), mixed[order]
+    return np.sort(mixed[:count])
+
+
 def assert_disjoint(split: Split, frames: pd.DataFrame) -> None:
     """Raise AssertionError unless a split keeps what its `by` promises, or if a part is empty.
 
