@@ -170,8 +170,8 @@ class Display:
         ratio = took / planned if planned > 0 else 1.0
         left = {}
         for step, running in self.running.items():
-            trainings = running.fanout.remaining()[0] if running.fanout else 0.0
-            if step in self.guessed:
+            trainings, known = running.fanout.remaining() if running.fanout else (0.0, False)
+            if known or step in self.guessed:  # what was measured here counts for more
                 left[step] = trainings
                 continue
             elapsed, total = time.monotonic() - running.started, self.expected[step] * ratio

@@ -30,8 +30,8 @@ def measured_speed(
     that train at the same time, or a sentence that says why they could not be measured.
 
     Pictures are random, `size` pixels wide, and batches those of the recipe, or smaller ones where
-    a step would take too long; a step or two of each network are taken in any case. `seconds` is about how
-    long it takes, beside the start of the processes.
+    a step would take too long; one step of each network, or two, are taken in any case. `seconds`
+    is about how long it takes, beside the start of the processes.
     """
     pairs = [(name, replace(recipe, weights="none")) for name, recipe in networks]
     start = partial(set_up, max(1, cores() // how.jobs), gpus_here())
@@ -45,6 +45,8 @@ def measured_speed(
 
 def _measure(networks: Sequence[tuple[str, Recipe]], size: int, seconds: float) -> list[float]:
     keep_freed_memory()
+    # The first step of a process loads what steps need, which would pass for slowness.
+    _seconds_per_picture("vgg_tiny_bn", Recipe(batch_size=2), 32, 0.0)
     end = time.monotonic() + seconds
     found = []
     for number, (name, recipe) in enumerate(networks):
@@ -69,14 +71,14 @@ def _seconds_per_picture(name: str, recipe: Recipe, size: int, seconds: float) -
         if took and now + _of_step(took, pictures) > end:
             break
         batch = _random_batch(pictures, recipe, size, device)
-        for _ in range(_STEPS):  # the first one of a size warms up, and on a GPU records
+        for taken in range(_STEPS):  # the first one of a size warms up, and on a GPU records
             started = time.monotonic()
             step(batch)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             now = time.monotonic()
             took[pictures] = min(took.get(pictures, float("inf")), now - started)
-            if now > end:
+            if now > end and (taken or now - started > seconds):
                 break
     return _of_step(took, whole) / whole
 
