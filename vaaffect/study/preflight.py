@@ -75,20 +75,25 @@ def check_study(name: str, changes: Sequence[str] = (), out: Path | None = None)
     folder = checked_report_folder(out, profile.name)
     runs = paths.study_runs_folder(profile.name, folder)
     how, _ = how_to_train(None)
-    return look(read_steps(profile, shown(folder)), runs, folder, how, measure=True)
+    steps = read_steps(profile, shown(folder))
+    return look(steps, steps, runs, folder, how, measure=True)
 
 
-def look(steps: Sequence[Step], runs: Path, folder: Path, how: "How", measure: bool) -> Preflight:
+def look(
+    steps: Sequence[Step], training: Sequence[Step], runs: Path, folder: Path, how: "How",
+    measure: bool,
+) -> Preflight:  # fmt: skip
     """Look at everything that a study of these steps needs.
 
     Args:
         steps: its notebooks.
+        training: those of them whose trainings are to be done.
         runs, folder: where trainings and the report go.
         how: trainings are done.
         measure: whether this machine's speed is measured, which takes some ten seconds.
     """
     found, union = Preflight(), all_parameters(steps)
-    notebooks = [step.parameters for step in steps]
+    notebooks = [step.parameters for step in training if "RECIPE" in step.parameters]
     _look_at_parameters(found, union)
     frames = {}
     for kind, name in KINDS.items():
@@ -101,7 +106,7 @@ def look(steps: Sequence[Step], runs: Path, folder: Path, how: "How", measure: b
     _look_at_dlib(found, union, frames)
     loads: list[workload.Load] = []
     # What is refused so far keeps the trainings from being listed.
-    if "RECIPE" in union and not found.refusals and len(frames) == len(KINDS):
+    if notebooks and not found.refusals and len(frames) == len(KINDS):
         crops = {
             kind: workload.without_pixels(label, table, union["SIZE"])
             for kind, (label, table, _) in frames.items()
@@ -110,7 +115,7 @@ def look(steps: Sequence[Step], runs: Path, folder: Path, how: "How", measure: b
         if trainings is not None:
             loads = workload.counted(trainings, runs)
             _look_at_room(found, union, crops, trainings, runs, folder, how)
-    if "RECIPE" in union:
+    if notebooks:
         _look_at_weights(found, union, loads)
     _look_at_trainings(found, loads, union.get("SIZE", 0), how, measure and not found.refusals)
     return found
