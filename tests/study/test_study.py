@@ -577,6 +577,21 @@ def test_what_nobody_knows_the_length_of_is_no_part_of_the_eta(capsys):
     assert "ETA 00:30 and 1 step of unknown length" in capsys.readouterr().out
 
 
+def test_the_further_trainings_are_the_more_their_own_pace_counts():
+    display = Display(["trainings"], {"trainings": 3600.0})
+    display.running["trainings"] = Running(time.monotonic() - 100)
+    plan = {"epochs": [4, 4, 4], "kinds": ["a", "b", "b"], "ended": [2], "at_once": 1}
+    events = [{"fanout": plan}, *({"training": 0, "epoch": n, "seconds": 25.0} for n in (1, 2, 3))]
+    left = [display.remaining()]
+    for number, event in enumerate(events):
+        display.follow("trainings", [event])
+        if number:
+            left.append(display.remaining())
+    assert left == sorted(left, reverse=True) and left[0] > 3400 and left[-1] < 1600
+    display.follow("trainings", [{"training": 1, "epoch": 1, "seconds": 10.0}])
+    assert display.remaining() == pytest.approx(25 + 30)
+
+
 def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():
     assert remaining({"a": 10, "b": 10}, {}, 40) > 40
     assert 0 < remaining({"a": 10}, {}, 40) < 10
