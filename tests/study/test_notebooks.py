@@ -20,7 +20,7 @@ from solved import exercises, read_solutions
 from vaaffect.study.profiles import load_profile, notebook_sources, read_parameters
 
 SOURCES = notebook_sources()
-PROFILES = ("smoke", "demo", "gpu", "thesis")
+PROFILES = ("smoke", "demo", "gpu", "thesis", "thesis-try")
 FORBIDDEN = r"\btqdm\b|\binput\(|filterwarnings|sys\.path|os\.chdir|^[%!]|\.\./|/home/|/work/"
 
 

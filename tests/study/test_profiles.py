@@ -182,6 +182,22 @@ def test_one_entry_of_a_dict_is_changed_over_the_profile_or_the_default():
     assert default["clips"] == 30 and len(default) > 1
 
 
+def test_a_change_that_per_model_would_undo_is_refused_with_the_cure():
+    with pytest.raises(UserError) as error:
+        load_profile("thesis", changes=["EPOCHS=1", "MODELS=[vgg11_bn]", "BASELINES=[hog-svr]"])
+    assert "--set EPOCHS=1: changes nothing for vgg11_bn (190)" in str(error.value)
+    cure = "PER_MODEL.vgg11_bn.epochs=1"
+    assert cure in str(error.value) and "resnet152" not in str(error.value)
+    changes = ["EPOCHS=1", "MODELS=[vgg11_bn]", "BASELINES=[hog-svr]", cure]
+    values = load_profile("thesis", changes=changes).all
+    assert values["PER_MODEL"]["vgg11_bn"] == {"epochs": 1, "batch_size": 20}
+    assert values["PER_MODEL"]["resnet152"]["epochs"] == 100
+    with pytest.raises(UserError, match=r"RECIPE.lr=0.1: .* vgg_tiny_bn \(0.003\)"):
+        load_profile("demo", changes=["RECIPE.lr=0.1"])
+    load_profile("demo", changes=["RECIPE.momentum=0.8", "EPOCHS=1"])
+    load_profile("demo", changes=["RECIPE.lr=0.1", "PER_MODEL={}"])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -29,6 +29,14 @@ def test_long_ones_start_first_what_needs_another_waits_and_who_is_alone_comes_l
     assert next_step([last], [alone], 2, SECONDS) is None
 
 
+def test_the_report_does_not_wait_for_the_primer():
+    report, primer = step("99"), step("p3")
+    seconds = {"99_x": 1, "p3_x": 90}
+    assert next_step([primer, report], [], 1, seconds) is report
+    alone = step("06", alone=True)
+    assert next_step([primer, alone], [], 2, seconds | {"06_x": 5}) is alone
+
+
 def test_two_run_at_once_and_after_a_failure_none_starts_but_the_others_end():
     together, ended, stopped = threading.Barrier(2, timeout=20), [], []
 

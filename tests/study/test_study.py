@@ -23,6 +23,7 @@ from vaaffect.study.execution import cleaner, is_complete, shortened
 from vaaffect.study.folders import locked
 from vaaffect.study.profiles import read_parameters
 from vaaffect.study.request import Request
+from vaaffect.training import How
 
 CHILD = """
 import sys
@@ -465,6 +466,14 @@ def test_the_primer_runs_after_the_study_and_has_pages_like_the_rest(toy):
     assert manifest(toy)["status"] == "complete"  # nothing is built on the primer
 
 
+def test_the_report_can_be_read_while_the_primer_runs(toy, capsys):
+    page = f"Path({str(toy.out)!r}) / 'report.html'"
+    toy.write("primer/p1_basics", ["# P1. Basics", f"assert ({page}).is_file()"])
+    toy.run(only=["99", "p1"], how=How(1))
+    said = capsys.readouterr().out
+    assert said.index("The report can be read: ") < said.index("p1_basics  done in")
+
+
 def test_only_an_unknown_number(toy):
     with pytest.raises(UserError, match="--only 07: there is no such notebook; valid: 00, 03, 99"):
         toy.run(only=["7"])
@@ -586,6 +595,38 @@ def test_nothing_runs_beside_a_step_that_is_alone():
     expected = {"data": 0, "a": 10, "b": 10, "c": 30}
     assert Display(list(expected), expected, at_once=2).remaining() == 25
     assert Display(list(expected), expected, at_once=2, alone=["c"]).remaining() == 40
+
+
+def test_what_nobody_knows_the_length_of_is_no_part_of_the_eta(capsys):
+    display = Display(["data", "trainings", "a"], dict.fromkeys(("data", "trainings", "a"), 1e4),
+                      guessed=["trainings", "a"])  # fmt: skip
+    display.done["data"] = 5.0
+    display.running["trainings"] = Running(time.monotonic())
+    display._last_line = -100.0
+    assert display.remaining() == 0
+    display.follow("trainings", [])
+    assert "ETA 00:00 and 2 steps of unknown length" in capsys.readouterr().out
+    plan = {"epochs": [2, 2], "kinds": ["k", "k"], "ended": [], "at_once": 1}
+    events = [{"fanout": plan}, {"training": 0, "epoch": 1, "seconds": 10.0}]
+    display._last_line = -100.0
+    display.follow("trainings", events)
+    assert display.remaining() == 30
+    assert "ETA 00:30 and 1 step of unknown length" in capsys.readouterr().out
+
+
+def test_the_further_trainings_are_the_more_their_own_pace_counts():
+    display = Display(["trainings"], {"trainings": 3600.0})
+    display.running["trainings"] = Running(time.monotonic() - 100)
+    plan = {"epochs": [4, 4, 4], "kinds": ["a", "b", "b"], "ended": [2], "at_once": 1}
+    events = [{"fanout": plan}, *({"training": 0, "epoch": n, "seconds": 25.0} for n in (1, 2, 3))]
+    left = [display.remaining()]
+    for number, event in enumerate(events):
+        display.follow("trainings", [event])
+        if number:
+            left.append(display.remaining())
+    assert left == sorted(left, reverse=True) and left[0] > 3400 and left[-1] < 1600
+    display.follow("trainings", [{"training": 1, "epoch": 1, "seconds": 10.0}])
+    assert display.remaining() == pytest.approx(25 + 30)
 
 
 def test_eta_of_a_late_step_is_not_zero_and_slows_the_rest():

@@ -45,7 +45,8 @@ class FanOut:
 
     def __init__(self, plan: dict):
         self.epochs, self.kinds = plan["epochs"], plan["kinds"]
-        self.ended, self.at_once = set(plan["ended"]), plan["at_once"]
+        self.before, self.ended = set(plan["ended"]), set(plan["ended"])
+        self.at_once = plan["at_once"]
         self.epoch: dict[int, int] = {}  # of each training that has reported
         self.seconds: dict[str, list[float]] = {}  # of the epochs so far, by kind
 
@@ -69,6 +70,12 @@ class FanOut:
                 epoch = sum(seconds) / len(seconds) if seconds else 0.0
                 left.append((epochs - self.epoch.get(i, 0)) * epoch)
         return (max(sum(left) / max(1, self.at_once), max(left)) if left else 0.0), known
+
+    def share(self) -> float:
+        """Which proportion of the epochs that were to be trained is over."""
+        todo = {i: epochs for i, epochs in enumerate(self.epochs) if i not in self.before}
+        over = sum(e if i in self.ended else self.epoch.get(i, 0) for i, e in todo.items())
+        return over / max(1, sum(todo.values()))
 
     def describe(self) -> str:
         """`3/10 trainings, 2 at once, ETA 01:20`."""
@@ -170,11 +177,16 @@ class Display:
         ratio = took / planned if planned > 0 else 1.0
         left = {}
         for step, running in self.running.items():
-            trainings = running.fanout.remaining()[0] if running.fanout else 0.0
-            if step in self.guessed:
-                left[step] = trainings
-                continue
             elapsed, total = time.monotonic() - running.started, self.expected[step] * ratio
+            trainings, known = running.fanout.remaining() if running.fanout else (0.0, False)
+            share = running.fanout.share() if running.fanout else 0.0
+            at_this_pace = elapsed * (1 - share) / share if share else 0.0
+            if known or step in self.guessed:
+                left[step] = trainings if known else at_this_pace
+                continue
+            if share:  # the further it is, the more its own pace counts
+                left[step] = (1 - share) ** 2 * total + share * at_this_pace
+                continue
             if elapsed > total:
                 # Late: the steps to come will be late as well, and this one does not end at once.
                 total = 1.1 * elapsed

@@ -75,20 +75,25 @@ def check_study(name: str, changes: Sequence[str] = (), out: Path | None = None)
     folder = checked_report_folder(out, profile.name)
     runs = paths.study_runs_folder(profile.name, folder)
     how, _ = how_to_train(None)
-    return look(read_steps(profile, shown(folder)), runs, folder, how, measure=True)
+    steps = read_steps(profile, shown(folder))
+    return look(steps, steps, runs, folder, how, measure=True)
 
 
-def look(steps: Sequence[Step], runs: Path, folder: Path, how: "How", measure: bool) -> Preflight:
+def look(
+    steps: Sequence[Step], training: Sequence[Step], runs: Path, folder: Path, how: "How",
+    measure: bool,
+) -> Preflight:  # fmt: skip
     """Look at everything that a study of these steps needs.
 
     Args:
         steps: its notebooks.
+        training: those of them whose trainings are to be done.
         runs, folder: where trainings and the report go.
         how: trainings are done.
         measure: whether this machine's speed is measured, which takes some ten seconds.
     """
     found, union = Preflight(), all_parameters(steps)
-    notebooks = [step.parameters for step in steps]
+    notebooks = [step.parameters for step in training if "RECIPE" in step.parameters]
     _look_at_parameters(found, union)
     frames = {}
     for kind, name in KINDS.items():
@@ -99,8 +104,9 @@ def look(steps: Sequence[Step], runs: Path, folder: Path, how: "How", measure: b
             if table is not None:
                 found.tried(_look_at_folds, found, union, kind, table[1])
     _look_at_dlib(found, union, frames)
+    loads: list[workload.Load] = []
     # What is refused so far keeps the trainings from being listed.
-    if "RECIPE" in union and not found.refusals and len(frames) == len(KINDS):
+    if notebooks and not found.refusals and len(frames) == len(KINDS):
         crops = {
             kind: workload.without_pixels(label, table, union["SIZE"])
             for kind, (label, table, _) in frames.items()
@@ -108,9 +114,10 @@ def look(steps: Sequence[Step], runs: Path, folder: Path, how: "How", measure: b
         trainings = found.tried(workload.listed, notebooks, crops)
         if trainings is not None:
             loads = workload.counted(trainings, runs)
-            _look_at_weights(found, loads)
             _look_at_room(found, union, crops, trainings, runs, folder, how)
-            _look_at_trainings(found, loads, union["SIZE"], how, measure)
+    if notebooks:
+        _look_at_weights(found, union, loads)
+    _look_at_trainings(found, loads, union.get("SIZE", 0), how, measure and not found.refusals)
     return found
 
 
@@ -158,9 +165,12 @@ def _look_at_folds(
 ) -> None:
     from ..corpora import CORPUS_NAMES, data, subject_folds
 
-    splits = subject_folds(frames, union["FOLDS"], seed=union.get("FOLD_SEED", 0))
-    tested = [frames["subject"].iloc[split.test].nunique() for split in splits]
     name = CORPUS_NAMES[data.corpus_name(kind)]
+    try:
+        splits = subject_folds(frames, union["FOLDS"], seed=union.get("FOLD_SEED", 0))
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    tested = [frames["subject"].iloc[split.test].nunique() for split in splits]
     spread = f"{min(tested)} to {max(tested)}" if len(set(tested)) > 1 else f"{tested[0]}"
     found.rows.append((f"folds of {name}", f"{len(splits)}, {spread} test subjects each"))
     if min(tested) < FEWEST:
@@ -199,15 +209,15 @@ def _look_at_dlib(
     found.rows.append(("dlib", f"{said}; landmarks of {lab[0]}: {todo}"))
 
 
-def _look_at_weights(found: Preflight, loads: Sequence[workload.Load]) -> None:
-    """ImageNet's weights of the networks that are still to be trained."""
-    from ..training import backbone_of, can_be_fetched, imagenet_fault, imagenet_file
+def _look_at_weights(
+    found: Preflight, union: Mapping[str, Any], loads: Sequence[workload.Load]
+) -> None:
+    """ImageNet's weights of the networks that are still to be trained; of all of the study, where
+    trainings could not be counted."""
+    from ..training import can_be_fetched, imagenet_fault, imagenet_file, imagenet_networks
 
-    needed = {
-        backbone_of(load.model) or load.model: None
-        for load in loads
-        if load.recipe.weights == "imagenet" and load.finished < load.trainings
-    }
+    todo = {load.model for load in loads if load.finished < load.trainings}
+    needed = imagenet_networks(union, todo if loads else None)
     faults = {model: fault for model in needed if (fault := imagenet_fault(model))}
     # One address tells whether there is a network.
     online = bool(faults) and can_be_fetched(imagenet_file(next(iter(faults)))[0])
@@ -314,15 +324,14 @@ def _look_at_trainings(
 ) -> None:
     for model in dict.fromkeys(load.model for load in loads):
         of_model = [load for load in loads if load.model == model]
-        number = sum(load.trainings for load in of_model)
-        done = sum(load.finished for load in of_model)
+        number, done = sum(one.trainings for one in of_model), sum(one.finished for one in of_model)
         said = f"{number} trainings"
         said += f", {done} of them finished" if done else ""
         if done < number:
             pictures = sum(load.pictures for load in of_model)
             said += f"; {pictures:,} training pictures at most (at the caps)"
         found.rows.append((model, said))
-    if not measure or how.cluster:
+    if not measure or how.cluster or not loads:
         return
     seconds = workload.estimated(list(loads), size, how)
     if isinstance(seconds, str):

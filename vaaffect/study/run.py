@@ -82,7 +82,8 @@ class _Study:
         forks(*kernels.NEEDED, *self.modules)
         long = self.profile.expected_seconds.get("trainings", 0) > preflight.LONG
         measure = request.trains and (long or self.union.get("DATA", "simulated") != "simulated")
-        self.found = preflight.look(self.steps, self.runs, self.folder, self.how, measure)
+        training = self.steps if request.trains else self.chosen
+        self.found = preflight.look(self.steps, training, self.runs, self.folder, self.how, measure)
         self.found.refuse()
 
     def run(self, work: Path) -> None:

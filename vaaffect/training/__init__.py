@@ -13,6 +13,7 @@ from .checks import (
     fetch_imagenet,
     imagenet_fault,
     imagenet_file,
+    imagenet_networks,
     parameter_faults,
 )
 from .epoch import build_optimizer, epoch_losses, predict
@@ -48,9 +49,9 @@ __all__ = [
     "all_trainings", "autocast_dtype", "backbone_of", "budget_in_words", "build_model",
     "build_optimizer", "can_be_fetched", "check_parameters", "chosen", "count_parameters",
     "default_device", "differing_settings", "distributed", "epoch_losses", "fetch_imagenet",
-    "fold_training", "holds_model", "imagenet_fault", "imagenet_file", "is_finished", "load_model",
-    "losses", "mean_ccc", "measured_speed", "parameter_faults", "predict", "pretext",
-    "read_config", "read_done", "read_history", "refuse_clips", "resident", "seed_luck",
-    "start_in_words", "targets", "to_input", "together", "train", "train_all", "verdicts",
-    "weights_files", "weights_label",
+    "fold_training", "holds_model", "imagenet_fault", "imagenet_file", "imagenet_networks",
+    "is_finished", "load_model", "losses", "mean_ccc", "measured_speed", "parameter_faults",
+    "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips", "resident",
+    "seed_luck", "start_in_words", "targets", "to_input", "together", "train", "train_all",
+    "verdicts", "weights_files", "weights_label",
 ]  # fmt: skip

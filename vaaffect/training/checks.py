@@ -1,6 +1,7 @@
 """What cannot be trained, said before anything is drawn or trained: all of it at once."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -11,11 +12,12 @@ from torchvision import models as zoo
 
 from ..base import UserError, sha256_of
 from .adapt import new_network
-from .networks import V1, backbone_of
+from .networks import NETWORK_NAMES, OURS, V1, backbone_of
 from .plan import Ablation, Plan
 from .recipe import Recipe
 from .starting_weights import WeightsFile, fitting
 
+_CHOICES = ("SCRATCH", "KEEP_MODELS")  # that a plan refuses at once
 _PATIENCE = 5.0  # seconds
 SMALLEST = 16  # pixels; fewer show no face
 
@@ -46,7 +48,7 @@ def parameter_faults(parameters: Mapping[str, Any]) -> list[str]:
             return None
 
     values = dict(parameters)
-    for name in ("SCRATCH", "KEEP_MODELS"):  # without those that are wrong the rest can be judged
+    for name in _CHOICES:  # without those that are wrong the rest can be judged
         if name in values and not tried(Plan.from_parameters, {"PROFILE": "", name: values[name]}):
             del values[name]
     plan = Plan.from_parameters(values)
@@ -94,6 +96,22 @@ def _check_network(model: str, recipe: Recipe, size: int, fit: set[tuple[str, st
     if recipe.weights_file is not None and (model, recipe.weights) not in fit:
         fitting(network, WeightsFile.at(recipe.weights_file).path, model)
         fit.add((model, recipe.weights))
+
+
+def imagenet_networks(parameters: Mapping[str, Any], models: Collection[str] | None) -> list[str]:
+    """Of which networks a study with these parameters reads ImageNet's weights, each once; of these
+    `models` alone, unless they are None. Those of a network that reads clips are its backbone's."""
+    values = {name: value for name, value in parameters.items() if name not in _CHOICES}
+    plan, found = Plan.from_parameters(values), {}
+    names = [*plan.networks, *([parameters["ABLATION_MODEL"]] * ("ABLATION_MODEL" in parameters))]
+    for model in names:
+        with suppress(UserError):  # said elsewhere
+            name = backbone_of(model) or model
+            has_some = name in NETWORK_NAMES and name not in OURS
+            wanted = plan.recipe_of(model).weights == "imagenet" and has_some
+            if wanted and (models is None or model in models):
+                found[name] = None
+    return [*found]
 
 
 def imagenet_file(model: str) -> tuple[str, Path]:

@@ -19,9 +19,8 @@ from .memory import keep_freed_memory
 from .recipe import Recipe
 from .step import default_device, fastest_step
 
-_FIRST = 2  # pictures; batch normalisation needs two
+_SIZES = (2, 8)  # pictures in the first batches, of which a large network may be slow
 _STEPS = 3  # of each size of batches, if there is time
-_GROWTH = 4  # from one batch to the next, where a large network may be slow
 
 
 def measured_speed(
@@ -31,8 +30,8 @@ def measured_speed(
     that train at the same time, or a sentence that says why they could not be measured.
 
     Pictures are random, `size` pixels wide, and batches those of the recipe, or smaller ones where
-    a step would take too long; a step of each network is taken in any case. `seconds` is about how
-    long it takes, beside the start of the processes.
+    a step would take too long; one step of each network, or two, are taken in any case. `seconds`
+    is about how long it takes, beside the start of the processes.
     """
     pairs = [(name, replace(recipe, weights="none")) for name, recipe in networks]
     start = partial(set_up, max(1, cores() // how.jobs), gpus_here())
@@ -46,6 +45,8 @@ def measured_speed(
 
 def _measure(networks: Sequence[tuple[str, Recipe]], size: int, seconds: float) -> list[float]:
     keep_freed_memory()
+    # The first step of a process loads what steps need, which would pass for slowness.
+    _seconds_per_picture("vgg_tiny_bn", Recipe(batch_size=2), 32, 0.0)
     end = time.monotonic() + seconds
     found = []
     for number, (name, recipe) in enumerate(networks):
@@ -63,23 +64,33 @@ def _seconds_per_picture(name: str, recipe: Recipe, size: int, seconds: float) -
     step = fastest_step(network, build_optimizer(network, recipe), recipe)
     whole = recipe.batch_size * recipe.sequence
     # A recorded step of a GPU is for one size of batches; there none is slow.
-    pictures = whole if device.type == "cuda" else min(_FIRST, whole)
-    best = float("inf")
-    while True:
+    sizes = [whole] if device.type == "cuda" else sorted({min(n, whole) for n in (*_SIZES, whole)})
+    took: dict[int, float] = {}  # seconds of the fastest step, by pictures in it
+    for pictures in sizes:
+        now = time.monotonic()
+        if took and now + _of_step(took, pictures) > end:
+            break
         batch = _random_batch(pictures, recipe, size, device)
-        for _ in range(_STEPS):  # the first one of a size warms up, and on a GPU records
+        for taken in range(_STEPS):  # the first one of a size warms up, and on a GPU records
             started = time.monotonic()
             step(batch)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             now = time.monotonic()
-            best = min(best, (now - started) / pictures)
-            if now + best * pictures > end:
-                return best
-        larger = min(whole, _GROWTH * pictures)
-        if larger == pictures or time.monotonic() + best * larger > end:
-            return best
-        pictures = larger
+            took[pictures] = min(took.get(pictures, float("inf")), now - started)
+            if now > end and (taken or now - started > seconds):
+                break
+    return _of_step(took, whole) / whole
+
+
+def _of_step(took: dict[int, float], pictures: int) -> float:
+    """Seconds of a step of so many pictures, from those of smaller ones: a step costs something
+    for itself, for its optimizer above all, and something for each picture."""
+    *others, largest = sorted(took)
+    if pictures == largest or not others:
+        return took[largest] * pictures / largest
+    each = max(0.0, (took[largest] - took[others[-1]]) / (largest - others[-1]))
+    return took[largest] + each * (pictures - largest)
 
 
 def _random_batch(pictures: int, recipe: Recipe, size: int, device: torch.device) -> Batch:
