@@ -20,7 +20,8 @@ from vaaffect.training import loop
 from vaaffect.training.loop import train
 from vaaffect.training.many import How, train_all
 from vaaffect.training.networks import build_model
-from vaaffect.training.plan import Ablation, Plan, all_trainings, check_parameters, weights_files
+from vaaffect.training.order import all_trainings
+from vaaffect.training.plan import Ablation, Plan, check_parameters, weights_files
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import load_model, read_config
 from vaaffect.training.spec import Training

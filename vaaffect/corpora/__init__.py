@@ -18,6 +18,7 @@ from .folds import (
     split_manifest,
     split_table,
     subject_folds,
+    with_fewer_subjects,
 )
 from .landmarks import MIRRORED, OUTER_EYE_CORNERS, REGIONS, landmark_corpus, relative_error
 from .pictures import VIDEO_ENDINGS, as_rgb, is_video, probe_video, read_image, read_pictures
@@ -31,5 +32,5 @@ __all__ = [
     "build_crops", "cronbach_alpha", "crop_face", "data", "face_box", "is_video",
     "landmark_corpus", "leaking_folds", "load_afew_va", "load_semaine", "pretext_crops",
     "probe_video", "rate", "read_image", "read_pictures", "read_sessions", "relative_error",
-    "split_manifest", "split_table", "subject_folds",
+    "split_manifest", "split_table", "subject_folds", "with_fewer_subjects",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "trained": ("all", "head"),
     "stop": ("epochs", "converged", "early"),
-    "normalisation": ("unit", "imagenet"),
+    "normalisation": ("unit", "imagenet", "none"),
     "averaging": ("none", "ema", "swa"),
 }
 
@@ -56,7 +56,8 @@ class Recipe:
     patience: int = 10  # epochs that "early" waits for a smaller validation error
     loss: str = "mse"  # the thesis's mean squared error; "ccc", 1 - concordance; "mse+ccc", the sum
     density_weighting: float = 0.0  # how much more rare labels count, 0 to 1 (`density_weights`)
-    normalisation: str = "unit"  # the thesis's [-1, 1]; or "imagenet", that of its weights
+    # Of pictures: the thesis's [-1, 1]; "imagenet", that of its weights; "none", 0 to 255.
+    normalisation: str = "unit"
     dropout: float | None = None  # of all dropout layers; None leaves the network's (VGG's is 0.5)
     averaging: str = "none"  # or a running mean of the weights, "ema" or "swa" (`averaging.py`)
     decay: float = 0.99  # of "ema", per step
