@@ -15,10 +15,11 @@ from . import (
     stand_in,
     tables,
 )
-from .page_tables import blocks, claims_table, comparison_blocks
+from .page_tables import blocks, claims_table, comparison_blocks, statements_table
 from .record import read_record
 
 __all__ = [
     "blocks", "cards", "claims_table", "comparison_blocks", "diagrams", "error_plots",
-    "literature", "plots", "read_record", "sentences", "smile_report", "stand_in", "tables",
+    "literature", "plots", "read_record", "sentences", "smile_report", "stand_in",
+    "statements_table", "tables",
 ]  # fmt: skip
