@@ -37,9 +37,9 @@ from .statements import NOT_TESTED
 from .subgroups import turn
 
 __all__ = [
-    "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "NOT_TESTED", "PREDICTION_COLUMNS",
-    "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap", "SmileResults",
-    "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
+    "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "NOT_TESTED",
+    "PREDICTION_COLUMNS", "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap",
+    "SmileResults", "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
     "corrected_across_subjects", "corrections", "differences", "epoch_statements", "error_analysis",
     "evaluate", "evaluation", "fold_summary", "in_within_corpus_folds", "interval",
     "mean_difference", "metrics", "paired_difference", "power", "prediction_table",

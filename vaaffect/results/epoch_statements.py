@@ -61,6 +61,24 @@ def takes_days(epochs: pd.DataFrame, why_not: str = "") -> Statement:
     )  # fmt: skip
 
 
+def transfer_is_faster(
+    epochs: pd.DataFrame, network: str, transferred: str, scratch: str
+) -> list[Statement]:
+    """A network that starts from other pictures' weights is better after one epoch, and converges
+    faster, than its twin from random weights; both are names of recipes."""
+    of = epochs[epochs["model"] == network]
+    how = f"with and without transfer, {network}"
+    return [
+        better_from_the_start(
+            of, transferred, scratch, "3.5", "Transfer learning begins with a better network", how
+        ),
+        converges_faster(
+            of, transferred, scratch, "3.5", "With transfer learning, training converges faster",
+            f"{how} (whose schedule may be longer)",
+        ),
+    ]  # fmt: skip
+
+
 def converges_faster(
     epochs: pd.DataFrame, quick: str, slow: str, section: str, statement: str, how: str
 ) -> Statement:
