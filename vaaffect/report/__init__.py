@@ -15,11 +15,12 @@ from . import (
     stand_in,
     tables,
 )
+from .inventory import inventory_counts
 from .page_tables import blocks, claims_table, comparison_blocks, statements_table
 from .record import read_record
 
 __all__ = [
     "blocks", "cards", "claims_table", "comparison_blocks", "diagrams", "error_plots",
-    "literature", "plots", "read_record", "sentences", "smile_report", "stand_in",
-    "statements_table", "tables",
+    "inventory_counts", "literature", "plots", "read_record", "sentences", "smile_report",
+    "stand_in", "statements_table", "tables",
 ]  # fmt: skip

@@ -100,7 +100,8 @@ class Record:
         names = [name for name in ("05_statements", "07_statements") if self.has(name)]
         if not names:
             return pd.DataFrame()
-        table = pd.concat([self.table(name) for name in names])
+        sections = {"section": str}  # else 5.1 is a number
+        table = pd.concat([pd.read_csv(self.path(name), dtype=sections) for name in names])
         return table.sort_values("section", kind="stable", ignore_index=True)
 
     def recipes(self) -> pd.DataFrame:
