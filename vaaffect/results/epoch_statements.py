@@ -13,7 +13,7 @@ from .bootstrap import Spread, spread_interval
 from .claims import verdict
 from .statements import NOT_TESTED, Statement, not_tested
 
-DAY = 24.0  # hours
+DAY = 24 * 60.0  # minutes
 _TRAINING = ["model", "data", "fold", "seed"]  # what the epochs of one training have in common
 
 
@@ -47,16 +47,16 @@ def fewer_epochs(epochs: pd.DataFrame, fewer: str, more: str, why_not: str = "")
 def takes_days(epochs: pd.DataFrame, why_not: str = "") -> Statement:
     """The training of a fold takes more than a day. `why_not` says why these trainings are none of
     the thesis's, if they are not."""
-    hours = epochs.groupby([*_TRAINING, "recipe"])["seconds"].sum() / 3600
-    value, low, high = _interval(hours.to_numpy())
+    minutes = epochs.groupby([*_TRAINING, "recipe"])["seconds"].sum() / 60
+    value, low, high = _interval(minutes.to_numpy())
     devices = ", ".join(sorted(epochs["device"].unique()))
     decided = NOT_TESTED if why_not else verdict(low - DAY, high - DAY)
     data = " and ".join(dict.fromkeys(epochs["data"]))
-    how = f"the interval is held against one day ({DAY:g} hours)"
+    how = f"the interval is held against one day ({DAY:g} minutes)"
     return Statement(
         "1.4, 3.4",
         "Training one fold takes days to weeks",
-        f"hours of training of one fold, mean of {len(hours)} trainings on {devices}",
+        f"minutes of training of one fold, mean of {len(minutes)} trainings on {devices}",
         value, low, high, decided, "trainings", why_not or how, data,
     )  # fmt: skip
 

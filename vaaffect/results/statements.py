@@ -22,6 +22,8 @@ NOT_TESTED = "not tested"
 # CCC that a cross-corpus model may lose and still be called almost as good. The thesis gives no
 # number; this one is ours, and was written down before anything was measured.
 MARGIN = 0.05
+TWO_FOLDS = "In two of five folds the network reaches the state of the art"
+STRONG = "Beside the state of the art, the network is strong in valence and limited in arousal"
 _NAN = float("nan")
 
 
@@ -49,6 +51,13 @@ def statements_frame(statements: Sequence[Statement]) -> pd.DataFrame:
 def not_tested(section: str, statement: str, why: str) -> Statement:
     """A statement that this study cannot test."""
     return Statement(section, statement, "nothing", *[_NAN] * 3, NOT_TESTED, "none", why, "none")
+
+
+def without_methods() -> list[Statement]:
+    """The statements about the state of the art in a study that has no method before the networks
+    to compare with."""
+    why = "this study has no method of [7] and [17] that networks may be compared with"
+    return [not_tested("5.1.1", TWO_FOLDS, why), not_tested("6", STRONG, why)]
 
 
 def out_of_reach() -> list[Statement]:
@@ -96,8 +105,8 @@ def almost_as_good(
     return _difference(
         "5.1.2, 6",
         "On laboratory data, a model trained in the wild is almost as good as one trained there",
-        f"CCC of within-corpus models ({d.first:.2f}) minus that of cross-corpus models "
-        f"({d.second:.2f}) on {lab}, mean of networks and dimensions",
+        f"CCC of within-corpus models ({_number(d.first)}) minus that of cross-corpus models "
+        f"({_number(d.second)}) on {lab}, mean of networks and dimensions",
         d,
         beside_margin(d.low, d.high),
         f"{_lies(d, MARGIN)} {MARGIN:g}, what we call almost as good; the thesis gives no margin. "
@@ -119,8 +128,8 @@ def poor_from_the_laboratory(
     return _difference(
         "6",
         "In the wild, models trained in the laboratory are poor",
-        f"CCC of within-corpus models ({d.first:.2f}) minus that of cross-corpus models "
-        f"({d.second:.2f}) on {wild}, mean of networks and dimensions",
+        f"CCC of within-corpus models ({_number(d.first)}) minus that of cross-corpus models "
+        f"({_number(d.second)}) on {wild}, mean of networks and dimensions",
         d,
         verdict(d.low - MARGIN, d.high - MARGIN),
         f"{_lies(d, MARGIN)} {MARGIN:g}, the same margin",
@@ -138,7 +147,7 @@ def strong_for_valence(
     d = between_dimensions(predictions, (first, second), metric="PCC", bootstrap=bootstrap)
     return _difference(
         "6",
-        "Beside the state of the art, ResNet is strong in valence and limited in arousal",
+        STRONG,
         f"PCC of {network}, the network that inner validation chose, minus that of {method}, the "
         f"best method before it on these folds: in valence ({_signed(d.first)}) minus in arousal "
         f"({_signed(d.second)})",
@@ -167,16 +176,16 @@ def two_folds_reach(results: pd.DataFrame, network: str, method: str, wild: str)
     same = "does" if (mean >= mark) == reached else "does not"
     return Statement(
         "5.1.1",
-        "In two of five folds the network reaches the state of the art",
-        f"PCC of {network} in the second best of its {len(folds)} folds ({second:.2f}) minus the "
-        f"mean over the folds of {method}, the best method before it ({mark:.2f}); mean of both "
+        TWO_FOLDS,
+        f"PCC of {network} in the second best of its {len(folds)} folds ({_number(second)}) minus the "
+        f"mean over the folds of {method}, the best method before it ({_number(mark)}); mean of both "
         "dimensions",
         second - mark, _NAN, _NAN,
         SUPPORTED if reached else NOT_SUPPORTED,
         "none",
         f"Two folds that were picked by their results say little: of {len(folds)} equally good "
-        f"folds that vary as much as these, the second best is expected at {by_luck:.2f}, the mean "
-        f"being {mean:.2f}. The mean over the folds {same} say the same, and H1 decides by it",
+        f"folds that vary as much as these, the second best is expected at {_number(by_luck)}, the mean "
+        f"being {_number(mean)}. The mean over the folds {same} say the same, and H1 decides by it",
         wild,
     )  # fmt: skip
 
@@ -209,7 +218,7 @@ def with_and_without(
     d = mean_difference(predictions, [pair], metric="CCC", bootstrap=bootstrap)
     data = str(predictions["test_corpus"].iloc[0])
     why = f"{_lies(d, 0)} 0. One training in each fold: another seed may move it too"
-    said = f"{measured}, CCC, mean of both dimensions ({d.first:.2f} and {d.second:.2f})"
+    said = f"{measured}, CCC, mean of both dimensions ({_number(d.first)} and {_number(d.second)})"
     return _difference(section, statement, said, d, verdict(d.low, d.high), why, data)
 
 
@@ -227,7 +236,7 @@ def more_subjects_help(
     return _difference(
         "4.2, 7",
         "More training data of more subjects are better",
-        f"CCC with all training subjects ({d.first:.2f}) minus with {share} ({d.second:.2f}), "
+        f"CCC with all training subjects ({_number(d.first)}) minus with {share} ({_number(d.second)}), "
         "mean of networks and dimensions",
         d,
         verdict(d.low, d.high),
@@ -294,5 +303,9 @@ def _lies(d: Difference, mark: float) -> str:
     return words[verdict(d.low - mark, d.high - mark)]
 
 
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
 def _signed(value: float) -> str:
-    return f"{value:+.2f}"
+    return f"{value:+.2f}".replace("-", "−")
