@@ -16,7 +16,7 @@ from vaaffect.corpora import crops as crop_module
 from vaaffect.corpora import pictures
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
-from vaaffect.corpora.crops import build_crops, crop_face, face_box
+from vaaffect.corpora.crops import build_crops, crop_face, face_box, whole_picture
 from vaaffect.corpora.pictures import read_image, row_groups
 
 NAMES = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
@@ -88,6 +88,27 @@ def test_boxes_beyond_the_picture_repeat_its_border():
     points[0] = [1e6, 25]
     with pytest.raises(ValueError, match="far beyond the picture"):
         crop_face(image, points, 32)
+
+
+def test_whole_pictures_hold_the_scenery_and_have_the_rows_of_the_crops(
+    tiny_corpus, tiny_crops, tmp_path
+):
+    outside = tiny_corpus.landmarks.copy()
+    outside[3] += 1e4  # is left out of both
+    corpus = replace(tiny_corpus, landmarks=outside)
+    faces = build_crops(corpus, 32, cache=tmp_path, workers=1)
+    whole = build_crops(corpus, 32, whole_pictures=True, cache=tmp_path, workers=1)
+    assert whole.frames.equals(faces.frames) and len(whole.frames) == len(corpus.frames) - 1
+    assert whole.key != faces.key != tiny_crops.key
+    picture = cv2.imread(str(corpus.root / corpus.frames["source"].iloc[0]))[:, :, ::-1]
+    small = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(whole.images[0], small)
+    # The landmarks are on the same places of the face, which is smaller there.
+    by = np.array([32 / picture.shape[1], 32 / picture.shape[0]])
+    assert np.allclose(whole.landmarks[0], (corpus.landmarks[0] + 0.5) * by - 0.5, atol=1e-4)
+    assert np.ptp(whole.landmarks[0], axis=0).max() < 0.7 * np.ptp(faces.landmarks[0], axis=0).max()
+    with pytest.raises(ValueError, match="outside the picture"):
+        whole_picture(picture, corpus.landmarks[3], 32)
 
 
 def test_crops_are_rgb_of_the_right_frames(tiny_corpus, tiny_crops):

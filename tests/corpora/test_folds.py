@@ -22,6 +22,7 @@ from vaaffect.corpora.folds import (
     split_table,
     spread_rows,
     subject_folds,
+    with_fewer_subjects,
 )
 from vaaffect.simulator.worlds import clip_plan
 
@@ -49,6 +50,30 @@ def test_no_subject_is_in_two_parts_and_every_frame_is_tested_once():
         assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
     tested = np.concatenate([split.test for split in splits])
     assert sorted(tested) == list(range(len(table)))
+
+
+def test_fewer_training_subjects_are_among_the_more_and_validation_and_test_stay():
+    table = frames()
+    people = table["subject"].to_numpy()
+    for split in subject_folds(table, folds=3):
+        half, quarter = (with_fewer_subjects(split, table, share, seed=1) for share in (0.5, 0.25))
+        assert_subject_disjoint(half, table)
+        assert np.array_equal(half.val, split.val) and np.array_equal(half.test, split.test)
+        kept = [set(people[s.train]) for s in (quarter, half, split)]
+        assert kept[0] < kept[1] < kept[2]
+        assert [len(some) for some in kept] == [round(len(kept[2]) * x) for x in (0.25, 0.5, 1)]
+        # Whole subjects, in the order of the rows.
+        assert np.array_equal(half.train, split.train[np.isin(people[split.train], [*kept[1]])])
+        other = with_fewer_subjects(split, table, 0.5, seed=2)
+        assert set(people[other.train]) != kept[1]
+        assert len({s.fingerprint() for s in (split, half, quarter, other)}) == 4
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 0.01])
+def test_a_share_that_cannot_be_trained_on_is_refused(share):
+    table = frames()
+    with pytest.raises(UserError, match=r"fold 0: .* training subjects cannot be"):
+        with_fewer_subjects(subject_folds(table)[0], table, share)
 
 
 def test_folds_resemble_each_other_in_their_labels():

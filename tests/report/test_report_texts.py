@@ -13,10 +13,16 @@ import pytest
 from vaaffect.base.errors import UserError
 from vaaffect.classical import CEILING
 from vaaffect.report import cards, literature, plots, sentences, tables
-from vaaffect.report.page_tables import blocks, claims_table, comparison_blocks
+from vaaffect.report.page_tables import (
+    blocks,
+    claims_table,
+    comparison_blocks,
+    statements_table,
+)
 from vaaffect.report.record import Record, read_record
 from vaaffect.report.sentences import listed
 from vaaffect.report.tables import Estimate, with_model_names
+from vaaffect.results import NOT_SUPPORTED, SUPPORTED, UNDECIDED, statements
 from vaaffect.training import STARTS, weights_label
 
 
@@ -133,6 +139,30 @@ def test_the_claims_show_their_verdicts_and_no_internal_names(record):
     assert "Here: Not supported for the method on films. CCC of ResNet18 − CCC of VGG11-bn" in page
     change(record, "05_claims", lambda t: t["claim"] == "H5", "effect", float("nan"))
     assert claims_table(record.claims()).data.count("not measured</td>") == 2
+
+
+def test_statements_of_two_notebooks_are_one_table_in_order_of_their_verdicts(record):
+    assert record.statements().empty  # a study without them
+
+    def row(section, verdict, value, over="subjects", measured="CCC of vgg11_bn"):
+        return statements.Statement(
+            section, f"says {section}", measured, value, 0.1, 0.4, verdict, over, "why so", "films"
+        )
+
+    out, write = str(record.folder), tables.save_table
+    found = [row("5.1", SUPPORTED, 0.2), row("6", UNDECIDED, 0.3)]
+    write(statements.statements_frame(found), out, "05_statements", "x")
+    found = [row("4.1", NOT_SUPPORTED, 0.25, "trainings"),
+             statements.not_tested("3.5", "says 3.5", "no such corpus")]  # fmt: skip
+    write(statements.statements_frame(found), out, "07_statements", "x")
+    table = record.statements()
+    assert table["section"].tolist() == ["3.5", "4.1", "5.1", "6"]
+    page = statements_table(table).data
+    shown = re.findall(r"says ([\d.]+)<small>", page)
+    assert shown == ["5.1", "4.1", "6", "3.5"]  # supported, not supported, undecided, not tested
+    assert "0.25<br>[0.10, 0.40]" in page and page.count("not measured</td>") == 1
+    assert "interval over trainings" in page and "Section 3.5; no such corpus" in page
+    assert "VGG11-bn" in page and "vgg11_bn" not in page
 
 
 @pytest.mark.parametrize("number", literature.TITLES)

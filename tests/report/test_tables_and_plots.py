@@ -203,6 +203,25 @@ def test_other_plots_label_their_axes(ax):
     assert ax.get_xlabel().startswith("valence")
 
 
+def test_the_learning_curve_has_a_line_per_network_with_its_intervals(ax):
+    curve = pd.DataFrame(
+        {"model": model, "dimension": dimension, "subjects": n, "CCC": n / 100, "low": n / 200,
+         "high": n / 50}
+        for model in ("vgg11_bn", "resnet152")
+        for dimension in ("valence", "arousal")
+        for n in (40, 10, 20)  # in disorder
+    )  # fmt: skip
+    plots.training_size(curve, "arousal", ax)
+    lines = {bar.get_label(): bar.lines for bar in ax.containers}
+    assert list(lines) == ["VGG11-bn", "ResNet152"]
+    for name, (data, caps, _) in lines.items():
+        assert data.get_ydata().tolist() == [0.1, 0.2, 0.4]
+        assert caps[0].get_ydata().tolist() == [0.05, 0.1, 0.2]
+        assert data.get_color() == plots.model_colour(name.lower())
+    assert lines["VGG11-bn"][0].get_marker() != lines["ResNet152"][0].get_marker()
+    assert "training subjects" in ax.get_xlabel() and ax.get_ylabel() == "CCC"
+
+
 def test_families_keep_their_colour():
     assert plots.model_colour("vgg11_bn") == plots.model_colour("vgg_tiny_bn")
     assert plots.model_colour("resnet18") == plots.model_colour("resnet152")

@@ -161,6 +161,15 @@ def test_an_outcome_is_fitted_on_validation_alone():
     assert other["valence_pred"].tolist() == after["valence_pred"].tolist()
 
 
+def test_whole_pictures_are_another_training_and_part_of_what_is_tried_together():
+    whole, smooth = read_components({"whole": {"whole_pictures": True}, "smoothing": {"smooth": 5}})
+    base = Recipe(epochs=7)
+    assert whole.recipe_from(base) == replace(base, name="whole") and not whole.recipe
+    assert together([whole, smooth]).changes() == {"smooth": 5, "whole_pictures": True}
+    with pytest.raises(UserError, match="both change 'whole_pictures'"):
+        together([whole, replace(whole, name="again")])
+
+
 def test_the_best_of_those_that_exclude_each_other_is_chosen():
     pieces = read_components(GIVEN)
     gains = {"CCC loss": 0.1, "both losses": 0.2, "smoothing": 0.05, "gain and offset": -0.01,

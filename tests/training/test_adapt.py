@@ -46,6 +46,14 @@ def test_imagenet_normalisation_is_torchvisions(tiny_crops):
     assert changed.state_dict().keys() == plain.state_dict().keys()
 
 
+def test_without_normalisation_a_network_sees_bytes(tiny_crops):
+    crops = torch.from_numpy(tiny_crops.images[:4])
+    changed = network(normalisation="none")
+    seen = changed.normalise(to_input(crops))
+    assert torch.allclose(seen, crops.permute(0, 3, 1, 2).float(), atol=1e-3)
+    assert changed.state_dict().keys() == network().state_dict().keys()
+
+
 def test_a_trained_network_is_used_with_its_own_normalisation_everywhere(tiny_crops, tmp_path):
     split = subject_folds(tiny_crops.frames, 2, val_share=0.34)[0]
     run = train(Training("resnet10", RECIPE, tiny_crops, split, keep_model=True), tmp_path)

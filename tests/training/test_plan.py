@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from vaaffect.base import UserError
 from vaaffect.results import FROM_SCRATCH
 from vaaffect.training.checks import check_parameters
+from vaaffect.training.order import all_trainings
 from vaaffect.training.plan import (
     Ablation,
     Plan,
-    all_trainings,
     fold_training,
 )
 
@@ -161,11 +162,42 @@ def test_an_ablation_adds_components_to_the_thesis_recipe(plan):
     assert [ablation.training(placebo, fold).weight_seed for placebo in placebos] == [1, 2]
 
 
+def test_models_are_trained_on_parts_of_the_training_subjects_last_of_all(plan):
+    few = PARAMETERS | {"TRAIN_SHARES": [0.5, 0.75]}
+    smaller = Plan.from_parameters(few).smaller_trainings()
+    assert [t.name for t in all_trainings(few | ABLATION)][-12:] == [t.name for t in smaller]
+    assert len({t.name for t in smaller}) == 2 * 3 * 2  # shares, folds, models
+    people = plan.wild_crops.frames["subject"].to_numpy()
+    for training in smaller:
+        whole = plan.training(training.model, split=plan.wild_folds[training.split.fold])
+        training.check()
+        assert np.array_equal(training.split.test, whole.split.test)
+        assert training.start == whole.start and training.weight_seed == 0
+        share = 0.5 if "50 %" in training.recipe.name else 0.75
+        counts = [len(set(people[t.split.train])) for t in (training, whole)]
+        assert counts[0] == round(share * counts[1])
+        assert not training.other_corpora and not training.keep_model
+        assert replace(training.recipe, name="r") == whole.recipe
+    assert plan.smaller_trainings() == []
+
+
+def test_whole_pictures_start_from_weights_that_were_learned_on_whole_pictures(plan, monkeypatch):
+    whole = replace(plan.wild_crops, key="whole")
+    monkeypatch.setattr(Ablation, "whole_pictures", whole)
+    named = {"COMPONENTS": {"whole pictures": {"whole_pictures": True}, "CCC": {"loss": "ccc"}}}
+    ablation = Ablation.from_parameters(PARAMETERS | ABLATION | named)
+    scenery, ccc = (ablation.training(c, ablation.splits[0]) for c in ablation.components)
+    assert scenery.crops is whole and ccc.crops is plan.wild_crops
+    assert scenery.start == replace(ccc.start, whole_pictures=True)
+    assert scenery.start.key != ccc.start.key and scenery.recipe.name == "whole-pictures"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"SCRATCH": "some"}, "SCRATCH is 'some'; use one of"),
         ({"KEEP_MODELS": "some"}, 'KEEP_MODELS is \'some\'; use "first" or "all"'),
+        ({"TRAIN_SHARES": [0.5, 1]}, r"TRAIN_SHARES is \[0.5, 1\]; use proportions"),
         ({"MODELS": ["resnet1"]}, "unknown model 'resnet1'"),
         ({"RECIPE": {"lrr": 1}}, "unknown recipe key 'lrr'"),
         ({"MODELS": ["vit_b_16"], "SIZE": 36}, "multiple of 16"),

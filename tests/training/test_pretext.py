@@ -24,7 +24,7 @@ def faces(tiny_crops, monkeypatch):
     frames = tiny_crops.frames.assign(subject="x" + tiny_crops.frames["subject"].astype(str))
     faces, drawn = dataclasses.replace(tiny_crops, frames=frames), []
 
-    def draw(world, size):
+    def draw(world, size, whole_pictures):
         drawn.append((world, size))
         return faces
 
@@ -122,7 +122,7 @@ def test_damaged_weights_are_named(start, tmp_path):
 
 def test_subjects_of_the_study_cannot_be_in_the_pretext(tiny_crops, start, tmp_path, monkeypatch):
     quick = dataclasses.replace(start, folder=tmp_path, recipe=pretext.pretext_recipe(QUICK, 1))
-    monkeypatch.setattr(pretext, "pretext_crops", lambda world, size: tiny_crops)
+    monkeypatch.setattr(pretext, "pretext_crops", lambda world, size, whole: tiny_crops)
     with pytest.raises(UserError, match="share subjects with"):
         quick.weights([tiny_crops])
     assert not list(tmp_path.glob("*/weights.pt"))
@@ -131,7 +131,7 @@ def test_subjects_of_the_study_cannot_be_in_the_pretext(tiny_crops, start, tmp_p
         quick.weights([tiny_crops])
     few = tiny_crops.frames["subject"].isin(tiny_crops.frames["subject"].unique()[:3]).to_numpy()
     few = dataclasses.replace(tiny_crops, frames=tiny_crops.frames[few])
-    monkeypatch.setattr(pretext, "pretext_crops", lambda world, size: few)
+    monkeypatch.setattr(pretext, "pretext_crops", lambda world, size, whole: few)
     with pytest.raises(UserError, match="at least"):
         dataclasses.replace(quick, seed=1).weights()
 

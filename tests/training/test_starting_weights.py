@@ -21,7 +21,8 @@ from vaaffect.training.checks import check_parameters
 from vaaffect.training.loop import train
 from vaaffect.training.many import How, train_all
 from vaaffect.training.networks import build_model
-from vaaffect.training.plan import Ablation, Plan, all_trainings, weights_files
+from vaaffect.training.order import all_trainings
+from vaaffect.training.plan import Ablation, Plan, weights_files
 from vaaffect.training.recipe import Recipe
 from vaaffect.training.run_folder import load_model, read_config
 from vaaffect.training.spec import Training

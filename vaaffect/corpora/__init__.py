@@ -20,6 +20,7 @@ from .folds import (
     split_table,
     spread_rows,
     subject_folds,
+    with_fewer_subjects,
 )
 from .landmarks import (
     MIRRORED,
@@ -51,5 +52,5 @@ __all__ = [
     "leaking_folds", "load_afew_va", "load_semaine", "longest_session", "losses", "pretext_crops",
     "probe_video", "problem_kinds", "problem_lines", "rate", "read_image", "read_pictures",
     "read_sessions", "relative_error", "split_manifest", "split_table", "spread_rows",
-    "subject_folds",
+    "subject_folds", "with_fewer_subjects",
 ]  # fmt: skip

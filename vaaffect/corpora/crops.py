@@ -5,6 +5,7 @@ one file and training reads it as a memory map, so a corpus larger than memory i
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from .parts import remove_parts
 from .pictures import Piece, Progress, by_pieces, picture_problems
 
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
+# (picture, landmarks (68, 2), size) -> (crop (size, size, 3), landmarks in its pixels)
+Cut = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 _FARTHEST = 3  # a face box this many times the picture is a fault in the landmarks
 
 
@@ -109,7 +112,26 @@ def crop_face(
     size, 3) uint8 and the landmarks (68, 2) float32 in its pixels. ValueError: the box does not
     touch the picture, or is far larger.
     """
-    left, top, right, bottom = usable_box(image, landmarks, margin)
+    return _resized(image, landmarks, usable_box(image, landmarks, margin), size)
+
+
+def whole_picture(
+    image: np.ndarray, landmarks: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `crop_face`, without cutting: the face with all of its scenery, and so with fewer pixels.
+
+    ValueError where `crop_face` has one, so that both have the same rows of a corpus.
+    """
+    usable_box(image, landmarks)
+    height, width = image.shape[:2]
+    return _resized(image, landmarks, (0, 0, width, height), size)
+
+
+def _resized(
+    image: np.ndarray, landmarks: np.ndarray, box: tuple[int, int, int, int], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is in a box, as a square, and the landmarks in its pixels."""
+    left, top, right, bottom = box
     height, width = image.shape[:2]
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     outside = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
@@ -129,6 +151,7 @@ def build_crops(
     corpus: Corpus,
     size: int,
     *,
+    whole_pictures: bool = False,
     cache: Path = CROPS,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -136,19 +159,22 @@ def build_crops(
     """Crop every frame of a corpus, once; later calls with the same inputs open the result. A build
     that was stopped goes on with the videos, or dozens of image files, that are not done.
 
-    Crops are squares of `size` pixels, and are kept in the folder `cache`. `workers` are processes;
-    None uses every core. UserError: no landmarks, no usable picture, a damaged cache, or a full
-    disk.
+    Crops are squares of `size` pixels, and are kept in the folder `cache`. With `whole_pictures`
+    they hold the whole picture in place of the face: only to measure what cropping is good for.
+    `workers` are processes; None uses every core. UserError: no landmarks, no usable picture, a
+    damaged cache, or a full disk.
     """
     if corpus.landmarks is None:
         raise UserError(f"{corpus.root}: has no landmarks, so its faces cannot be cropped.")
     code = code_digest(Path(__file__), Path(__file__).with_name("pictures.py"))
-    key = digest(corpus.fingerprint(), size, code)[:16]
+    kind = ["whole pictures"] if whole_pictures else []
+    key = digest(corpus.fingerprint(), size, code, *kind)[:16]
+    cut = whole_picture if whole_pictures else crop_face
     folder = cache / f"{corpus.name}-{size}-{key}"
 
     def build(folder: Path) -> dict[str, object]:
         """Fill a folder that holds nothing, or what a stopped build left."""
-        _write(folder, corpus, size, workers, progress)
+        _write(folder, corpus, size, cut, workers, progress)
         return {"label": corpus.label, "native_scale": corpus.native_scale}
 
     kept(folder, build)
@@ -156,12 +182,17 @@ def build_crops(
 
 
 def _write(
-    folder: Path, corpus: Corpus, size: int, workers: int | None, progress: Progress | None
+    folder: Path,
+    corpus: Corpus,
+    size: int,
+    cut: Cut,
+    workers: int | None,
+    progress: Progress | None,
 ) -> None:
     """Crop the faces of a corpus into the files of a folder."""
     path = folder / "images.npy"
     start = _reserve(path, (len(corpus.frames), size, size, 3))
-    settings = path, start, size
+    settings = path, start, size, cut
     points, reasons = by_pieces(corpus, _crop_piece, settings, workers, progress, folder)
     remove_parts(folder)  # before the images move: parts say where they were
     problems = picture_problems(corpus.frames, reasons)
@@ -200,7 +231,9 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> int:
     return start
 
 
-def _crop_piece(piece: Piece, path: Path, start: int, size: int) -> list[np.ndarray | str]:
+def _crop_piece(
+    piece: Piece, path: Path, start: int, size: int, cut: Cut
+) -> list[np.ndarray | str]:
     """Write a piece's crops into the file at `path`; returns the landmarks of each, or why not."""
     results: list[np.ndarray | str] = []
     # Not through a memory map: there a full disk would kill the process without a word.
@@ -210,7 +243,7 @@ def _crop_piece(piece: Piece, path: Path, start: int, size: int) -> list[np.ndar
                 results.append(reason)
                 continue
             try:
-                crop, points = crop_face(image, piece.landmarks[i], size)
+                crop, points = cut(image, piece.landmarks[i], size)
             except ValueError as error:
                 results.append(str(error))
                 continue

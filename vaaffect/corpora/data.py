@@ -62,9 +62,10 @@ def lab_corpus(data: str, world: dict, progress: StepProgress = report_step) -> 
     return _corpus("lab", data, world, progress)
 
 
-def wild_crops(data: str, world: dict, size: int) -> Crops:
-    """Crops of the corpus in the wild at `size` pixels, made once and kept."""
-    return _crops(wild_corpus(data, world), size)
+def wild_crops(data: str, world: dict, size: int, whole_pictures: bool = False) -> Crops:
+    """Crops of the corpus in the wild at `size` pixels, made once and kept; `whole_pictures` as of
+    `build_crops`."""
+    return _crops(wild_corpus(data, world), size, whole_pictures)
 
 
 def landmarks_are_exact(data: str, world: dict) -> bool:
@@ -105,10 +106,10 @@ def lab_crops(data: str, world: dict, size: int) -> Crops:
     return _crops(lab_corpus(data, world), size)
 
 
-def pretext_crops(world: dict, size: int) -> Crops:
+def pretext_crops(world: dict, size: int, whole_pictures: bool = False) -> Crops:
     """Crops at `size` pixels of subjects drawn for a pretext task alone, made once and kept; they
-    live in a simulator.WildWorld with the fields `world`."""
-    return _crops(_corpus("pretext", "simulated", world, report_step), size)
+    live in a simulator.WildWorld with the fields `world`. `whole_pictures` as of `build_crops`."""
+    return _crops(_corpus("pretext", "simulated", world, report_step), size, whole_pictures)
 
 
 def prepare_data(parameters: dict, progress: StepProgress) -> dict[str, str]:
@@ -235,6 +236,7 @@ def world_of(kind: str, fields: dict) -> WildWorld | LabWorld:
 
 
 @stage("crops")
-def _crops(corpus: Corpus, size: int) -> Crops:
-    progress = partial(report_step, f"crop faces of {CORPUS_NAMES[corpus.name]}")
-    return build_crops(corpus, size, progress=progress)
+def _crops(corpus: Corpus, size: int, whole_pictures: bool = False) -> Crops:
+    what = "resize whole pictures" if whole_pictures else "crop faces"
+    progress = partial(report_step, f"{what} of {CORPUS_NAMES[corpus.name]}")
+    return build_crops(corpus, size, whole_pictures=whole_pictures, progress=progress)

@@ -85,6 +85,25 @@ def leaking_folds(
     return _folds(frames, by, folds, val_share, seed)
 
 
+def with_fewer_subjects(split: Split, frames: pd.DataFrame, share: float, seed: int = 0) -> Split:
+    """A split with a part of its training subjects; who validates and who is tested stays.
+
+    Training subjects are put in a random order by `seed` and the fold, and the first ones are kept,
+    so that those of a smaller share are among those of a larger one. `share` is the proportion that
+    is kept, above 0 and below 1, of subjects. UserError: another share, or fewer than two subjects.
+    """
+    subjects = frames["subject"].to_numpy()[split.train]
+    present = np.unique(subjects)
+    count = round(share * len(present)) if 0 < share < 1 else 0
+    if count < 2:
+        raise UserError(
+            f"fold {split.fold}: {share:g} of its {len(present)} training subjects cannot be "
+            "trained on; use a share below 1 that leaves two subjects or more."
+        )
+    order = np.random.default_rng([seed, split.fold]).permutation(present)
+    return replace(split, train=split.train[np.isin(subjects, order[:count])])
+
+
 def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: int) -> list[Split]:
     if folds < 2 or not 0 < val_share < 1:
         raise UserError(f"folds = {folds}, val_share = {val_share}; use folds >= 2, 0 < share < 1.")

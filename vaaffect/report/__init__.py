@@ -16,11 +16,12 @@ from . import (
     tables,
 )
 from .departures import departures_table
-from .page_tables import blocks, claims_table, comparison_blocks, text_table
+from .inventory import inventory_counts
+from .page_tables import blocks, claims_table, comparison_blocks, statements_table, text_table
 from .record import read_record
 
 __all__ = [
     "blocks", "cards", "claims_table", "comparison_blocks", "departures_table", "diagrams",
-    "error_plots", "literature", "plots", "read_record", "sentences", "smile_report", "stand_in",
-    "tables", "text_table",
+    "error_plots", "inventory_counts", "literature", "plots", "read_record", "sentences",
+    "smile_report", "stand_in", "statements_table", "tables", "text_table",
 ]  # fmt: skip

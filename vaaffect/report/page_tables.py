@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from ..results import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from ..results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, UNDECIDED
 from .tables import Estimate, format_number, with_model_names
 
 _MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("open", "?")}
@@ -46,6 +46,28 @@ def claims_table(claims: pd.DataFrame) -> HTML:
         f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
         "</table>"
     )
+
+
+def statements_table(statements: pd.DataFrame) -> HTML:
+    """A row per statement, as of `statements.statements_frame`, put in order by verdict: the effect
+    with its interval, and in small print what was measured and how it was decided."""
+    rows = []
+    for row in statements.to_dict("records"):
+        over = {"subjects": "interval over subjects", "trainings": "interval over trainings"}
+        effect = "not measured"
+        if np.isfinite(row["value"]):
+            bounds = ", ".join(format_number(row[name]) for name in ("low", "high"))
+            bounds = f" [{bounds}]" if np.isfinite(row["low"]) else ""
+            effect = format_number(row["value"]) + bounds
+        said = f"{row['measured']}. {row['why']}" if row["measured"] != "nothing" else row["why"]
+        notes = [f"Section {row['section']}", said, over.get(row["over"], ""), row["data"]]
+        small = "; ".join(text for text in notes if text not in ("", "none"))
+        rows.append({"statement of the thesis": row["statement"], "verdict": row["verdict"],
+                     "effect [95 %]": effect, "note": with_model_names(small)})  # fmt: skip
+    caption = "What the thesis states beside its hypotheses, and what was found on these data."
+    order = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTED)
+    rows.sort(key=lambda row: order.index(row["verdict"]))
+    return blocks(pd.DataFrame(rows), [], caption, ["note"])
 
 
 def blocks(

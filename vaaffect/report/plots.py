@@ -257,6 +257,20 @@ def forest(differences: pd.DataFrame, dimension: str, ax: Axes) -> None:
     ax.grid(False, axis="y")
 
 
+def training_size(curve: pd.DataFrame, dimension: str, ax: Axes) -> None:
+    """CCC in one dimension by the number of training subjects, a line per network; bars are 95 %
+    intervals. `curve` has the columns model, dimension, subjects, CCC, low, high."""
+    rows = curve[curve["dimension"] == dimension]
+    for number, model in enumerate(dict.fromkeys(rows["model"])):
+        line = rows[rows["model"] == model].sort_values("subjects")
+        x = line["subjects"] * (1 + 0.02 * number)  # beside each other
+        bars = np.abs(line[["low", "high"]].to_numpy().T - line["CCC"].to_numpy())
+        ax.errorbar(x, line["CCC"], bars, fmt="-" + "osD^"[number % 4], ms=7, capsize=3,
+                    color=model_colour(model), label=model_name(model))  # fmt: skip
+    ax.set(xlabel="training subjects (mean of the folds)", ylabel="CCC", title=dimension)
+    ax.legend(fontsize="small")
+
+
 def prediction_lines(va: np.ndarray, predictions: np.ndarray, ax: Axes, colour: str) -> None:
     """A line for each single face, from its true point in va (N, 2) to the prediction (N, 2)."""
     plane(ax, emotions=False)

@@ -94,6 +94,16 @@ class Record:
         parts = [self.table("05_claims"), self.table("06_claim")]
         return pd.concat(parts).sort_values("claim", kind="stable", ignore_index=True)
 
+    def statements(self) -> pd.DataFrame:
+        """The thesis's other statements, see `statements.Statement`, in the order of its sections;
+        empty where no notebook has them."""
+        names = [name for name in ("05_statements", "07_statements") if self.has(name)]
+        if not names:
+            return pd.DataFrame()
+        sections = {"section": str}  # else 5.1 is a number
+        table = pd.concat([pd.read_csv(self.path(name), dtype=sections) for name in names])
+        return table.sort_values("section", kind="stable", ignore_index=True)
+
     def recipes(self) -> pd.DataFrame:
         """How each network was trained: a row per setting, a column per network; may be empty."""
         parameters = self.parameters()

@@ -153,6 +153,35 @@ def paired_difference(
     )
 
 
+def between_dimensions(
+    predictions: pd.DataFrame,
+    pair: Pair,
+    *,
+    metric: str = "PCC",
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+) -> Difference:
+    """By how much the first model of a pair is better than the second in valence, minus the same in
+    arousal, with one interval: both dimensions meet the same subjects in each sample. `first` and
+    `second` of the result are the two differences. Arguments and UserError as of `mean_difference`.
+    """
+    check_predictions(predictions)
+    one, other = _same_frames(*(_selected(predictions, columns) for columns in pair))
+    draws = subject_draws(by_fold(one), bootstrap)
+    valence, arousal = (
+        [*model_terms(one, (metric,), draws, (name,), sign),
+         *model_terms(other, (metric,), draws, (name,), -sign)]
+        for name, sign in zip(DIMENSIONS, (1.0, -1.0), strict=True)
+    )  # fmt: skip
+    value, found = sources([*valence, *arousal])
+    low, high = spread_interval(value, found.spread, level=bootstrap.level)
+    bounds = value, low, high, found.spread.detectable(bootstrap.level)
+    sizes = one["fold"].nunique(), _count(one, "subject"), _count(one, "clip", "frame")
+    return Difference(
+        *bounds, total(valence)[0], -total(arousal)[0], metric, " minus ".join(DIMENSIONS), *sizes,
+        min(rows["seed"].nunique() for rows in (one, other)), found,
+    )  # fmt: skip
+
+
 def differences(
     predictions: pd.DataFrame,
     reference: Mapping[str, object] | str,

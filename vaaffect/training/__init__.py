@@ -21,11 +21,12 @@ from .fairness import budget_in_words, differing_settings, start_in_words
 from .loop import train
 from .many import How, train_all
 from .networks import NETWORK_NAMES, backbone_of, build_model, count_parameters
+from .order import all_trainings
 from .plan import (
     Ablation,
     Plan,
-    all_trainings,
     fold_training,
+    share_name,
     weights_files,
 )  # fmt: skip
 from .pretext import targets
@@ -36,6 +37,7 @@ from .run_folder import (
     load_model,
     read_config,
     read_done,
+    read_histories,
     read_history,
     refuse_clips,
 )  # fmt: skip
@@ -51,7 +53,7 @@ __all__ = [
     "default_device", "differing_settings", "distributed", "epoch_losses", "fetch_imagenet",
     "fold_training", "holds_model", "imagenet_fault", "imagenet_file", "imagenet_networks",
     "is_finished", "load_model", "losses", "mean_ccc", "measured_speed", "parameter_faults",
-    "predict", "pretext", "read_config", "read_done", "read_history", "refuse_clips", "resident",
-    "seed_luck", "start_in_words", "targets", "to_input", "together", "train", "train_all",
-    "verdicts", "weights_files", "weights_label",
+    "predict", "pretext", "read_config", "read_done", "read_histories", "read_history",
+    "refuse_clips", "resident", "seed_luck", "share_name", "start_in_words", "targets", "to_input",
+    "together", "train", "train_all", "verdicts", "weights_files", "weights_label",
 ]  # fmt: skip

@@ -4,7 +4,8 @@
      "another seed": {"seeds": 5}}
 
 A component changes fields of the recipe, or what is done with the predictions afterwards (`smooth`,
-`correct`; see `results.postprocessing`). `seeds` is so many placebos: the unchanged recipe, trained
+`correct`; see `results.postprocessing`), or takes whole pictures in place of face crops
+(`whole_pictures`). `seeds` is so many placebos: the unchanged recipe, trained
 with as many further seeds. How far these differ is the yardstick of what a component does.
 """
 
@@ -23,7 +24,8 @@ from ..results.evaluation import MEAN, UNIT_SCALE
 from .recipe import Recipe
 
 _NOT_OF_COMPONENTS = ("name", "epochs", "weights")  # alike for all, or it is another comparison
-_AFTERWARDS = ("smooth", "correct")  # what changes predictions, and no training
+# What is no field of a recipe: the first two change predictions, and no training.
+_BESIDE = ("smooth", "correct", "whole_pictures")
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,18 @@ class Component:
     recipe: dict = field(default_factory=dict)  # fields of `recipe.Recipe`, with their new values
     smooth: float = 0.0  # frames over which predictions are smoothed within a clip
     correct: bool = False  # whether gain and offset are corrected, as fitted on inner validation
+    whole_pictures: bool = False  # in place of face crops, as of `corpora.build_crops`
     seed: int = 0  # what is added to the training's seed
 
     def recipe_from(self, base: Recipe) -> Recipe:
         """The recipe with this component; the base itself where only predictions change."""
-        if not self.recipe and not self.seed:
+        if not self.recipe and not self.seed and not self.whole_pictures:
             return base
         return replace(base, name=self.name.replace(" ", "-"), **self.recipe)
 
     def changes(self) -> dict:
         """What it changes, as it was written."""
-        beside = {key: getattr(self, key) for key in (*_AFTERWARDS, "seed")}
+        beside = {key: getattr(self, key) for key in (*_BESIDE, "seed")}
         return self.recipe | {key: value for key, value in beside.items() if value}
 
     def outcome(
@@ -70,7 +73,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
         if "seeds" in changes:
             components += _placebos(name, changes)
             continue
-        beside = {key: changes[key] for key in _AFTERWARDS if key in changes}
+        beside = {key: changes[key] for key in _BESIDE if key in changes}
         recipe = {key: value for key, value in changes.items() if key not in beside}
         for key in recipe:
             if key in _NOT_OF_COMPONENTS:
@@ -80,7 +83,7 @@ def read_components(values: Mapping[str, Mapping]) -> list[Component]:
             if key not in known:
                 raise UserError(
                     f"component {name!r} changes {key!r}, which no recipe has; a component may "
-                    f"change {', '.join(known)}, smooth, correct or seeds."
+                    f"change {', '.join(known)}, {', '.join(_BESIDE)} or seeds."
                 )
         component = Component(name, recipe, **beside)
         if not component.changes():
@@ -111,7 +114,8 @@ def together(components: Sequence[Component], name: str = "together") -> Compone
             )
     recipe = {key: value for component in components for key, value in component.recipe.items()}
     smooth = max((component.smooth for component in components), default=0.0)
-    return Component(name, recipe, smooth, any(component.correct for component in components))
+    correct, whole = (any(getattr(c, key) for c in components) for key in _BESIDE[1:])
+    return Component(name, recipe, smooth, correct, whole)
 
 
 def mean_ccc(validation: pd.DataFrame) -> float:

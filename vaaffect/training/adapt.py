@@ -16,12 +16,18 @@ from .recipe import Recipe
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Normalise(nn.Module):
-    """Pictures in [-1, 1], as `batches.to_input` gives them, to ImageNet's normalisation."""
+# By normalisation of a recipe, mean and sd of pixels from 0 to 1: (pixel - mean) / sd is what a
+# network sees. For "none" that are the values from 0 to 255.
+_SCALES = {"imagenet": (IMAGENET_MEAN, IMAGENET_SD), "none": ((0.0,) * 3, (1 / 255,) * 3)}
 
-    def __init__(self) -> None:
+
+class Normalise(nn.Module):
+    """Pictures in [-1, 1], as `batches.to_input` gives them, to another normalisation of a recipe
+    ("imagenet" or "none")."""
+
+    def __init__(self, normalisation: str) -> None:
         super().__init__()
-        mean, sd = (torch.tensor(x).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_SD))
+        mean, sd = (torch.tensor(x).view(1, 3, 1, 1) for x in _SCALES[normalisation])
         # x -> ((x + 1) / 2 - mean) / sd. Constants, so no part of the weights that are stored.
         self.register_buffer("gain", 0.5 / sd, persistent=False)
         self.register_buffer("offset", (0.5 - mean) / sd, persistent=False)
@@ -50,8 +56,8 @@ def adapt(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
             )
         for layer in layers:
             layer.p = recipe.dropout
-    if recipe.normalisation == "imagenet":
-        network.add_module("normalise", Normalise())
+    if recipe.normalisation in _SCALES:
+        network.add_module("normalise", Normalise(recipe.normalisation))
         network.register_forward_pre_hook(_normalised)
     return network
 

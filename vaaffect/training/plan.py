@@ -4,14 +4,14 @@ Notebooks 03 to 07, `python -m vaaffect train`, the runner and the report all ma
 parameters, so what one of them has trained is what the others look for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..base import UserError, runs_folder
-from ..corpora import Crops, Split, data, leaking_folds, subject_folds
+from ..corpora import Crops, Split, data, leaking_folds, subject_folds, with_fewer_subjects
 from ..results import FROM_SCRATCH
 from .ablation import Component, read_components
 from .many import train_all
@@ -51,6 +51,8 @@ class Plan:
     # Of initial weights, batch order and augmentation, a training of each model for each; the first
     # is that of the pretext task and of the baselines too.
     weight_seeds: Sequence[int] = (0,)
+    # Proportions of the training subjects of each fold of the wild on which models are trained too.
+    train_shares: Sequence[float] = ()
     # Whose weights stay after the test: those of the first fold of the wild, for the live system,
     # or all but those of components. It is no part of a run; a finished run without them is trained
     # again, to the same end.
@@ -71,6 +73,10 @@ class Plan:
             raise UserError(f"SCRATCH is {self.scratch!r}; use one of {known}.")
         if self.keep_models not in KEEP_MODELS:
             raise UserError(f'KEEP_MODELS is {self.keep_models!r}; use "first" or "all".')
+
+        if not all(0 < share < 1 for share in self.train_shares):
+            shares = list(self.train_shares)
+            raise UserError(f"TRAIN_SHARES is {shares}; use proportions above 0 and below 1.")
 
     @property
     def runs(self) -> Path:
@@ -208,6 +214,21 @@ class Plan:
             for split in splits
         ]
 
+    def smaller_trainings(self) -> list[Training]:
+        """The models on parts of the training subjects (`train_shares`) of each fold of the wild,
+        with the first seed; whoever validates and is tested stays the same."""
+        trainings = [self.training(m, split=s) for s in self.wild_folds for m in self.models]
+        frames, seed = self.wild_crops.frames, self.fold_seed
+        return [
+            replace(
+                training, other_corpora=(), keep_model=False,
+                recipe=replace(training.recipe, name=share_name(training.recipe.name, share)),
+                split=with_fewer_subjects(training.split, frames, share, seed),
+            )
+            for share in self.train_shares
+            for training in trainings
+        ]  # fmt: skip
+
     def train(self, trainings: Sequence[Training]) -> list[Path]:
         """Do these trainings, wherever the environment says; returns their run folders."""
         return train_all(trainings, self.runs)
@@ -246,8 +267,18 @@ class Ablation:
         first = self.plan.recipe_of(self.model)
         return self.plan.starts_for([
             (self.model, replace(first, name=scale, normalisation=scale))
-            for scale in ("unit", "imagenet")
+            for scale in ("unit", "imagenet", "none")
         ])  # fmt: skip
+
+    @cached_property
+    def whole_pictures(self) -> Crops:
+        """Whole pictures of the wild, the same rows as the crops."""
+        plan = self.plan
+        if "wild" in plan.crops:  # which stand for all of them
+            return plan.wild_crops
+        whole = data.wild_crops(plan.data, dict(plan.wild), plan.size, whole_pictures=True)
+        assert whole.frames.equals(plan.wild_crops.frames), "both have the same rows"
+        return whole
 
     def trainings(self) -> list[Training]:
         """The base and each component alone, on each of these folds."""
@@ -257,46 +288,18 @@ class Ablation:
     def training(self, component: Component, split: Split) -> Training:
         """The training of a component on a fold."""
         recipe = component.recipe_from(self.base)
-        return Training(
-            self.model, recipe, self.plan.wild_crops, split,
-            weight_seed=self.plan.weight_seeds[0] + component.seed,
-            start=self.starts.get((self.model, recipe.normalisation)),
-        )  # fmt: skip
+        start, crops = self.starts.get((self.model, recipe.normalisation)), self.plan.wild_crops
+        if component.whole_pictures:
+            crops = self.whole_pictures
+            if isinstance(start, PretextStart):  # learned on pictures of the same kind
+                start = replace(start, whole_pictures=True)
+        weight_seed = self.plan.weight_seeds[0] + component.seed
+        return Training(self.model, recipe, crops, split, weight_seed=weight_seed, start=start)
 
 
-def all_trainings(*notebooks: Mapping[str, Any]) -> list[Training]:
-    """What notebooks with these parameters train, each training once: every network on every fold,
-    and every component. (What depends on results comes in the notebooks.)
-
-    In the order of what they are worth, for machines that are lent for minutes: first the models on
-    the folds of the wild, then on those of the laboratory, then their twins from random weights,
-    the networks among the baselines, further seeds, leaking folds, and components.
-    """
-    found: dict[str, tuple[tuple, Training]] = {}
-    for parameters in notebooks:
-        for worth, training in _by_worth(parameters):
-            if training.name not in found or training.keep_model:  # one that is kept serves both
-                found[training.name] = worth, training
-    return [training for _, training in sorted(found.values(), key=lambda pair: pair[0])]
-
-
-def _by_worth(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple, Training]]:
-    """The trainings of one notebook, and what puts them in order (smaller comes first)."""
-    if "RECIPE" not in parameters:
-        return  # nothing is trained
-    plan = Plan.from_parameters(parameters)
-    corpora = [plan.trainings("wild")]
-    if "LAB" in parameters:
-        corpora.append(plan.trainings("lab", scratch=False))
-    for on, trainings in enumerate(corpora):
-        for training in trainings:
-            scratch = training.recipe.name.endswith(FROM_SCRATCH)
-            later_seed = training.weight_seed != plan.weight_seeds[0]
-            yield (0, later_seed, training.model not in plan.models, scratch, on), training
-    yield from (((1,), training) for training in plan.leaking_trainings())
-    if "ABLATION_MODEL" in parameters:
-        ablation = Ablation.from_parameters(parameters)
-        yield from (((2,), training) for training in ablation.trainings())
+def share_name(recipe: str, share: float) -> str:
+    """How a recipe is called where it is trained on a part of the training subjects."""
+    return f"{recipe}, {100 * share:g} % of the subjects"
 
 
 def weights_files(parameters: Mapping[str, Any]) -> dict[str, str]:

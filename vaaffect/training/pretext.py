@@ -45,6 +45,7 @@ class PretextStart:
     size: int  # side of their crops in pixels
     seed: int  # of the initial weights, batch order and augmentation
     folder: Path  # in which sets of weights are kept
+    whole_pictures: bool = False  # in place of face crops, as of `corpora.build_crops`
 
     def __post_init__(self) -> None:
         for key in self.world:
@@ -58,7 +59,8 @@ class PretextStart:
         faces = asdict(WildWorld(**self.world)), self.size
         code = learning_code(), code_digest(Path(__file__)), code_digest(_ROOMS / "simulator")
         crops = code_digest(_ROOMS / "corpora", but=_NOT_FACES)
-        return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops)
+        kind = ["whole pictures"] if self.whole_pictures else []
+        return digest(self.model, asdict(self.recipe), faces, self.seed, code, crops, *kind)
 
     @property
     def faces(self) -> int:
@@ -70,7 +72,7 @@ class PretextStart:
         """Whether the weights are missing. Their faces are drawn then, by all cores."""
         missing = cache.opened(self._home) is None
         if missing:
-            pretext_crops(self.world, self.size)
+            self._crops()
         return missing
 
     def weights(self, study: Sequence[Crops] = ()) -> Path:
@@ -85,7 +87,7 @@ class PretextStart:
         def build(folder: Path) -> dict:
             if distributed.count() > 1:  # torchrun
                 raise UserError(f"{folder}: is missing; train by one process first.")
-            faces = pretext_crops(self.world, self.size)
+            faces = self._crops()
             subjects = sorted(set(faces.frames["subject"]))
             _refuse_shared(subjects, study)
             return _pretrain(self, faces, folder) | {"subjects": subjects}
@@ -93,6 +95,9 @@ class PretextStart:
         manifest = kept(self._home, build)
         _refuse_shared(manifest["subjects"], study)
         return manifest
+
+    def _crops(self) -> Crops:
+        return pretext_crops(self.world, self.size, self.whole_pictures)
 
     @property
     def _home(self) -> Path:

@@ -21,7 +21,7 @@ _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "trained": ("all", "head"),
     "stop": ("epochs", "converged", "early"),
-    "normalisation": ("unit", "imagenet"),
+    "normalisation": ("unit", "imagenet", "none"),
     "averaging": ("none", "ema", "swa"),
     "labels": ("unit", "native"),
 }
@@ -64,7 +64,8 @@ class Recipe:
     # learning rate of the same size turns into larger steps. Predictions are in [-1, 1] either way.
     labels: str = "unit"
     density_weighting: float = 0.0  # how much more rare labels count, 0 to 1 (`density_weights`)
-    normalisation: str = "unit"  # the thesis's [-1, 1]; or "imagenet", that of its weights
+    # Of pictures: the thesis's [-1, 1]; "imagenet", that of its weights; "none", 0 to 255.
+    normalisation: str = "unit"
     dropout: float | None = None  # of all dropout layers; None leaves the network's (VGG's is 0.5)
     averaging: str = "none"  # or a running mean of the weights, "ema" or "swa" (`averaging.py`)
     decay: float = 0.99  # of "ema", per step

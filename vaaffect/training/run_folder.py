@@ -12,6 +12,7 @@ done.json            written last: how it ended, on what machine, and the hashes
 
 import json
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -170,6 +171,20 @@ def refuse_clips(run: Path, config: dict) -> None:
             f"{run}: holds {config['model']}, which reads clips with their landmarks; choose a run "
             "of a network that reads pictures."
         )
+
+
+def read_histories(runs: Sequence[Path]) -> pd.DataFrame:
+    """The epochs of several runs in one table: columns model, recipe, data (label of the corpus),
+    fold, seed and device, then those of `read_history`."""
+    tables = []
+    for run in runs:
+        config, device = read_config(run), read_done(run)["machine"]["device"]
+        about = {name: config[name] for name in ("model", "data", "fold", "seed")}
+        about |= {"recipe": config["recipe"]["name"], "device": device}
+        tables.append(read_history(run).assign(**about))
+    table = pd.concat(tables, ignore_index=True)
+    first = ["model", "recipe", "data", "fold", "seed", "device"]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 def read_history(run: Path) -> pd.DataFrame:
