@@ -185,7 +185,8 @@ def two_folds_reach(results: pd.DataFrame, network: str, method: str, wild: str)
         "none",
         f"Two folds that were picked by their results say little: of {len(folds)} equally good "
         f"folds that vary as much as these, the second best is expected at {_number(by_luck)}, the "
-        f"mean being {_number(mean)}. The mean over the folds {same} say the same, and H1 decides by it",
+        f"mean being {_number(mean)}. The mean over the folds {same} say the same, and H1 decides "
+        "by it",
         wild,
     )  # fmt: skip
 
