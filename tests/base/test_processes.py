@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,33 @@ def test_workers_that_are_at_work_end_when_time_is_over():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=True
     )
     assert done.stdout == "0.05 minutes are over\n" and done.stderr == ""
+
+
+ABANDONED = """
+import os, time
+from vaaffect.base import in_processes
+
+if __name__ == "__main__":
+    results = in_processes(os.getpid, [(), (), ()], 2)
+    print(next(results)[1], flush=True)
+    time.sleep(60)
+"""
+
+
+def test_processes_of_a_killed_parent_end():
+    command = [sys.executable, "-c", ABANDONED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        worker = Path(f"/proc/{int(parent.stdout.readline())}/status")
+
+        def runs() -> bool:
+            try:
+                return "State:\tZ" not in worker.read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                return False
+
+        assert runs()
+        parent.kill()
+    end = time.monotonic() + 20
+    while runs():
+        assert time.monotonic() < end, "it waits for tasks of nobody"
+        time.sleep(0.1)

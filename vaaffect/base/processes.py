@@ -87,7 +87,7 @@ def in_processes(
             yield number, function(*task)
         return
     context = forks(function.__module__)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
         with _undisturbed():
             futures = {pool.submit(function, *task): number for number, task in enumerate(tasks)}
         try:
@@ -115,9 +115,11 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """What a process of a pool does first."""
     import cv2  # only by processes that work: not everybody who imports this room draws
 
+    end_with_parent()  # else it would wait for ever for the next task of one that was killed
     cv2.setNumThreads(1)  # one process per core already
 
 
