@@ -99,11 +99,10 @@ class _Study:
         alone = [step.name for step in self.chosen if step.alone]
         same = previous.get("parameters_hash") == self.parameters_hash
         earlier = previous.get("seconds", {}) if same else {}
-        of_profile = self.profile.expected_seconds
-        by_number = {step.number: step.name for step in self.steps}
         expected, guessed = expected_seconds(
-            by_number, earlier, of_profile, bool(self.request.changes), self.found.seconds
-        )
+            {step.number: step.name for step in self.steps}, earlier,
+            self.profile.expected_seconds, bool(self.request.changes), self.found.seconds,
+        )  # fmt: skip
         self.display = Display(names, expected, self.at_once, alone, guessed)
         for line in (f"{self.profile.name}: {self.profile.title}", *self.found.lines()):
             self.display.say(line)
@@ -120,8 +119,7 @@ class _Study:
         }
         self.manifest = {
             "status": "", "profile": self.profile.name, "title": clean(self.profile.title),
-            "simulated": simulated,
-            "started": provenance.utc_now(), "finished": None, **provenance.environment(),
+            "simulated": simulated, "started": provenance.utc_now(), "finished": None, **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
             "notebooks": previous.get("notebooks", {}), **known, "machines": [], "tables": {},
         }  # fmt: skip
