@@ -119,7 +119,8 @@ class _Study:
         }
         self.manifest = {
             "status": "", "profile": self.profile.name, "title": clean(self.profile.title),
-            "simulated": simulated, "started": provenance.utc_now(), "finished": None, **provenance.environment(),
+            "simulated": simulated, "started": provenance.utc_now(), "finished": None,
+            **provenance.environment(),
             "parameters_hash": self.parameters_hash, "data": {},
             "notebooks": previous.get("notebooks", {}), **known, "machines": [], "tables": {},
         }  # fmt: skip
