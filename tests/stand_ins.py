@@ -23,7 +23,7 @@ def write_stand_ins(folder: Path) -> dict[str, str]:
     """Write both into `folder`; returns the environment variables that point to them."""
     wild, lab = folder / "films é", folder / "laboratory"
     write_afew_va(wild, WildWorld(clips=20, subjects=10, frames=(3, 4), seed=3))
-    write_semaine(lab, LabWorld(sessions=20, subjects=10, seconds=(2, 3), seed=3))
+    write_semaine(lab, LabWorld(sessions=20, subjects=10, seconds=(3, 4), seed=3))
     for name in ("simulated.json", "manifest.json"):
         (wild / name).unlink()
         (lab / name).unlink()
