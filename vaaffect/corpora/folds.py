@@ -111,8 +111,8 @@ def _folds(frames: pd.DataFrame, by: str, folds: int, val_share: float, seed: in
     present, least = len(np.unique(units)), LEAST if by == "subject" else 1
     if present < (fewest := _fewest(folds, inner, least)):
         raise UserError(
-            f"{present} {by}s are too few for {folds} {by}-disjoint folds with an inner validation "
-            f"part; use at least {fewest} {by}s or another number of folds."
+            f"{_few(present, by)} for {folds} {by}-disjoint folds with an inner validation part; "
+            f"use at least {fewest} {by}s or another number of folds."
         )
     strata = label_strata(frames[["valence", "arousal"]].to_numpy())
     splits = []
@@ -141,6 +141,10 @@ def _fewest(folds: int, inner: int, least: int) -> int:
     while count - math.ceil(count / folds) < inner:
         count += 1
     return count
+
+
+def _few(number: int, unit: str) -> str:
+    return f"{counted(number, unit)} {'is' if number == 1 else 'are'} too few"
 
 
 def _units(frames: pd.DataFrame, by: str) -> np.ndarray:
@@ -208,8 +212,8 @@ def fold_warnings(frames: pd.DataFrame, folds: int = 5, val_share: float = 0.2) 
     sizes, warnings = frames["subject"].value_counts(), []
     fewest = _fewest(folds, max(2, round(1 / val_share)), LEAST)
     if len(sizes) < fewest:
-        there = counted(len(sizes), "subject") + (" is" if len(sizes) == 1 else " are")
-        warnings.append(f"{there} too few for {folds} folds by subject, which need {fewest}.")
+        few = _few(len(sizes), "subject")
+        warnings.append(f"{few} for {folds} folds by subject, which need {fewest}.")
     if sizes.iloc[0] > MOST * len(frames):
         warnings.append(
             f"subject {sizes.index[0]} is seen in {sizes.iloc[0] / len(frames):.0%} of the frames, "

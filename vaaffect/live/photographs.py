@@ -60,7 +60,7 @@ class PhotoPairs:
     # A row per person: person, age (years), gender, group (nan where unknown), and the files of
     # EXPRESSIONS, relative to the root.
     people: pd.DataFrame
-    problems: pd.DataFrame  # what was left out, PROBLEM_COLUMNS
+    problems: pd.DataFrame  # what was left out or noted, PROBLEM_COLUMNS
 
     @property
     def label(self) -> str:
@@ -101,9 +101,9 @@ def load_people(root: Path) -> PhotoPairs:
         first = next(iter(files.values()))
         if len(files) < len(EXPRESSIONS):
             (missing,) = set(EXPRESSIONS) - set(files)
-            problems.add(first, f"has no {missing} partner", "person")
+            problems.add(first, f"has no {missing} partner", "pair")
         elif key not in traits:
-            problems.add(first, f"the person has no row in {table.name}", "person")
+            problems.add(first, f"the person has no row in {table.name}", "pair")
         else:
             person = re.fullmatch(layout.name, first.stem)[1]
             names = {name: path.relative_to(root).as_posix() for name, path in files.items()}
