@@ -18,7 +18,7 @@ from . import workload
 from .folders import checked_report_folder
 from .profiles import load_profile
 from .steps import Step, all_parameters, read_steps
-from .trainings import how_to_train
+from .trainings import how_to_train, weights_files
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..corpora import Corpus
@@ -111,12 +111,17 @@ def look(
             kind: workload.without_pixels(label, table, union["SIZE"])
             for kind, (label, table, _) in frames.items()
         }
-        trainings = found.tried(workload.listed, notebooks, crops)
+        # As one notebook: each would cut the same folds again.
+        together = all_parameters([step for step in training if "RECIPE" in step.parameters])
+        trainings = found.tried(workload.listed, [together], crops)
         if trainings is not None:
             loads = workload.counted(trainings, runs)
             _look_at_room(found, union, crops, trainings, runs, folder, how)
     if notebooks:
         _look_at_weights(found, union, loads)
+    if not found.refusals:
+        for label, sha256 in weights_files(notebooks).items():
+            found.rows.append(("file of weights", f"{label}: SHA-256 {sha256[:8]}…"))
     _look_at_trainings(found, loads, union.get("SIZE", 0), how, measure and not found.refusals)
     return found
 
