@@ -27,7 +27,8 @@ TINY = (
     "RECIPE.weights=none", "RECIPE.batch_size=8", "SCRATCH=none", "RESAMPLES=100",
     "PER_MODEL={affwildnet_resnet10: {batch_size: 4, sequence: 3, loss: ccc, labels: unit}}",
     "BASELINES=[geometry-ridge, hog-svr, affwildnet_resnet10]", "LEAK_MODELS=[geometry-ridge]",
-    "ABLATION_MODEL=vgg_tiny_bn", "ABLATION_FOLDS=2", "ABLATION_EPOCHS=1", "TRAIN_SHARES=[0.5]", "THESIS.batch_size=8",
+    "ABLATION_MODEL=vgg_tiny_bn", "ABLATION_FOLDS=2", "ABLATION_EPOCHS=1", "THESIS.batch_size=8",
+    "TRAIN_SHARES=[0.5]",
     "COMPONENTS={labels: {labels: unit}, gain and offset: {correct: true}}",
     "PEOPLE=4", "CLIP_SECONDS=3",
 )  # fmt: skip

@@ -11,9 +11,10 @@ import pandas as pd
 from IPython.display import HTML
 
 from ..results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, UNDECIDED
-from .tables import Estimate, format_number, with_model_names
+from .tables import UNDEFINED, Estimate, format_number, with_model_names
 
-_MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("open", "?")}
+_MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("open", "?"),
+          NOT_TESTED: ("open", "–")}  # fmt: skip
 
 
 def claims_table(claims: pd.DataFrame) -> HTML:
@@ -21,53 +22,68 @@ def claims_table(claims: pd.DataFrame) -> HTML:
     thesis found, what exactly was shown here, what the verdict is about, and the effect."""
     rows = []
     for row in claims.to_dict("records"):
-        kind, mark = _MARKS[row["verdict"]]
-        effect = "not measured"
-        if np.isfinite(row["effect"]):
-            value, low, high = (
-                ("+" if row[name] > 0 else "") + format_number(row[name])
-                for name in ("effect", "low", "high")
-            )
-            effect = f"{value} <br>[{low}, {high}]"
         seeds = f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
+        about = f"{row['unit']}{f' <small>{seeds}</small>' if row['seeds'] else ''}"
+        small = [f"The thesis: {row['thesis']}.", f"Here: {with_model_names(row['sentence'])}"]
+        effect = _effect(row["effect"], row["low"], row["high"], plus=True)
         rows.append(
-            f'<tr><th scope="row">{row["claim"]}</th>'
-            f'<td class="verdict {kind}"><span>{mark} {row["verdict"]}</span></td>'
-            f'<td class="statement">{escape(row["statement"])}'
-            f"<small>The thesis: {escape(row['thesis'])}.</small>"
-            f"<small>Here: {escape(with_model_names(row['sentence']))}</small></td>"
-            f"<td>{row['unit']}{f' <small>{seeds}</small>' if row['seeds'] else ''}</td>"
-            f'<td class="effect">{effect}</td></tr>'
+            _verdict_row(row["claim"], row["verdict"], row["statement"], small, about, effect)
         )
     heads = ("claim", "verdict", "what was expected, what the thesis found, what was shown here",
              "about", "effect [95 %]")  # fmt: skip
+    return _verdict_table(rows, heads)
+
+
+def statements_table(statements: pd.DataFrame) -> HTML:
+    """A row per statement, as of `statements.statements_frame`, in the order of their verdicts:
+    section, verdict, what the thesis states and what was measured, what the interval is over, and
+    the effect."""
+    order = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTED)
+    rows = []
+    for row in sorted(statements.to_dict("records"), key=lambda row: order.index(row["verdict"])):
+        small = [with_model_names(f"{name}: {row[column]}.")
+                 for name, column in (("Here", "measured"), ("Why", "why"), ("Data", "data"))
+                 if row[column] not in ("nothing", "none")]  # fmt: skip
+        over = "" if row["over"] == "none" else row["over"]
+        effect = _effect(row["value"], row["low"], row["high"])
+        rows.append(
+            _verdict_row(row["section"], row["verdict"], row["statement"], small, over, effect)
+        )
+    heads = ("section", "verdict", "what the thesis states, and what was measured here",
+             "interval over", "effect [95 %]")  # fmt: skip
+    return _verdict_table(rows, heads)
+
+
+def _effect(value: float, low: float, high: float, plus: bool = False) -> str:
+    """An effect and its interval; with `plus`, positive numbers get a sign."""
+    if not np.isfinite(value):
+        return "not measured"
+    value, low, high = (
+        ("+" if plus and number > 0 else "") + format_number(number)
+        for number in (value, low, high)
+    )
+    return f"{value} <br>[{low}, {high}]" if low != UNDEFINED else value
+
+
+def _verdict_row(
+    key: str, verdict: str, statement: str, small: Sequence[str], about: str, effect: str
+) -> str:
+    kind, mark = _MARKS[verdict]
+    lines = "".join(f"<small>{escape(text)}</small>" for text in small)
+    return (
+        f'<tr><th scope="row">{key}</th>'
+        f'<td class="verdict {kind}"><span>{mark} {verdict}</span></td>'
+        f'<td class="statement">{escape(statement)}{lines}</td>'
+        f'<td>{about}</td><td class="effect">{effect}</td></tr>'
+    )
+
+
+def _verdict_table(rows: Sequence[str], heads: Sequence[str]) -> HTML:
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     return HTML(
         f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
         "</table>"
     )
-
-
-def statements_table(statements: pd.DataFrame) -> HTML:
-    """A row per statement, as of `statements.statements_frame`, put in order by verdict: the effect
-    with its interval, and in small print what was measured and how it was decided."""
-    rows = []
-    for row in statements.to_dict("records"):
-        over = {"subjects": "interval over subjects", "trainings": "interval over trainings"}
-        effect = "not measured"
-        if np.isfinite(row["value"]):
-            bounds = ", ".join(format_number(row[name]) for name in ("low", "high"))
-            bounds = f" [{bounds}]" if np.isfinite(row["low"]) else ""
-            effect = format_number(row["value"]) + bounds
-        said = f"{row['measured']}. {row['why']}" if row["measured"] != "nothing" else row["why"]
-        notes = [f"Section {row['section']}", said, over.get(row["over"], ""), row["data"]]
-        small = "; ".join(text for text in notes if text not in ("", "none"))
-        rows.append({"statement of the thesis": row["statement"], "verdict": row["verdict"],
-                     "effect [95 %]": effect, "note": with_model_names(small)})  # fmt: skip
-    caption = "What the thesis states beside its hypotheses, and what was found on these data."
-    order = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTED)
-    rows.sort(key=lambda row: order.index(row["verdict"]))
-    return blocks(pd.DataFrame(rows), [], caption, ["note"])
 
 
 def blocks(

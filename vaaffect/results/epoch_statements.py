@@ -26,7 +26,7 @@ def trains_faster(epochs: pd.DataFrame, faster: str, slower: str) -> Statement:
         f"seconds of the median epoch of {slower} over those of {faster}, same fold, seed and "
         "machine",
         *_by_model(by_training, slower, faster),
-        "A network with fewer weights is not one with fewer multiplications",
+        "Fewer weights are not fewer multiplications",
     )
 
 
