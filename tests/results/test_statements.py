@@ -84,7 +84,7 @@ def test_two_folds_say_what_luck_would_have_said_too():
     assert one.verdict == SUPPORTED and one.value > 0 and np.isnan([one.low, one.high]).all()
     assert "second best of its 5 folds" in one.measured and "H1 decides by it" in one.why
     assert found(blurred(table, 0.8, "net")).verdict == NOT_SUPPORTED
-    assert "does say the same" in found(blurred(table, 0.8, "net")).why
+    assert "says the same" in found(blurred(table, 0.8, "net")).why
 
 
 def test_the_second_largest_of_several_is_the_one_of_many_draws():

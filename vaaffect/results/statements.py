@@ -173,19 +173,19 @@ def two_folds_reach(results: pd.DataFrame, network: str, method: str, wild: str)
     mean, sd = float(folds.mean()), float(folds.std(ddof=1))
     by_luck = mean + sd * second_largest(len(folds))
     reached = second >= mark
-    same = "does" if (mean >= mark) == reached else "does not"
+    same = "says" if (mean >= mark) == reached else "does not say"
     return Statement(
         "5.1.1",
         TWO_FOLDS,
         f"PCC of {network} in the second best of its {len(folds)} folds ({_number(second)}) minus "
         f"the mean over the folds of {method}, the best method before it ({_number(mark)}); mean "
         "of both dimensions",
-        second - mark, _NAN, _NAN,
+        float(second - mark), _NAN, _NAN,
         SUPPORTED if reached else NOT_SUPPORTED,
         "none",
         f"Two folds that were picked by their results say little: of {len(folds)} equally good "
         f"folds that vary as much as these, the second best is expected at {_number(by_luck)}, the "
-        f"mean being {_number(mean)}. The mean over the folds {same} say the same, and H1 decides "
+        f"mean being {_number(mean)}. The mean over the folds {same} the same, and H1 decides "
         "by it",
         wild,
     )  # fmt: skip
