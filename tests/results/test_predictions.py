@@ -1,12 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_up import elsewhere, predictions
 
 from vaaffect.base.errors import UserError
-from vaaffect.results.comparisons import differences
+from vaaffect.results.bootstrap import Bootstrap
+from vaaffect.results.comparisons import differences, in_within_corpus_folds, mean_difference
 from vaaffect.results.evaluation import evaluate
-from vaaffect.results.predictions import check_predictions
+from vaaffect.results.predictions import NAMES, VALUES, check_predictions, joined
 
 
 def test_good_predictions_pass():
@@ -79,3 +82,54 @@ def test_on_another_corpus_every_fold_predicts_every_frame_once():
         check_predictions(pd.concat([table, table.head(1)]))
     with pytest.raises(UserError, match="of A more than once"):
         check_predictions(table.assign(test_corpus="A"))
+
+
+def test_joined_tables_hold_each_name_once_and_give_the_same_results():
+    home, away = predictions(), elsewhere().assign(model="n")
+    plain = pd.concat([home, away, home.assign(test_corpus="B", train_corpus="B", model="o")])
+    table = joined([home, away, plain[plain["model"] == "o"]])
+    assert (table.dtypes[NAMES] == "category").all()
+    assert (table.astype(plain.dtypes.to_dict()).to_numpy() == plain.to_numpy()).all()
+    assert ((table["train_corpus"] == table["test_corpus"]) == (table["model"] != "n")).all()
+    again = joined([table[table["model"] == model] for model in ("m", "n", "o")])
+    pd.testing.assert_frame_equal(again, table)
+    few = Bootstrap(20)
+
+    def against_o(rows: pd.DataFrame) -> pd.DataFrame:
+        return differences(in_within_corpus_folds(rows[rows["model"] != "m"]), "o", bootstrap=few)
+
+    for use in (lambda t: evaluate(t, 10, bootstrap=few), in_within_corpus_folds, against_o):
+        found, expected = use(table), use(plain.reset_index(drop=True))
+        expected = expected.astype(found.dtypes.to_dict())
+        pd.testing.assert_frame_equal(found, expected, check_categorical=False, rtol=1e-12)
+    with pytest.raises(UserError, match="no column 'frame'"):
+        joined([home, away.drop(columns="frame")])
+
+
+def test_a_row_of_predictions_is_small_and_evaluating_it_too():
+    """A study of the real corpora has ten million rows, and 8 GiB for them and all else."""
+    models, frames = 10, 20_000
+    frame = np.tile(np.arange(frames), models)
+    subject = 20 * frame // frames
+    va = np.random.default_rng(0).normal(0, 0.3, (4, frames))[:, frame].clip(-1, 1)
+    names = {"model": np.repeat([f"m{i}" for i in range(models)], frames), "recipe": "r"}
+    names |= {"train_corpus": "A", "test_corpus": "A", "split": "subject", "seed": 0}
+    names |= {"subject": subject.astype(str), "clip": subject.astype(str), "frame": frame}
+    table = joined(
+        [pd.DataFrame(names | dict(zip(VALUES, va, strict=True)) | {"fold": subject % 5})]
+    )
+    assert table.memory_usage(deep=True).sum() < 56 * len(table)
+    tracemalloc.start()
+    evaluate(table, 1, bootstrap=Bootstrap(50))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * len(table)
+
+
+def test_a_comparison_checks_what_it_compares_and_nothing_else():
+    table = pd.concat([predictions().assign(model=name) for name in "mno"], ignore_index=True)
+    spoiled = table.assign(valence_pred=table["valence_pred"].mask(table["model"] == "o"))
+    pair = [({"model": "m"}, {"model": "n"})]
+    assert mean_difference(spoiled, pair, bootstrap=Bootstrap(20)).value == 0
+    with pytest.raises(UserError, match=r"valence_pred of o, .* is not a finite"):
+        mean_difference(spoiled, [({"model": "m"}, {"model": "o"})])

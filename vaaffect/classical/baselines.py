@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_limits
 from ..base import UserError, code_digest, cores, digest, kept, stage
 from ..base import cache as store
 from ..corpora import DIMENSIONS, Crops, Split, assert_disjoint
-from ..results import prediction_table
+from ..results import joined, prediction_table
 from ..training import backbone_of
 from .features import FEATURES
-from .methods import BASELINES, Blocks, choose, preparation
+from .methods import AT_ONCE, BASELINES, Blocks, choose, preparation
 
 CONSTANT = "constant"  # how predictions and results call the constant predictor
 CEILING = "ridge-on-exact-landmarks"  # no method, see `landmark_ceiling`
@@ -80,7 +80,7 @@ def constant_predictor(
         fold = {"train_corpus": crops.label, "fold": split.fold, "split": split.by}
         names = {"model": CONSTANT, "recipe": "training mean"}
         tables.append(prediction_table(pred, elsewhere or crops, rows, **names, **fold, seed=0))
-    return pd.concat(tables, ignore_index=True)
+    return joined(tables)
 
 
 @stage("baselines")
@@ -126,7 +126,7 @@ def fit_baselines(
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
             list(pool.map(fit, missing))
         tables = [pd.read_parquet(folder / _TABLE) for folder in jobs]
-    return pd.concat(tables, ignore_index=True)
+    return joined(tables)
 
 
 def check_names(names: Iterable[str]) -> list[str]:
@@ -179,12 +179,15 @@ def _fit(
     tables = []
     for corpus, tested in enumerate(corpora):
         rows = split.test if corpus == 0 else np.arange(len(tested.frames))
-        x = np.hstack(prepared(corpus, rows))
-        pred = np.column_stack([regressor.predict(x) for regressor in chosen]).clip(-1, 1)
+        parts = []
+        for i in range(0, len(rows), AT_ONCE):  # all rows of a corpus fill memory, in every thread
+            x = np.hstack(prepared(corpus, rows[i : i + AT_ONCE]))
+            parts.append(np.column_stack([regressor.predict(x) for regressor in chosen]))
+        pred = np.concatenate(parts).clip(-1, 1)
         fold = {"train_corpus": crops.label, "fold": split.fold, "split": split.by}
         names = {"model": name, "recipe": "inner validation"}  # which chose the hyperparameters
         tables.append(prediction_table(pred, tested, rows, **names, **fold, seed=seed))
-    pd.concat(tables, ignore_index=True).to_parquet(folder / _TABLE, index=False)
+    joined(tables).to_parquet(folder / _TABLE, index=False)
     return dict(zip(DIMENSIONS, map(repr, chosen), strict=True))
 
 

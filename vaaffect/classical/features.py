@@ -113,10 +113,17 @@ FEATURES = {"geometry": geometry, "hog": hog, "lbp": lbp}
 def _of_each(images: np.ndarray, describe: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`describe` of every picture as (SIDE, SIDE) uint8 grey, by all cores."""
 
-    def described(image: np.ndarray) -> np.ndarray:
+    def described(row: int) -> np.ndarray:
+        image = images[row]
         grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
         method = cv2.INTER_AREA if len(grey) > SIDE else cv2.INTER_LINEAR
         return describe(cv2.resize(grey, (SIDE, SIDE), interpolation=method)).astype(np.float32)
 
     with ThreadPoolExecutor(cores()) as pool:
-        return np.stack(list(pool.map(described, images)))
+        rows = pool.map(described, range(len(images)))
+        first = next(rows)
+        table = np.empty((len(images), len(first)), np.float32)  # once: it may be a gigabyte
+        table[0] = first
+        for number, row in enumerate(rows, 1):
+            table[number] = row
+    return table

@@ -17,7 +17,7 @@ _COMPONENTS = 100  # of the principal components that stand for HOG and LBP
 _EPSILON = 0.05  # half the width of SVR's tube, where errors cost nothing; labels have steps of 0.1
 _COSTS = (0.3, 1, 3, 10)
 _WIDTHS = (0.1, 0.3, 1)  # of RBF kernels' gamma, as fractions of scikit-learn's "scale"
-_AT_ONCE = 2000  # rows of a kernel between a large corpus and the training rows
+AT_ONCE = 2000  # rows of a large corpus that are prepared and predicted at a time
 
 Blocks = list[np.ndarray]  # one (n, d) array per feature set
 
@@ -51,16 +51,21 @@ class SumOfKernelsSVR(RegressorMixin, BaseEstimator):
 
     def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         """X: (n, sum of widths) -> (n,)."""
-        parts = []
-        for i in range(0, len(X), _AT_ONCE):
-            blocks = self._blocks(X[i : i + _AT_ONCE])
-            sets = zip(self.weights_, blocks, self.blocks_, self.gammas, strict=True)
-            kernel = sum(w * rbf_kernel(new, old, gamma=g) for w, new, old, g in sets)
-            parts.append(self.svr_.predict(kernel))
-        return np.concatenate(parts)
+        sets = zip(self.weights_, self._blocks(X), self.blocks_, self.gammas, strict=True)
+        return self.svr_.predict(sum(w * rbf_kernel(new, old, gamma=g) for w, new, old, g in sets))
 
     def _blocks(self, x: np.ndarray) -> Blocks:
         return np.split(x, np.cumsum(self.widths)[:-1], axis=1)
+
+
+class FastSVR(SVR):
+    """scikit-learn's SVR with an RBF kernel. Its predictions are the same to rounding, but by a
+    product of matrices, in a fifth of the time: networks' test rows are many."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
+        """X: (n, features) -> (n,)."""
+        kernel = rbf_kernel(X, self.support_vectors_, gamma=self._gamma)
+        return kernel @ self.dual_coef_[0] + self.intercept_
 
 
 def alignment(kernel: np.ndarray, y: np.ndarray) -> float:
@@ -77,7 +82,7 @@ def _ridges(blocks: Blocks, seed: int) -> list[BaseEstimator]:
 
 def _svrs(blocks: Blocks, seed: int) -> list[BaseEstimator]:
     gammas = [width * _scale(blocks[0]) for width in _WIDTHS]
-    return [SVR(C=cost, gamma=gamma, epsilon=_EPSILON) for cost in _COSTS for gamma in gammas]
+    return [FastSVR(C=cost, gamma=gamma, epsilon=_EPSILON) for cost in _COSTS for gamma in gammas]
 
 
 def _forests(blocks: Blocks, seed: int) -> list[BaseEstimator]:

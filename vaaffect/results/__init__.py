@@ -28,6 +28,7 @@ from .predictions import (
     PREDICTION_COLUMNS,
     RATER,
     check_predictions,
+    joined,
     prediction_table,
     read_predictions,
 )
@@ -41,7 +42,7 @@ __all__ = [
     "PREDICTION_COLUMNS", "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap",
     "SmileResults", "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
     "corrected_across_subjects", "corrections", "differences", "epoch_statements", "error_analysis",
-    "evaluate", "evaluation", "fold_summary", "in_within_corpus_folds", "interval",
+    "evaluate", "evaluation", "fold_summary", "in_within_corpus_folds", "interval", "joined",
     "mean_difference", "metrics", "paired_difference", "power", "prediction_table",
     "rater_predictions", "read_predictions", "smile_effects", "smile_gaps", "smiles", "smoothed",
     "statements", "subgroups", "turn",

@@ -177,7 +177,9 @@ class SubjectDraws:
 
 def subject_draws(folds: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> SubjectDraws:
     """Draws for folds {"0": rows with a column `subject`}; the same for the same subjects."""
-    subjects = {fold: np.unique(rows["subject"].to_numpy()) for fold, rows in folds.items()}
+    subjects = {
+        fold: np.sort(np.asarray(rows["subject"].unique(), object)) for fold, rows in folds.items()
+    }
     everyone = np.unique(np.concatenate(list(subjects.values())))
     shared = len(everyone) < sum(len(names) for names in subjects.values())
     # Folds that share subjects, as on another corpus: to their mean, a subject counts as drawn in

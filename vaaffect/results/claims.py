@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from .bootstrap import METHOD, TRAINED, Bootstrap, spread_interval, unit_of
-from .comparisons import Difference, Pair, mean_difference
+from .comparisons import Difference, Pair, mean_difference, selected
 from .error_analysis import size_of_neutral_bias
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
@@ -73,7 +73,7 @@ def against_each_method(
     the method is), smallest, subjects, seeds, unit, data; empty without methods.
     """
     chosen = _within_corpus(network, wild)
-    seeds = predictions.loc[(predictions[list(chosen)] == chosen).all(axis=1), "seed"].nunique()
+    seeds = selected(predictions, chosen)["seed"].nunique() if methods else 0
     words = {SUPPORTED: "beaten", NOT_SUPPORTED: "better", UNDECIDED: "not beaten"}
     rows = []
     for method in methods:
@@ -278,8 +278,8 @@ def labels_explain_neutral(
     network with this correlation is nearer to the mean prediction for neutral frames than (0, 0)
     is (`error_analysis.size_of_neutral_bias`). Mean of networks and seeds.
     """
-    corpora = predictions[["train_corpus", "test_corpus"]]
-    chosen = predictions["model"].isin(networks) & (corpora == wild).all(axis=1)
+    chosen = predictions["model"].isin(networks) & (predictions["train_corpus"] == wild)
+    chosen &= predictions["test_corpus"] == wild
     size = size_of_neutral_bias(predictions[chosen], bootstrap=bootstrap)
     low, high = spread_interval(size.value, size.spread, level=bootstrap.level)
     smallest = size.spread.detectable(bootstrap.level)

@@ -17,7 +17,7 @@ from .bootstrap import (
     unit_of,
 )
 from .evaluation import Sources, Term, model_terms, sources, total
-from .predictions import GROUP, MODEL, by_fold, check_predictions
+from .predictions import GROUP, MODEL, by_fold, check_predictions, frame_numbers
 
 
 def in_within_corpus_folds(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -41,9 +41,15 @@ def in_within_corpus_folds(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def _in_folds_of(predictions: pd.DataFrame, within_corpus: pd.DataFrame) -> np.ndarray:
     """Which rows have their frame in the fold in which the within-corpus models have it."""
-    key = ["test_corpus", "fold", "clip", "frame"]
-    kept = pd.MultiIndex.from_frame(within_corpus[key].drop_duplicates())
-    return pd.MultiIndex.from_frame(predictions[key]).isin(kept)
+    both = pd.concat([t[["test_corpus", "clip", "frame", "fold"]]
+                      for t in (predictions, within_corpus)])  # fmt: skip
+    number = frame_numbers(both)
+    fold, rows = both["fold"].to_numpy(), len(predictions)
+    kept = np.zeros(rows, bool)
+    for each in np.unique(fold[rows:]):
+        mine = fold == each
+        kept[mine[:rows]] = np.isin(number[:rows][mine[:rows]], number[rows:][mine[rows:]])
+    return kept
 
 
 @dataclass(frozen=True)
@@ -121,13 +127,12 @@ def mean_difference(
         metric: a key of metrics.FROM_MOMENTS; RMSE is on [-1, 1].
         dimensions: of DIMENSIONS.
 
-    Raises UserError for a selection of none or several models, or where the frames of a pair do not
-    match.
+    Raises UserError for a selection of none or several models, where the frames of a pair do not
+    match, or, as `check_predictions` does, for the rows that are compared.
     """
-    check_predictions(predictions)
 
     def weighted(group: Sequence[Pair], factor: float) -> tuple[list[_Weighted], list[_Weighted]]:
-        found = [_same_frames(*(_selected(predictions, c) for c in pair)) for pair in group]
+        found = [_same_frames(*(selected(predictions, c) for c in pair)) for pair in group]
         factor /= max(len(found), 1)
         return [(factor, one) for one, _ in found], [(-factor, other) for _, other in found]
 
@@ -164,8 +169,7 @@ def between_dimensions(
     arousal, with one interval: both dimensions meet the same subjects in each sample. `first` and
     `second` of the result are the two differences. Arguments and UserError as of `mean_difference`.
     """
-    check_predictions(predictions)
-    one, other = _same_frames(*(_selected(predictions, columns) for columns in pair))
+    one, other = _same_frames(*(selected(predictions, columns) for columns in pair))
     draws = subject_draws(by_fold(one), bootstrap)
     valence, arousal = (
         [*model_terms(one, (metric,), draws, (name,), sign),
@@ -242,8 +246,8 @@ def _pairs(
         yield model, fitting[0]
 
 
-def _selected(predictions: pd.DataFrame, columns: Mapping[str, object]) -> pd.DataFrame:
-    """The rows of the one model that some columns select."""
+def selected(predictions: pd.DataFrame, columns: Mapping[str, object]) -> pd.DataFrame:
+    """The rows of the one model that some columns, of GROUP, select; UserError for none or more."""
     _known_columns(columns, GROUP)
     chosen = predictions
     for name, value in columns.items():
@@ -323,12 +327,15 @@ def _by_seed(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[pd.DataFrame
 
 
 def _same_frames(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both models on the frames they share, fold by fold; refused where these differ."""
+    """Both models on the frames they share, fold by fold; each is checked on these, and refused
+    where they differ."""
     cross = [(rows["train_corpus"] != rows["test_corpus"]).all() for rows in (first, second)]
     if cross == [True, False]:
         first = first[_in_folds_of(first, second)]
     elif cross == [False, True]:
         second = second[_in_folds_of(second, first)]
+    for model_rows in (first, second):
+        check_predictions(model_rows)
     key = ["fold", "clip", "frame"]
     columns = [*key, "subject", "valence_true", "arousal_true"]
     tables = [

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..base import FEATURES, UserError, held, report_epoch, stage, write_atomically
 from ..corpora import Crops
-from ..results import prediction_table
+from ..results import joined, prediction_table
 from . import distributed, memory, run_folder
 from .adapt import divide_output, fold_scale, new_network
 from .averaging import Average
@@ -258,7 +258,7 @@ def _test(training: Training, state: State, run: Path) -> None:
 
     whole = [(other, np.arange(len(other.frames))) for other in training.other_corpora]
     tested = [table_of(some, rows) for some, rows in [(crops, split.test), *whole]]
-    tables = {"predictions": pd.concat(tested, ignore_index=True)}
+    tables = {"predictions": joined(tested)}
     tables["validation"] = table_of(crops, split.val)
     if recipe.trained == "head":
         put_head(state.network, state.model)
