@@ -105,7 +105,7 @@ def test_the_table_counts_what_the_loaders_find(real, tiny_corpus):
     found = check_study("thesis", SMALL)
     table = dict(found.rows)
     assert table["AFEW-VA"].startswith(f"20 clips, {len(tiny_corpus.frames)} frames, 10 ")
-    assert "0 problems" in table["AFEW-VA"] and "3 subjects" in table["SEMAINE"]
+    assert "0 records left out" in table["AFEW-VA"] and "3 subjects" in table["SEMAINE"]
     assert "(simulated)" not in "".join(table)
     # With three subjects no folds can be cut; whose they are is said, and nothing else is refused.
     [refusal] = found.refusals

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at 
 
 KINDS = {"wild": "WILD", "lab": "LAB"}  # of corpora, and the parameter with the simulated world
 LONG = 1000  # seconds of trainings, beyond which it is worth measuring how long they take here
-LARGE = 0.5  # a subject with more of the frames than this makes folds hard to compare
 FEWEST = 2  # subjects that a test fold needs: intervals are over subjects
 # Estimates for one study at the real corpora's size, which the rehearsal renews: bytes in memory
 # per predicted row in notebook 05 (8 GB for 10.5 million rows), per thread that fits baselines (25
@@ -142,7 +141,7 @@ def _look_at_corpus(
     found: Preflight, union: Mapping[str, Any], kind: str
 ) -> "tuple[str, pd.DataFrame, Corpus | None]":
     """(label, frames, corpus or None where it is simulated)."""
-    from ..corpora import CORPUS_NAMES, data
+    from ..corpora import CORPUS_NAMES, data, fold_warnings, losses
 
     if union["DATA"] == "simulated":
         frames = data.sketch_corpus(kind, union[KINDS[kind]])
@@ -151,17 +150,12 @@ def _look_at_corpus(
     else:
         corpus = data.read_corpus(kind, union["DATA"], {})
         frames, label, name = corpus.frames, corpus.label, CORPUS_NAMES[corpus.name]
-        said = f"{corpus.root}, {len(corpus.problems)} problems (python -m vaaffect check)"
+        lost = len(losses(corpus.problems))
+        said = f"{corpus.root}, {lost} records left out (python -m vaaffect check names them)"
     counts = f"{frames['clip'].nunique()} clips, {len(frames)} frames, "
     counts += f"{frames['subject'].nunique()} subjects"
     found.rows.append((label, f"{counts}; {said}"))
-    of_subject = frames["subject"].value_counts(normalize=True)
-    if of_subject.iloc[0] > LARGE:
-        found.rows.append((
-            label,
-            f"subject {of_subject.index[0]} has {of_subject.iloc[0]:.0%} of the frames: folds by "
-            "subject will be of very different sizes",
-        ))  # fmt: skip
+    found.rows += [(label, warning) for warning in fold_warnings(frames, union["FOLDS"])]
     return label, frames, corpus
 
 
