@@ -15,7 +15,7 @@ def departures_of(profile: str, **changes):
     return departures_table(default_values(NOTEBOOK) | given | changes).set_index("what")
 
 
-@pytest.mark.parametrize("profile", ["demo", "smoke", "gpu", "thesis"])
+@pytest.mark.parametrize("profile", ["demo", "smoke", "gpu", "thesis", "thesis-try"])
 def test_every_departure_says_why_and_what_is_expected_of_it(profile):
     table = departures_of(profile)
     assert table.index.is_unique and len(table) > 15
