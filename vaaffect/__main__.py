@@ -339,10 +339,12 @@ def export(arguments: argparse.Namespace) -> None:
 @command(
     arg("what",
         choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study",
-                 "growth", "coverage", "calibration", "landmark-error", "recipes", "smiles"],
+                 "growth", "coverage", "rehearse", "calibration", "landmark-error", "recipes",
+                 "smiles"],
         help="what to measure; live needs the extra live, train the extra bench"),
     arg("--quick", action="store_true",
-        help="train, study, growth, coverage: see that it works; calibration: landmarks alone"),
+        help="train, study, growth, coverage, rehearse: see that it works; "
+             "calibration: landmarks alone"),
     arg("--out", type=Path, help="where there is a report: its folder"),
     arg("--profile", help="calibration, recipes, smiles: whose world and networks"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
