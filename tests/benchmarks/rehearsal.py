@@ -107,7 +107,7 @@ def bench_rehearsal(quick: bool = False, out: Path | None = None, say: Say = pri
             words = (*command, "--only", step, "--resume", "--set", *CHANGES)
             name = "trainings" if step == "trainings" else f"notebook {step}"
             if step == "00":
-                name = "data step, crops and notebook 00"
+                name = "data step and notebook 00"
             measured(name, lambda words=words: python(*words))
     rows.append(
         {"step": "dlib, 1000 frames of 780 x 580", "seconds": dlib_seconds(4 if quick else 40)}

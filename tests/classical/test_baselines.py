@@ -340,7 +340,7 @@ def test_the_cache_is_read_checked_and_belongs_to_its_inputs(
     assert fitted == ["geometry-ridge"] * 2
     both = call()
     assert fitted == ["hog-ridge"] * 2  # only what was missing
-    pd.testing.assert_frame_equal(both.iloc[: len(first)], first)
+    assert both.iloc[: len(first)].to_csv() == first.to_csv()
     pd.testing.assert_frame_equal(both, fit_baselines(tiny_crops, splits, names))
     # Nothing is measured when nothing is missing.
     with monkeypatch.context() as patch:
