@@ -4,7 +4,8 @@ PROFILE ?= demo
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help study check-study test test-thorough test-browser test-gpu test-slurm lab bench bench-train lock clean
+.PHONY: help study check-study test test-thorough test-browser test-gpu test-slurm lab bench \
+    rehearse bench-train lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ lab: .venv/ready  ## open the notebooks in JupyterLab
 
 bench: .venv/ready  ## measure side by side: simulator, crops, landmarks, bootstrap
 	@for what in simulator crops landmarks bootstrap; do $(VENV)/python -m vaaffect bench $$what; done
+
+rehearse: .venv/ready  ## the thesis's study on corpora with the counts of the real ones: seconds, memory, disk
+	@$(VENV)/python -m vaaffect bench rehearse
 
 bench-train: .venv/ready  ## training beside torchvision, timm and Lightning (installs those two)
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[bench]'

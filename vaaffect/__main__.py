@@ -290,11 +290,11 @@ def export(arguments: argparse.Namespace) -> None:
 
 @command(
     arg("what",
-        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study",
-                 "growth", "coverage", "calibration", "landmark-error", "recipes", "smiles"],
+        choices=["simulator", "crops", "landmarks", "bootstrap", "live", "train", "study", "growth",
+                 "coverage", "rehearse", "calibration", "landmark-error", "recipes", "smiles"],
         help="what to measure; live needs the extra live, train the extra bench"),
     arg("--quick", action="store_true",
-        help="train, study, growth, coverage: see that it works; calibration: landmarks alone"),
+        help="calibration: landmarks alone; where there is a report, to see that it works"),
     arg("--out", type=Path, help="where there is a report: its folder"),
     arg("--profile", help="calibration, recipes, smiles: whose world and networks"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",

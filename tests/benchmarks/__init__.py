@@ -2,7 +2,8 @@
 
 small: simulator, crops, landmarks, bootstrap. live: the live loop. training (with loaders, peers,
 ceilings, report): one training. whole_study: from frames on disk to metrics. growth: seconds and
-memory against the size of a study. coverage: how many intervals hold the truth. recipes: the same
+memory against the size of a study. rehearsal: the thesis's study on corpora with the counts of the
+real ones. coverage: how many intervals hold the truth. recipes: the same
 search of a recipe for every network of a profile. smiles: experiments on what makes networks read
 the smiles of real people. calibration, rater_agreement, landmark_error: how
 hard the simulated wild world is, how far the laboratory's raters agree, and how like dlib's its
@@ -19,13 +20,14 @@ from vaaffect.base import REPORTS, UserError
 def measure(
     what: str, quick: bool, out: Path | None, world: Mapping[str, Any] | None = None
 ) -> Iterable[str]:
-    """The lines of one benchmark; `quick` is for train, study, growth, coverage and calibration,
-    `out` (folder of the report) for these and recipes, and `world` (as of `bench_calibration`) for
-    calibration and, but for networks and seeds, recipes. UserError: given to another one."""
+    """The lines of one benchmark; `quick` is for train, study, growth, coverage, rehearse and
+    calibration, `out` (folder of the report) for these and recipes, and `world` (as of
+    `bench_calibration`) for calibration and, but for networks and seeds, recipes. UserError: given
+    to another one."""
     world = {name: value for name, value in (world or {}).items() if value}
     known = {"calibration": {"profile", "changes", "networks", "seeds"},
              "recipes": {"profile", "changes"}, "smiles": {"profile", "changes"}}  # fmt: skip
-    if what in ("train", "study", "growth", "coverage"):
+    if what in ("train", "study", "growth", "coverage", "rehearse"):
         out = out or (None if quick else REPORTS / "benchmarks")
     elif (quick and what != "calibration") or (out and what not in known):
         raise UserError(f"bench {what} has no --quick and no --out; leave them out.")
@@ -62,6 +64,10 @@ def measure(
         from .growth import bench_growth
 
         return bench_growth(quick, out)
+    if what == "rehearse":
+        from .rehearsal import bench_rehearsal
+
+        return bench_rehearsal(quick, out)
     if what == "coverage":
         from .coverage import bench_coverage
 

@@ -86,7 +86,12 @@ def corpus(home: Path, frames: int) -> Steps:
     """Few drawn pictures under many names, in AFEW-VA's layout, with labels that walk. No marker of
     the simulator: this is the way that a licensed copy takes, the longer one."""
     yield
-    root = home / f"{frames}" / "corpus"
+    write_wild(home / f"{frames}" / "corpus", frames // CLIP)
+    yield
+
+
+def write_wild(root: Path, clips: int, frames: int = CLIP, clips_each: float = CLIPS_EACH) -> None:
+    """As `corpus`: clips of so many frames, `clips_each` of an actor, below a new folder `root`."""
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
     pictures, points = [], []
@@ -94,20 +99,21 @@ def corpus(home: Path, frames: int) -> Steps:
         pictures.append(root.parent / f"{number}.png")
         cv2.imwrite(str(pictures[-1]), picture[..., ::-1])
         points.append(json.dumps(np.round(landmarks.astype(float), 3).tolist()))
-    for clip in range(frames // CLIP):
+    for clip in range(clips):
         name = f"{clip + 1:03d}"
         folder = root / f"{clip // 50 + 1:02d}" / name
         folder.mkdir(parents=True)
-        labels = np.clip(rng.integers(-7, 8, 2) + rng.integers(-1, 2, (CLIP, 2)).cumsum(0), -10, 10)
+        labels = np.clip(
+            rng.integers(-7, 8, 2) + rng.integers(-1, 2, (frames, 2)).cumsum(0), -10, 10
+        )
         entries = []
         for t, (valence, arousal) in enumerate(labels.tolist()):
             os.link(pictures[(clip + t) % DRAWN], folder / f"{t:05d}.png")
             entries.append(f'"{t:05d}": {{"valence": {valence}, "arousal": {arousal}, '
                            f'"landmarks": {points[(clip + t) % DRAWN]}}}')  # fmt: skip
-        actor = f"actor {clip // CLIPS_EACH}"
+        actor = f"actor {int(clip / clips_each)}"
         text = f'{{"actor": "{actor}", "frames": {{{", ".join(entries)}}}, "video_id": "{name}"}}'
         (folder / f"{name}.json").write_text(text)
-    yield
 
 
 def drawn(rng: np.random.Generator, size: tuple[int, int] = PICTURE) -> list[tuple]:

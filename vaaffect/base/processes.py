@@ -40,11 +40,12 @@ def cores() -> int:
     return max(1, min(usable, math.ceil(quota / period)))
 
 
-def at_once() -> int:
-    """How many processes with PyTorch compute at a time unless the user says so: one per core, and
-    not more than there are four gigabytes of memory for."""
+def at_once(gigabytes: float = 4) -> int:
+    """How many computations run at a time unless the user says so: one per core, and not more than
+    the machine has memory for, if each takes so many `gigabytes`. A process with PyTorch has four.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores(), round(memory / 2**32)))
+    return max(1, min(cores(), round(memory / gigabytes / 2**30)))
 
 
 def compute_with(threads: int) -> None:

@@ -18,7 +18,7 @@ import skimage
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from ..base import UserError, code_digest, cores, digest, kept, stage
+from ..base import UserError, at_once, code_digest, digest, kept, stage
 from ..base import cache as store
 from ..corpora import DIMENSIONS, Crops, Split, assert_disjoint
 from ..results import joined, prediction_table
@@ -32,6 +32,7 @@ CEILING = "ridge-on-exact-landmarks"  # no method, see `landmark_ceiling`
 # Of each part of a fold, evenly spaced: a kernel's cost grows with the square of the rows and more,
 # while neighbouring frames are near copies.
 MOST_ROWS = 4000
+_GIGABYTES = 2  # of memory for a fit: sums of kernels of MOST_ROWS rows take 1.3
 _TABLE = "predictions.parquet"
 
 DISPLAY = {CONSTANT: "constant (training mean)", CEILING: "ceiling: ridge on exact landmarks"}
@@ -123,7 +124,7 @@ def fit_baselines(
             kept(folder, lambda folder: _fit(folder, *jobs[folder], corpora, features, seed))
 
         # One thread of BLAS per fit: faster for small matrices, and sums whose order never changes.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(at_once(_GIGABYTES)) as pool:
             list(pool.map(fit, missing))
         tables = [pd.read_parquet(folder / _TABLE) for folder in jobs]
     return joined(tables)
