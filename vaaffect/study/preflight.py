@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..base import UserError, cores, paths, shown
+from ..base import UserError, at_once, paths, shown
 from . import workload
 from .folders import checked_report_folder
 from .profiles import load_profile
+from .sizes import BASELINE_FIT, PREDICTION_ROW_ON_DISK, PREDICTION_ROW_PEAK, crops_on_disk
 from .steps import Step, all_parameters, read_steps
 from .trainings import how_to_train, weights_files
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at 
 KINDS = {"wild": "WILD", "lab": "LAB"}  # of corpora, and the parameter with the simulated world
 LONG = 1000  # seconds of trainings, beyond which it is worth measuring how long they take here
 FEWEST = 2  # subjects that a test fold needs: intervals are over subjects
-# Estimates for one study at the real corpora's size, which the rehearsal renews: bytes in memory
-# per predicted row in notebook 05 (8 GB for 10.5 million rows), per thread that fits baselines (25
-# GB for 16 threads), and of a process that trains; bytes on disk per predicted row.
-ROW_BYTES, FIT_BYTES, TRAIN_BYTES, STORED_ROW_BYTES = 760, 1.6e9, 4e9, 40
 GB = 1e9
 
 
@@ -238,11 +235,14 @@ def _look_at_room(
     trainings: "Sequence[Training]", runs: Path, folder: Path, how: "How",
 ) -> None:  # fmt: skip
     """Disk, memory and the GPU."""
+    from ..classical import MOST_ROWS
     from ..training import Plan
 
     frames = sum(len(one.frames) for one in crops.values())
-    sizes = {union["SIZE"], union.get("SHOWN", union["SIZE"])}
-    of_crops = sum(3 * side**2 * frames for side in sizes)
+    sides = {union["SIZE"], union.get("SHOWN", union["SIZE"])}
+    of_crops = sum(crops_on_disk(frames, side) for side in sides)
+    if any(changes.get("whole_pictures") for changes in union.get("COMPONENTS", {}).values()):
+        of_crops += crops_on_disk(len(crops["wild"].frames), union["SIZE"])
     weights = {model: _bytes_of(model, recipe, union["SIZE"])
                for model, recipe in {t.model: t.recipe for t in trainings}.items()}  # fmt: skip
     kept = sum(weights[t.model] for t in trainings if t.keep_model)
@@ -252,7 +252,7 @@ def _look_at_room(
     rows = sum(tested)
     on_disk = {
         paths.CROPS: of_crops,
-        runs: kept + checkpoints + STORED_ROW_BYTES * rows,
+        runs: kept + checkpoints + PREDICTION_ROW_ON_DISK * rows,
         folder: 0.1 * GB,
     }
     _compare_with_disk(found, on_disk)
@@ -260,9 +260,10 @@ def _look_at_room(
     plan = Plan.from_parameters({**union, "CROPS": crops})
     of_baselines = len(plan.classical) * 2 * sum(len(one.frames) for one in crops.values())
     rows_05 = sum(n for n, t in zip(tested, trainings, strict=True) if t.other_corpora)
+    fitted = at_once(2) if plan.classical else 0  # at a time, 2 GiB each
     peaks = {
-        "notebook 05": ROW_BYTES * (rows_05 + of_baselines),
-        "baselines": FIT_BYTES * cores() * min(1.0, frames / 4000) ** 2 * bool(plan.classical),
+        "notebook 05": PREDICTION_ROW_PEAK * (rows_05 + of_baselines),
+        "baselines": fitted * BASELINE_FIT * min(1.0, frames / MOST_ROWS) ** 2,
         "trainings": (how.jobs if not how.cluster else 0) * max(weights.values()) * 4,
     }
     largest = max(peaks, key=peaks.get)
