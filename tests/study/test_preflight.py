@@ -105,7 +105,7 @@ def test_the_table_counts_what_the_loaders_find(real, tiny_corpus):
     found = check_study("thesis", SMALL)
     table = dict(found.rows)
     assert table["AFEW-VA"].startswith(f"20 clips, {len(tiny_corpus.frames)} frames, 10 ")
-    assert "0 records left out" in table["AFEW-VA"] and "3 subjects" in table["SEMAINE"]
+    assert "lost: nothing" in table["AFEW-VA"] and "3 subjects" in table["SEMAINE"]
     assert "(simulated)" not in "".join(table)
     # With three subjects no folds can be cut; whose they are is said, and nothing else is refused.
     [refusal] = found.refusals
@@ -119,7 +119,7 @@ def test_a_subject_with_most_of_the_frames_is_pointed_out(real, tmp_path):
             clip["actor"] = "one" if number % 5 else clip["actor"]
             path.write_text(json.dumps(clip))
     found = check_study("thesis", SMALL)
-    assert any("of the frames: folds by subject" in said for _, said in found.rows)
+    assert any("so that results are mostly about one face" in said for _, said in found.rows)
 
 
 def test_simulated_corpora_are_counted_without_being_drawn(tiny_root):

@@ -366,7 +366,8 @@ def test_a_study_ends_with_one_sentence_and_draws_nothing(
     (tmp_path / "half.pt").write_bytes(path.read_bytes()[:5000])
     monkeypatch.setattr("vaaffect.corpora.data.prepare_data", None)
     command = ["study", "--profile", "smoke", "--out", str(tmp_path / "out"), "--set"]
-    assert main([*command, "MODELS=[resnet18]", f"RECIPE.weights={tmp_path / weights}"]) == 1
+    changes = ["MODELS=[resnet18]", "LEAK_MODELS=[]", f"RECIPE.weights={tmp_path / weights}"]
+    assert main([*command, *changes]) == 1
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1 and said in printed.err and "Traceback" not in printed.err
     assert str(tmp_path / weights) in printed.err and not (tmp_path / "out").exists()

@@ -185,7 +185,8 @@ class Display:
                 left[step] = trainings if known else at_this_pace
                 continue
             if share:  # the further it is, the more its own pace counts
-                left[step] = (1 - share) ** 2 * total + share * at_this_pace
+                mixed = (1 - share) ** 2 * total + share * at_this_pace
+                left[step] = max(mixed, trainings)
                 continue
             if elapsed > total:
                 # Late: the steps to come will be late as well, and this one does not end at once.

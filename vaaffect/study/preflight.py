@@ -147,8 +147,7 @@ def _look_at_corpus(
     else:
         corpus = data.read_corpus(kind, union["DATA"], {})
         frames, label, name = corpus.frames, corpus.label, CORPUS_NAMES[corpus.name]
-        lost = len(losses(corpus.problems))
-        said = f"{corpus.root}, {lost} records left out (python -m vaaffect check names them)"
+        said = f"{corpus.root}, lost: {losses(corpus.problems)} (python -m vaaffect check says why)"
     counts = f"{frames['clip'].nunique()} clips, {len(frames)} frames, "
     counts += f"{frames['subject'].nunique()} subjects"
     found.rows.append((label, f"{counts}; {said}"))
