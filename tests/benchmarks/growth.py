@@ -90,12 +90,16 @@ def corpus(home: Path, frames: int) -> Steps:
     yield
 
 
-def write_wild(root: Path, clips: int, frames: int = CLIP, clips_each: float = CLIPS_EACH) -> None:
-    """As `corpus`: clips of so many frames, `clips_each` of an actor, below a new folder `root`."""
+def write_wild(
+    root: Path, clips: int, frames: int = CLIP, clips_each: float = CLIPS_EACH,
+    size: tuple[int, int] = PICTURE,
+) -> None:  # fmt: skip
+    """As `corpus`: clips of so many frames, `clips_each` of an actor, below a new folder `root`;
+    pictures of `size`."""
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
     pictures, points = [], []
-    for number, (picture, landmarks) in enumerate(drawn(rng)):
+    for number, (picture, landmarks) in enumerate(drawn(rng, size)):
         pictures.append(root.parent / f"{number}.png")
         cv2.imwrite(str(pictures[-1]), picture[..., ::-1])
         points.append(json.dumps(np.round(landmarks.astype(float), 3).tolist()))

@@ -34,6 +34,7 @@ from .growth import DRAWN, PICTURE, drawn, resident, write_wild
 
 SIZE = 32  # pixels of a crop
 RATED_AT = 50  # ratings a second, as FEELtrace writes them
+FOUND = (240, 180)  # pixels of AFEW-VA's pictures: dlib, asked for some, finds their faces
 FPS = 50  # of the videos: one frame in ten is annotated
 GIGABYTE = 2**30
 # What is cheaper than in the thesis: --set of its profile.
@@ -43,7 +44,7 @@ CHANGES = (
     "RECIPE={name: rehearsal, weights: none, batch_size: 128, lr: 0.01}",
     "THESIS={name: thesis, batch_size: 128}", "ABLATION_MODEL=vgg_tiny_bn", "ABLATION_EPOCHS=1",
     "ABLATION_FOLDS=1", "COMPONENTS={CCC loss: {loss: ccc}, another seed: {seeds: 2}}",
-    "LEAK_MODELS=[geometry-ridge]",
+    "LEAK_MODELS=[geometry-ridge]", "TRAIN_SHARES=[]",
 )  # fmt: skip
 STEPS = ("00", "trainings", "01", "02", "03", "04", "05", "06", "07", "99")
 
@@ -87,7 +88,7 @@ def bench_rehearsal(quick: bool = False, out: Path | None = None, say: Say = pri
         log = home / "log.txt"
         wild, lab = home / "AFEW-VA", home / "SEMAINE"
         clips = counts.clips, counts.clip_frames, counts.clips / counts.actors
-        write_wild(wild, *clips)
+        write_wild(wild, *clips, FOUND)
         write_laboratory(lab, counts)
         environment = os.environ | {VARIABLES["afew-va"]: str(wild), VARIABLES["semaine"]: str(lab)}
 
@@ -128,7 +129,8 @@ def _page(counts: Counts, table: str) -> str:
         f"`python -m vaaffect bench rehearse`: {counts.clips * counts.clip_frames:,} frames in "
         f"{counts.clips} clips of {counts.actors} subjects, and {annotated:,} annotated frames in "
         f"{counts.sessions} videos of {counts.users} subjects, {counts.raters} raters each, with "
-        f"DATA=real. Pictures of {PICTURE[0]} x {PICTURE[1]} pixels, crops of {SIZE}, one epoch of "
+        f"DATA=real. Pictures of {FOUND[0]} x {FOUND[1]} pixels, videos of {PICTURE[0]} x "
+        f"{PICTURE[1]}, crops of {SIZE}, one epoch of "
         "the smallest networks: the seconds are those of everything that is not training, and the "
         "disk is not that of 224 pixels. On two cores of a server's CPU. Peak memory: of "
         "the step's processes together, without mapped files, which the system can take back. "
