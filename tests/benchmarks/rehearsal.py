@@ -39,8 +39,8 @@ FPS = 50  # of the videos: one frame in ten is annotated
 GIGABYTE = 2**30
 # What is cheaper than in the thesis: --set of its profile.
 CHANGES = (
-    f"SIZE={SIZE}", f"SHOWN={SIZE}", "MODELS=[vgg_tiny_bn, resnet_tiny]", "EPOCHS=1", "PER_MODEL={}",
-    "BASELINES=[geometry-ridge, geometry-forest, hog-ridge]",
+    f"SIZE={SIZE}", f"SHOWN={SIZE}", "MODELS=[vgg_tiny_bn, resnet_tiny]", "EPOCHS=1",
+    "PER_MODEL={}", "BASELINES=[geometry-ridge, geometry-forest, hog-ridge]",
     "RECIPE={name: rehearsal, weights: none, batch_size: 128, lr: 0.01}",
     "THESIS={name: thesis, batch_size: 128}", "ABLATION_MODEL=vgg_tiny_bn", "ABLATION_EPOCHS=1",
     "ABLATION_FOLDS=1", "COMPONENTS={CCC loss: {loss: ccc}, another seed: {seeds: 2}}",
