@@ -37,10 +37,10 @@ StepProgress = Callable[[str, int, int], None]  # (what is being done, done, in 
 
 _AFEW_VA = ("afew-va", WildWorld, write_afew_va, load_afew_va)
 _SEMAINE = ("semaine", LabWorld, write_semaine, load_semaine)
+_PART = re.compile(r"real, (\d+) clips of (\d+) frames")  # a value of DATA
 # By kind, which in capitals is the notebooks' parameter with the fields of the world.
-_PART = re.compile(r"real, (\d+) clips of (\d+) frames")
 _SOURCES = {"wild": _AFEW_VA, "lab": _SEMAINE, "pretext": _AFEW_VA}
-_READ: dict[tuple, Corpus] = {}  # what was read in this process, see `_corpus`
+_READ: dict[tuple, Corpus] = {}  # what was read in this process, see `_once`
 _MOST_READ = 8  # a study has three corpora, with and without landmarks
 
 

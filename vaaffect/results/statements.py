@@ -102,17 +102,13 @@ def almost_as_good(
 ) -> Statement:
     """On the laboratory, models from the wild lose less than MARGIN against within-corpus ones."""
     d = _lost(predictions, networks, wild, lab, bootstrap)
-    return _difference(
-        "5.1.2, 6",
-        "On laboratory data, a model trained in the wild is almost as good as one trained there",
-        f"CCC of within-corpus models ({_number(d.first)}) minus that of cross-corpus models "
-        f"({_number(d.second)}) on {lab}, mean of networks and dimensions",
-        d,
-        beside_margin(d.low, d.high),
+    why = (
         f"{_lies(d, MARGIN)} {MARGIN:g}, what we call almost as good; the thesis gives no margin. "
-        "A within-corpus model that is poor itself is easily equalled",
-        lab,
     )
+    why += "A within-corpus model that is poor itself is easily equalled"
+    said = "On laboratory data, a model trained in the wild is almost as good as one trained there"
+    decided = beside_margin(d.low, d.high)
+    return _difference("5.1.2, 6", said, _lost_in_words(d, lab), d, decided, why, lab)
 
 
 def poor_from_the_laboratory(
@@ -125,16 +121,10 @@ def poor_from_the_laboratory(
 ) -> Statement:
     """In the wild, models from the laboratory lose more than MARGIN."""
     d = _lost(predictions, networks, lab, wild, bootstrap)
-    return _difference(
-        "6",
-        "In the wild, models trained in the laboratory are poor",
-        f"CCC of within-corpus models ({_number(d.first)}) minus that of cross-corpus models "
-        f"({_number(d.second)}) on {wild}, mean of networks and dimensions",
-        d,
-        verdict(d.low - MARGIN, d.high - MARGIN),
-        f"{_lies(d, MARGIN)} {MARGIN:g}, the same margin",
-        wild,
-    )
+    why = f"{_lies(d, MARGIN)} {MARGIN:g}, the same margin"
+    said = "In the wild, models trained in the laboratory are poor"
+    decided = verdict(d.low - MARGIN, d.high - MARGIN)
+    return _difference("6", said, _lost_in_words(d, wild), d, decided, why, wild)
 
 
 def strong_for_valence(
@@ -282,6 +272,13 @@ def _lost(
         for name in networks
     ]  # fmt: skip
     return mean_difference(predictions, pairs, metric="CCC", bootstrap=how)
+
+
+def _lost_in_words(d: Difference, test: str) -> str:
+    return (
+        f"CCC of within-corpus models ({_number(d.first)}) minus that of cross-corpus models "
+        f"({_number(d.second)}) on {test}, mean of networks and dimensions"
+    )
 
 
 def _all_and_part(model: str, whole: str, part: str) -> Pair:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at 
 
 KINDS = {"wild": "WILD", "lab": "LAB"}  # of corpora, and the parameter with the simulated world
 LONG = 1000  # seconds of trainings, beyond which it is worth measuring how long they take here
-FEWEST = 2  # subjects that a test fold needs: intervals are over subjects
 GB = 1e9
 
 
@@ -37,9 +36,7 @@ class Preflight:
 
     rows: list[tuple[str, str]] = field(default_factory=list)  # what, and what is said of it
     refusals: list[str] = field(default_factory=list)  # a sentence each, with file and cure
-    downloads: list[str] = field(
-        default_factory=list
-    )  # networks whose ImageNet weights are fetched
+    downloads: list[str] = field(default_factory=list)  # networks whose weights are fetched
     seconds: float | None = None  # that trainings take, at the caps, where it was measured
 
     def lines(self) -> list[str]:
@@ -168,11 +165,6 @@ def _look_at_folds(
     tested = [frames["subject"].iloc[split.test].nunique() for split in splits]
     spread = f"{min(tested)} to {max(tested)}" if len(set(tested)) > 1 else f"{tested[0]}"
     found.rows.append((f"folds of {name}", f"{len(splits)}, {spread} test subjects each"))
-    if min(tested) < FEWEST:
-        raise UserError(
-            f"{name}: fold {tested.index(min(tested))} of {len(splits)} tests {min(tested)} "
-            f"subject alone, which has no interval; use fewer FOLDS or another FOLD_SEED."
-        )
 
 
 def _look_at_dlib(
