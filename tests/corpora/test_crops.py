@@ -17,7 +17,8 @@ from vaaffect.corpora import pictures
 from vaaffect.corpora.afew_va import load_afew_va
 from vaaffect.corpora.corpus import Corpus
 from vaaffect.corpora.crops import build_crops, crop_face, face_box, whole_picture
-from vaaffect.corpora.pictures import read_image, row_groups
+from vaaffect.corpora.images import read_image
+from vaaffect.corpora.pictures import row_groups
 
 NAMES = ("images.npy", "landmarks.npy", "frames.parquet", "problems.csv")
 

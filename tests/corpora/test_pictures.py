@@ -7,13 +7,9 @@ import pandas as pd
 import pytest
 from films import read_film, write_film
 
-from vaaffect.corpora.pictures import (
-    picture_problems,
-    probe_video,
-    read_image,
-    read_pictures,
-    row_groups,
-)
+from vaaffect.corpora.images import read_image
+from vaaffect.corpora.pictures import picture_problems, read_pictures, row_groups
+from vaaffect.corpora.videos import probe_video
 
 FRAMES = 30
 

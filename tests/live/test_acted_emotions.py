@@ -55,7 +55,7 @@ def test_an_oracle_passes_and_a_constant_fails(acted):
 
 
 def test_h3_turns_with_each_of_its_three_emotions(acted):
-    assert claims.expected_ranges().verdict == claims.UNDECIDED
+    assert claims.expected_ranges().verdict == claims.NOT_MEASURED
     oracle = claims.expected_ranges(check(acted, lambda pose: pose.va + flicker(pose)))
     assert oracle.verdict == claims.SUPPORTED and oracle.data == "drawn"
     assert 0 < oracle.low <= oracle.effect <= oracle.high

@@ -8,7 +8,7 @@ import torch
 from vaaffect.base.errors import UserError
 from vaaffect.corpora import Corpus, landmark_corpus, read_pictures
 from vaaffect.corpora.folds import subject_folds
-from vaaffect.corpora.pictures import as_rgb, read_image
+from vaaffect.corpora.images import as_rgb, read_image
 from vaaffect.corpora.tracking import MEMORY, FacesTracker, KnownFaces
 from vaaffect.live import backends
 from vaaffect.live.predictor import STAGES, Predictor, Smoother, find_run

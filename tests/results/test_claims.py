@@ -16,7 +16,7 @@ from vaaffect.corpora.crops import Crops
 from vaaffect.corpora.folds import subject_folds
 from vaaffect.results import Bootstrap, claims
 from vaaffect.results.bootstrap import METHOD, TRAINED, Spread
-from vaaffect.results.claims import CORPORA, NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from vaaffect.results.claims import CORPORA, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from vaaffect.results.comparisons import mean_difference
 from vaaffect.results.power import power
 from vaaffect.results.predictions import prediction_table
@@ -89,7 +89,7 @@ def test_h1_turns_with_who_sees_more(predictions):
     assert h1(predictions, "face", ["jaw"])[1].verdict == SUPPORTED
     assert h1(predictions, "jaw", ["face"])[1].verdict == NOT_SUPPORTED
     _, nobody = h1(predictions, "face", [], "blind")
-    assert nobody.verdict == UNDECIDED and "no method of [7] and [17] blind" in nobody.comparison
+    assert nobody.verdict == NOT_MEASURED and "no method of [7] and [17] blind" in nobody.comparison
     assert (nobody.unit, nobody.seeds, nobody.data) == ("none", 0, "none")
 
 
@@ -149,10 +149,10 @@ def test_h2_follows_variety_at_equal_sizes_and_is_mostly_undecided_without_any()
     assert judged(0.3, 0.3).count(UNDECIDED) >= 8
 
 
-def test_h3_and_h5_are_undecided_where_nothing_was_measured(predictions):
-    assert claims.expected_ranges().verdict == UNDECIDED
+def test_h3_and_h5_are_no_verdict_where_nothing_was_measured(predictions):
+    assert claims.expected_ranges().verdict == NOT_MEASURED
     missing = claims.transfer_beats_scratch(predictions, [], "", "", "films", bootstrap=DRAW)
-    assert missing.verdict == UNDECIDED and missing.data == "none"
+    assert missing.verdict == NOT_MEASURED and missing.data == "none"
 
 
 def h4(predictions: pd.DataFrame, resnet: str | None, vgg: str | None, **settings: tuple):
@@ -193,9 +193,9 @@ def test_h4_has_no_verdict_where_recipes_differ_in_more_than_was_searched(predic
     assert [claim.effect for claim in other] == [claim.effect for claim in searched]
 
 
-def test_h4_is_undecided_where_a_family_is_missing(predictions):
+def test_h4_is_not_measured_where_a_family_is_missing(predictions):
     found = h4(predictions, "face", None)
-    assert [(claim.verdict, claim.data) for claim in found] == [(UNDECIDED, "none")] * 2
+    assert [(claim.verdict, claim.data) for claim in found] == [(NOT_MEASURED, "none")] * 2
     assert "does not have a network of each family" in found[0].comparison
 
 

@@ -107,7 +107,7 @@ def test_the_study_of_real_people_ends_and_decides_nothing_on_drawings(clone):
     assert done == set(STUDY) - {"trainings"} and not manifest["simulated"]
     claims = pd.concat(pd.read_csv(clone.out / f"tables/{name}.csv")
                        for name in ("05_claims", "06_claim")).set_index("claim")  # fmt: skip
-    assert claims.loc["H3", "verdict"] == "undecided" and np.isnan(claims.loc["H3", "effect"])
+    assert claims.loc["H3", "verdict"] == "not measured" and np.isnan(claims.loc["H3", "effect"])
     assert set(claims.drop("H3")["data"]) <= {"AFEW-VA", "SEMAINE", "AFEW-VA and SEMAINE", "none"}
     for number in (1, 2, 3, 4):
         table = pd.read_csv(clone.out / f"tables/05_thesis_{number}.csv")

@@ -112,6 +112,11 @@ def test_the_table_counts_what_the_loaders_find(real, tiny_corpus):
     assert refusal.startswith("SEMAINE: 3 subjects are too few")
 
 
+def test_a_fold_that_does_not_fill_a_batch_is_refused_before_anything_is_made():
+    with pytest.raises(UserError, match=r"\d+ windows of 3 frames are fewer than one batch"):
+        check_study("smoke", ["PER_MODEL.affwildnet_resnet10.batch_size=5000"]).refuse()
+
+
 def test_a_subject_with_most_of_the_frames_is_pointed_out(real, tmp_path):
     for number, path in enumerate(sorted((tmp_path / "afew va").rglob("*.json"))):
         if re.fullmatch(r"\d{3}\.json", path.name):

@@ -22,6 +22,8 @@ from .folds import (
     subject_folds,
     with_fewer_subjects,
 )
+from .images import as_rgb, read_image
+from .kinds import IMAGE_ENDINGS, VIDEO_ENDINGS, is_video
 from .landmarks import (
     MIRRORED,
     OUTER_EYE_CORNERS,
@@ -30,7 +32,7 @@ from .landmarks import (
     landmarks_are_kept,
     relative_error,
 )
-from .pictures import VIDEO_ENDINGS, as_rgb, is_video, probe_video, read_image, read_pictures
+from .pictures import read_pictures
 from .problems import PROBLEM_COLUMNS, Problems, losses, problem_kinds, problem_lines
 from .semaine import (
     RaterTrace,
@@ -42,15 +44,16 @@ from .semaine import (
     read_sessions,
 )
 from .tracking import Faces, FacesTracker, KnownFaces, dlib_model
+from .videos import probe_video
 
 __all__ = [
-    "CORPUS_NAMES", "DIMENSIONS", "MARGIN", "MIRRORED", "OUTER_EYE_CORNERS", "PROBLEM_COLUMNS",
-    "REGIONS", "VARIABLES", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces", "FacesTracker",
-    "KnownFaces", "Problems", "RaterTrace", "Session", "Split", "as_rgb", "assert_disjoint",
-    "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face", "data", "dlib_model",
-    "face_box", "fold_warnings", "is_video", "landmark_corpus", "landmarks_are_kept",
-    "leaking_folds", "load_afew_va", "load_semaine", "longest_session", "losses", "pretext_crops",
-    "probe_video", "problem_kinds", "problem_lines", "rate", "read_image", "read_pictures",
-    "read_sessions", "relative_error", "split_manifest", "split_table", "spread_rows",
-    "subject_folds", "with_fewer_subjects",
+    "CORPUS_NAMES", "DIMENSIONS", "IMAGE_ENDINGS", "MARGIN", "MIRRORED", "OUTER_EYE_CORNERS",
+    "PROBLEM_COLUMNS", "REGIONS", "VARIABLES", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces",
+    "FacesTracker", "KnownFaces", "Problems", "RaterTrace", "Session", "Split", "as_rgb",
+    "assert_disjoint", "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face",
+    "data", "dlib_model", "face_box", "fold_warnings", "is_video", "landmark_corpus",
+    "landmarks_are_kept", "leaking_folds", "load_afew_va", "load_semaine", "longest_session",
+    "losses", "pretext_crops", "probe_video", "problem_kinds", "problem_lines", "rate",
+    "read_image", "read_pictures", "read_sessions", "relative_error", "split_manifest",
+    "split_table", "spread_rows", "subject_folds", "with_fewer_subjects",
 ]  # fmt: skip

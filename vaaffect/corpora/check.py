@@ -10,9 +10,11 @@ from .afew_va import load_afew_va
 from .corpus import DIMENSIONS, Corpus, looks_like, refuse
 from .crops import usable_box
 from .folds import fold_warnings
-from .pictures import Piece, Progress, by_pieces, is_video, picture_problems, probe_video
+from .kinds import is_video
+from .pictures import Piece, Progress, by_pieces, picture_problems
 from .problems import counted, problem_lines
 from .semaine import load_semaine
+from .videos import probe_video
 
 
 def load_any(root: Path) -> Corpus:

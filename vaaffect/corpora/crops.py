@@ -18,7 +18,7 @@ from ..base import CROPS, UserError, code_digest, digest, kept
 from ..base import cache as file_cache
 from .corpus import DIMENSIONS, Corpus
 from .parts import remove_parts
-from .pictures import Piece, Progress, by_pieces, picture_problems
+from .pictures import CODE, Piece, Progress, by_pieces, picture_problems
 
 MARGIN = 0.08  # scenery kept on each side, as a share of the face box
 # (picture, landmarks (68, 2), size) -> (crop (size, size, 3), landmarks in its pixels)
@@ -166,7 +166,7 @@ def build_crops(
     """
     if corpus.landmarks is None:
         raise UserError(f"{corpus.root}: has no landmarks, so its faces cannot be cropped.")
-    code = code_digest(Path(__file__), Path(__file__).with_name("pictures.py"))
+    code = code_digest(*(Path(__file__).with_name(name) for name in ("crops.py", *CODE)))
     kind = ["whole pictures"] if whole_pictures else []
     key = digest(corpus.fingerprint(), size, code, *kind)[:16]
     cut = whole_picture if whole_pictures else crop_face

@@ -11,7 +11,7 @@ from ..base import LANDMARKS, UserError, code_digest, digest, kept
 from ..base.cache import opened
 from .corpus import Corpus
 from .parts import remove_parts
-from .pictures import Piece, Progress, by_pieces, picture_problems
+from .pictures import CODE, Piece, Progress, by_pieces, picture_problems
 from .tracking import FacesTracker, dlib_model
 
 REGIONS = {
@@ -98,7 +98,7 @@ def landmarks_are_kept(corpus: Corpus, cache: Path = LANDMARKS) -> bool:
 
 
 def _code() -> str:
-    names = ("landmarks.py", "tracking.py", "pictures.py")
+    names = "landmarks.py", "tracking.py", *CODE
     return code_digest(*(Path(__file__).with_name(name) for name in names))
 
 

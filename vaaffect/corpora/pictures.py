@@ -1,58 +1,25 @@
 """Pictures of a corpus, whether they lie on disk as image files or as frames of a video."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from ..base import in_processes
 from .corpus import Corpus
+from .images import read_image
+from .kinds import is_video
 from .parts import part_path, read_part, write_part
 from .problems import PROBLEM_COLUMNS
+from .videos import read_video
 
 Progress = Callable[[int, int], None]  # (frames done, frames in all)
-VIDEO_ENDINGS = (
-    ".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm", ".wmv", ".asf", ".flv",
-    ".mts", ".m2ts", ".vob", ".ogv", ".3gp", ".divx",
-)  # fmt: skip
-# A damaged video makes FFmpeg print a line per block; what is wrong is in the lists of problems.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# Modules that decide what is read of a file: what is made of pictures depends on them.
+CODE = ("pictures.py", "images.py", "videos.py", "kinds.py")
 _STILLS = 64  # images per task: enough to amortise sending it, few enough for progress
-
-
-@dataclass(frozen=True)
-class Video:
-    """What a video file says about itself."""
-
-    frames: int  # a truncated file has fewer than it says
-    fps: float  # per second
-    size: tuple[int, int]  # (width, height) in pixels
-
-
-def is_video(path: Path | str) -> bool:
-    """Whether a file's ending is that of a video."""
-    return Path(path).suffix.lower() in VIDEO_ENDINGS
-
-
-def probe_video(path: Path) -> Video:
-    """Open a video and read its length, speed and size. OSError: it is missing or may not be read;
-    ValueError: it is no video, has no frame, or does not know its speed."""
-    capture = _open_video(path)
-    try:
-        if not capture.grab():
-            raise ValueError("the video has no frame")
-        frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-        size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-    finally:
-        capture.release()
-    if frames < 1 or not 1 <= fps <= 1000:
-        raise ValueError(f"the video says it has {frames:.0f} frames at {fps:g} per second")
-    return Video(int(frames), float(fps), (int(size[0]), int(size[1])))
 
 
 @dataclass(frozen=True)
@@ -141,93 +108,7 @@ def read_pictures(
     Yields (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
     """
     if len(sources) and is_video(sources[0]):
-        yield from _read_video(Path(root) / sources[0], indices)
+        yield from read_video(Path(root) / sources[0], indices)
         return
     for i, source in enumerate(sources):
         yield i, *read_image(Path(root) / source)
-
-
-def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
-    """One image file: ((H, W, 3) uint8 RGB or None, why not or None)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) if _is_utf8(path) else None
-    if image is None:  # imread does not say why; this does, and takes every path
-        try:
-            data = np.fromfile(path, np.uint8)
-        except OSError as error:
-            return None, f"cannot be read ({error.strerror})"
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
-    if image is None:
-        return None, "picture cannot be decoded (truncated or corrupt)"
-    return image, None
-
-
-def as_rgb(picture: np.ndarray) -> np.ndarray:
-    """Any ordinary picture as (H, W, 3) uint8 RGB; one that is so already is not copied.
-
-    Ordinary is grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), of 8 or 16 bits; the
-    alpha is left out. ValueError: it is something else, or empty.
-    """
-    picture = np.asarray(picture)
-    if picture.dtype == np.uint16:
-        picture = (picture >> 8).astype(np.uint8)  # as OpenCV reads files of 16 bits
-    if picture.dtype != np.uint8:
-        raise ValueError(f"the picture is of type {picture.dtype}; give whole numbers, 0 to 255")
-    if picture.ndim == 2:
-        picture = picture[:, :, None]
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4):
-        raise ValueError(f"the picture has the shape {picture.shape}; give (height, width, 3)")
-    if 0 in picture.shape:
-        raise ValueError(f"the picture is empty: its shape is {picture.shape}")
-    if picture.shape[2] == 1:
-        return np.repeat(picture, 3, axis=2)
-    if picture.shape[2] == 4:
-        picture = picture[:, :, :3]
-    return np.ascontiguousarray(picture)
-
-
-def _is_utf8(path: Path) -> bool:
-    """Whether OpenCV can take a path: it crashes on names that are not valid UTF-8."""
-    return str(path).encode(errors="ignore").decode() == str(path)
-
-
-def _read_video(path: Path, indices: Sequence[int]) -> Iterator[tuple]:
-    """As of `read_pictures`."""
-    try:
-        capture = _open_video(path)
-    except (OSError, ValueError) as error:
-        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-        yield from ((i, None, why) for i in range(len(indices)))
-        return
-    said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    # Frame by frame: seeking lands on the wrong frame in many files that are not intra-coded.
-    at, end = -1, None  # the frame that was grabbed last; where the video breaks off
-    shown, image = -1, None
-    try:
-        for i, index in enumerate(indices):
-            while at < index and end is None:
-                at, end = (at + 1, None) if capture.grab() else (at, max(at, 0))
-            if index != shown and end is None:
-                shown, image = index, capture.retrieve()[1]
-                # The last frame of a truncated video decodes, with its lower half grey: a frame is
-                # sound if there is another one behind it, or if it is the last one of all.
-                if index + 1 < said:
-                    at, end = (at + 1, None) if capture.grab() else (at, at)
-            if end is not None and index >= end:
-                yield i, None, f"the video ends before its frame {end} is whole"
-            elif image is None:
-                yield i, None, f"frame {index} of the video cannot be decoded"
-            else:
-                yield i, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None
-    finally:
-        capture.release()
-
-
-def _open_video(path: Path) -> cv2.VideoCapture:
-    with path.open("rb"):  # OpenCV does not say why it cannot open a file; this does
-        pass
-    if not _is_utf8(path):
-        raise ValueError("the video's name is not valid UTF-8; rename it")
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise ValueError("the video does not open (truncated, corrupt, or no video)")
-    return capture

@@ -17,8 +17,9 @@ import pandas as pd
 
 from ..base import UserError, find_files
 from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
-from .pictures import Video, is_video, probe_video
+from .kinds import is_video
 from .problems import Problems, is_placeholder
+from .videos import Video, probe_video
 
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")

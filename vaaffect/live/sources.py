@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 
 from ..base import UserError
-from ..corpora import VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
+from ..corpora import IMAGE_ENDINGS, VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 USUAL_FPS = 25.0  # where a camera does not say
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from ..results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, UNDECIDED
+from ..results import NOT_MEASURED, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, UNDECIDED
 from .tables import UNDEFINED, Estimate, format_number, with_model_names
 
 _MARKS = {SUPPORTED: ("yes", "✓"), NOT_SUPPORTED: ("no", "✗"), UNDECIDED: ("open", "?"),
-          NOT_TESTED: ("open", "–")}  # fmt: skip
+          NOT_MEASURED: ("open", "–"), NOT_TESTED: ("open", "–")}  # fmt: skip
 
 
 def claims_table(claims: pd.DataFrame) -> HTML:
@@ -57,7 +57,7 @@ def statements_table(statements: pd.DataFrame) -> HTML:
 def _effect(value: float, low: float, high: float, plus: bool = False) -> str:
     """An effect and its interval; with `plus`, positive numbers get a sign."""
     if not np.isfinite(value):
-        return "not measured"
+        return NOT_MEASURED
     value, low, high = (
         ("+" if plus and number > 0 else "") + format_number(number)
         for number in (value, low, high)

@@ -12,11 +12,10 @@ from PIL import Image
 
 from ..classical import CEILING, CONSTANT
 from ..corpora import DIMENSIONS
-from ..results import FEWEST, NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from ..results import FEWEST, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .record import Record
 from .tables import Estimate, estimate, format_number, headline, model_name, to_markdown
 
-_NOT_MEASURED = "not measured"  # beside the verdicts
 PAGE_WIDTH = 912  # CSS pixels between the margins of a page, see template/pages.css
 
 
@@ -57,9 +56,8 @@ def cross_corpus(lost: pd.DataFrame) -> str:
 
 def hypotheses(record: Record) -> str:
     """Which hypotheses hold on these data, and which were not measured; Markdown, a line each."""
-    claims, verdicts = record.claims(), (SUPPORTED, NOT_SUPPORTED, UNDECIDED, _NOT_MEASURED)
-    claims.loc[claims["seeds"] == 0, "verdict"] = _NOT_MEASURED
-    return from_template("hypotheses", claims=claims, verdicts=verdicts)
+    verdicts = SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_MEASURED
+    return from_template("hypotheses", claims=record.claims(), verdicts=verdicts)
 
 
 def limits(record: Record) -> str:

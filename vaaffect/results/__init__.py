@@ -17,7 +17,7 @@ from . import (
     subgroups,
 )
 from .bootstrap import FEWEST, Bootstrap, clip_weights, interval
-from .claims import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from .claims import NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, UNDECIDED
 from .comparisons import differences, in_within_corpus_folds, mean_difference, paired_difference
 from .evaluation import evaluate, fold_summary
 from .postprocessing import apply_corrections, corrected_across_subjects, corrections, smoothed
@@ -38,7 +38,7 @@ from .statements import NOT_TESTED
 from .subgroups import turn
 
 __all__ = [
-    "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_SUPPORTED", "NOT_TESTED",
+    "EXPRESSIONS", "FEWEST", "FROM_SCRATCH", "GROUP", "NOT_MEASURED", "NOT_SUPPORTED", "NOT_TESTED",
     "PREDICTION_COLUMNS", "RATER", "SMILE_COLUMNS", "SUPPORTED", "UNDECIDED", "Bootstrap",
     "SmileResults", "apply_corrections", "bootstrap", "check_predictions", "claims", "clip_weights",
     "corrected_across_subjects", "corrections", "differences", "epoch_statements", "error_analysis",

@@ -1,10 +1,10 @@
 """What the thesis expects or states, as hypotheses, each decided by code from an effect.
 
 A claim is a comparison whose effect is positive where the claim holds. With its 95 % interval above
-zero it is supported, below zero not supported; otherwise, or where the comparison cannot be made,
-undecided. The intervals are those of single comparisons: among eight verdicts, one in error would
-be no wonder. Each claim has a sentence that says exactly what was shown, for what (`unit`) and on
-which data; a verdict holds for nothing else.
+zero it is supported, below zero not supported, otherwise undecided; where the comparison cannot be
+made it is not measured. The intervals are those of single comparisons: among eight verdicts, one in
+error would be no wonder. Each claim has a sentence that says exactly what was shown, for what
+(`unit`) and on which data; a verdict holds for nothing else.
 
 Where several differences are averaged (both dimensions, several networks) they were measured on the
 same subjects, and their average has one interval of its own (`comparisons.mean_difference`).
@@ -23,6 +23,7 @@ from .comparisons import Difference, Pair, mean_difference, selected
 from .error_analysis import size_of_neutral_bias
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+NOT_MEASURED = "not measured"  # beside the verdicts of claims
 CORPORA = "these corpora"  # a unit beside METHOD and TRAINED
 # Settings of a recipe that a search with the same budget may choose for each network.
 SEARCHED = ("lr", "epochs")
@@ -40,7 +41,7 @@ class Claim:
     effect: float  # nan where it could not be measured
     low: float  # of its 95 % interval
     high: float
-    verdict: str  # SUPPORTED, NOT_SUPPORTED or UNDECIDED
+    verdict: str  # SUPPORTED, NOT_SUPPORTED, UNDECIDED or NOT_MEASURED
     unit: str  # what the verdict is about: METHOD, TRAINED, CORPORA or "none"
     seeds: int  # of the weights, per network; 0 where nothing was measured
     sentence: str  # what exactly was shown
@@ -348,8 +349,8 @@ def _claim(
 
 def _not_measured(key: str, statement: str, thesis: str, why: str) -> Claim:
     nan = float("nan")
-    return Claim(key, statement, thesis, f"not measured: {why}", nan, nan, nan, UNDECIDED, _NOTHING,
-                 0, f"Not measured: {why}.", nan, _NOTHING)  # fmt: skip
+    return Claim(key, statement, thesis, f"not measured: {why}", nan, nan, nan, NOT_MEASURED,
+                 _NOTHING, 0, f"Not measured: {why}.", nan, _NOTHING)  # fmt: skip
 
 
 def _signed(value: float) -> str:

@@ -108,6 +108,8 @@ def look(
         together = all_parameters([step for step in training if "RECIPE" in step.parameters])
         trainings = found.tried(workload.listed, [together], crops)
         if trainings is not None:
+            for training in workload.smallest(trainings):
+                found.tried(training.check)
             loads = workload.counted(trainings, runs)
             _look_at_room(found, union, crops, trainings, runs, folder, how)
     if notebooks:

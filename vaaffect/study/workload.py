@@ -54,6 +54,14 @@ def listed(
     return all_trainings(*({**parameters, "CROPS": crops} for parameters in notebooks))
 
 
+def smallest(trainings: "Iterable[Training]") -> "list[Training]":
+    """Of each network, recipe and corpus the training that learns from the fewest frames."""
+    found: dict[tuple, Training] = {}
+    for training in sorted(trainings, key=lambda one: len(one.split.train)):
+        found.setdefault((training.model, training.recipe.name, training.crops.label), training)
+    return list(found.values())
+
+
 def counted(trainings: "Iterable[Training]", runs: Path) -> list[Load]:
     """The work in these trainings, and in the pretext trainings that they start from, by network
     and recipe; what is finished in the folder `runs` is none."""

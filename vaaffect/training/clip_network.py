@@ -78,15 +78,27 @@ def rows_of(units: Rows) -> np.ndarray:
     return units.frames if isinstance(units, Windows) else units
 
 
-def check_length(crops: Crops, rows: np.ndarray, length: int) -> None:
-    """Refuse (UserError) a length that no clip reaches: no such sequence would ever be seen."""
+def check_batch(count: int, batch_size: int, length: int) -> None:
+    """Refuse (UserError) fewer frames, or for a `length` above 1 windows, than fill one batch."""
+    if count < batch_size:
+        kind = f"windows of {length} frames" if length > 1 else "training frames"
+        raise UserError(
+            f"{count} {kind} are fewer than one batch of {batch_size}; use a smaller batch_size or "
+            "more clips."
+        )
+
+
+def check_rows(crops: Crops, rows: np.ndarray, batch_size: int, length: int) -> None:
+    """Refuse (UserError) rows to train on that do not fill one batch, and a `length` that no clip
+    reaches: no such sequence would ever be seen."""
     clips = crops.frames.iloc[rows].groupby("clip").size()
-    if clips.max() < length:
+    if length > 1 and clips.max() < length:
         raise UserError(
             f"no clip of {crops.label} has {length} annotated frames to train on (the longest, "
             f"{clips.idxmax()}, has {clips.max()}); set the recipe's sequence to at most "
             f"{clips.max()}."
         )
+    check_batch(int(np.ceil(clips / length).sum()), batch_size, length)
 
 
 def points_of(landmarks: np.ndarray, size: int) -> np.ndarray:

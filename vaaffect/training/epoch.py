@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import UserError, stage
+from ..base import stage
 from . import distributed
 from .batches import Batch, gather
-from .clip_network import Rows, Windows, rows_of
+from .clip_network import Rows, Windows, check_batch, rows_of
 from .losses import density_weights
 from .recipe import Recipe, learning_rate
 from .step import Step, raw_predictions, take_step
@@ -85,12 +85,7 @@ def epoch_losses(
         step: takes a step and returns its error; by default `step.take_step`.
     """
     in_windows = isinstance(rows, Windows)
-    if len(rows) < recipe.batch_size:
-        kind = f"windows of {rows.rows.shape[1]} frames" if in_windows else "training frames"
-        raise UserError(
-            f"{len(rows)} {kind} are fewer than one batch of {recipe.batch_size}; use a smaller "
-            "batch_size or more clips."
-        )
+    check_batch(len(rows), recipe.batch_size, rows.rows.shape[1] if in_windows else 1)
     step = step or partial(take_step, model, optimizer, recipe)
     device = va.device
     epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])

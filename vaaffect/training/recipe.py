@@ -167,8 +167,9 @@ def reason_to_stop(recipe: Recipe, history: Sequence[dict]) -> str | None:
     "epochs": all are done. "early": the smallest validation loss is `patience` epochs old
     (Prechelt 1998). "converged" is the thesis's rule (section 3.2.4: "at a point of observable
     convergence" rather than going on for "infinitesimal reductions of the error"), which judged by
-    eye; here it ends where the mean training loss of the last `window` epochs is not smaller than
-    that of the `window` before them by the proportion `min_gain`.
+    eye; here it ends where the squared training error (whatever loss is trained) of the last
+    `window` epochs is on average not smaller than that of the `window` before by the proportion
+    `min_gain`.
     """
     if len(history) >= recipe.epochs:
         return "epochs"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..base import UserError, digest
 from ..corpora import Crops, Split, assert_disjoint
-from .clip_network import check_length
+from .clip_network import check_rows
 from .identity import learning_code
 from .pretext import PretextStart
 from .recipe import Recipe, check_fits
@@ -83,8 +83,7 @@ class Training:
         parts share what its `by` says they do not."""
         assert_disjoint(self.split, self.crops.frames)
         check_fits(self.model, self.recipe)
-        if self.recipe.sequence > 1:
-            check_length(self.crops, self.split.train, self.recipe.sequence)
+        check_rows(self.crops, self.split.train, self.recipe.batch_size, self.recipe.sequence)
         for other in self.other_corpora:
             if other.images.shape[1:] != self.crops.images.shape[1:]:
                 raise UserError(
