@@ -163,7 +163,7 @@ def test_statements_of_two_notebooks_are_one_table_in_order_of_their_verdicts(re
     assert re.findall(r"<span>. ([a-z ]+)</span>", page) == [
         SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTED,
     ]  # fmt: skip
-    assert "0.25 <br>[0.10, 0.40]" in page and page.count("not measured</td>") == 1
+    assert "0.250 <br>[0.100, 0.400]" in page and page.count("not measured</td>") == 1
     assert "<td>trainings</td>" in page and "Why: no such corpus." in page
     assert "VGG11-bn" in page and "vgg11_bn" not in page
 

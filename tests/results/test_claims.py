@@ -101,7 +101,7 @@ def test_h1_names_what_was_beaten_and_is_decided_against_the_best(predictions):
     assert claim.effect == table["difference"].min() and claim.verdict == NOT_SUPPORTED
     assert "Neither beaten nor better: jaw again. Better than the network: face." in claim.sentence
     table, claim = h1(pd.concat([predictions, twin]), "face", ["jaw", "jaw again"])
-    assert "Beaten one by one: jaw, jaw again." in claim.sentence
+    assert "Beaten one by one: jaw; jaw again." in claim.sentence
     assert claim.data == "films" and f"over {FILMS.subjects} subjects and 1 seed." in claim.sentence
 
 

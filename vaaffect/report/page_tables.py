@@ -45,7 +45,8 @@ def statements_table(statements: pd.DataFrame) -> HTML:
                  for name, column in (("Here", "measured"), ("Why", "why"), ("Data", "data"))
                  if row[column] not in ("nothing", "none")]  # fmt: skip
         over = "" if row["over"] == "none" else row["over"]
-        effect = _effect(row["value"], row["low"], row["high"])
+        # A ratio may lie close to the 1 that it is held against.
+        effect = _effect(row["value"], row["low"], row["high"], digits=3)
         rows.append(
             _verdict_row(row["section"], row["verdict"], row["statement"], small, over, effect)
         )
@@ -54,12 +55,14 @@ def statements_table(statements: pd.DataFrame) -> HTML:
     return _verdict_table(rows, heads)
 
 
-def _effect(value: float, low: float, high: float, plus: bool = False) -> str:
+def _effect(
+    value: float, low: float, high: float, plus: bool = False, digits: int = 2
+) -> str:
     """An effect and its interval; with `plus`, positive numbers get a sign."""
     if not np.isfinite(value):
         return NOT_MEASURED
     value, low, high = (
-        ("+" if plus and number > 0 else "") + format_number(number)
+        ("+" if plus and number > 0 else "") + format_number(number, digits)
         for number in (value, low, high)
     )
     return f"{value} <br>[{low}, {high}]" if low != UNDEFINED else value

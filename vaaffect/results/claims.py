@@ -109,7 +109,7 @@ def networks_reach_the_state_of_the_art(against_each: pd.DataFrame, among: str =
         f"{best['method']}, on the test folds the best method of Kossaifi et al. [7] and Kollias "
         f"et al. [17]{among}, same folds, mean of both dimensions"
     )
-    groups = against_each.groupby("verdict", sort=False)["method"].agg(", ".join)
+    groups = against_each.groupby("verdict", sort=False)["method"].agg("; ".join)
     words = {"beaten": "Beaten one by one", "not beaten": "Neither beaten nor better",
              "better": "Better than the network"}  # fmt: skip
     named = ". ".join(f"{words[kind]}: {groups[kind]}" for kind in words if kind in groups)
