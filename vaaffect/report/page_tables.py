@@ -55,9 +55,7 @@ def statements_table(statements: pd.DataFrame) -> HTML:
     return _verdict_table(rows, heads)
 
 
-def _effect(
-    value: float, low: float, high: float, plus: bool = False, digits: int = 2
-) -> str:
+def _effect(value: float, low: float, high: float, plus: bool = False, digits: int = 2) -> str:
     """An effect and its interval; with `plus`, positive numbers get a sign."""
     if not np.isfinite(value):
         return NOT_MEASURED
