@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and hashes that tell."""
+"""Files that are whole or absent, hashes that tell, and walks over folders."""
 
 import errno
 import fcntl
