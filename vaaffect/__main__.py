@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from .arguments import arg, bar, build_parser, command, positive
@@ -23,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0; 1 for what the user can cure; 75 where the minutes of a study are over and it can go on; 130
     for Ctrl-C, 143 where a cluster, say, ended it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a name of a file must not end what prints it
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:

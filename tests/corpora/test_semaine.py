@@ -15,7 +15,6 @@ from vaaffect.corpora.semaine import (
     load_semaine,
     rate,
     read_sessions,
-    read_trace,
 )
 
 
@@ -160,14 +159,6 @@ def test_a_useless_trace_is_listed_and_the_other_raters_kept(root, whole, conten
     assert frames.loc[mine, "valence_raters"].max() < whole.frames["valence_raters"][mine].max() + 1
     assert frames["valence_raters"].sum() < whole.frames["valence_raters"].sum()
     assert frames["arousal_raters"].equals(whole.frames["arousal_raters"])
-
-
-def test_lines_that_are_no_pair_of_numbers_are_passed_over_and_counted(tmp_path):
-    path = tmp_path / "R1S1TUCPoDV.txt"
-    path.write_text("0.00 0.1\n\n0.02\n0.04 x\n0.06 0.3\n0.05 0.9\n0.08 0.5\n")
-    time, value, skipped = read_trace(path)
-    assert time.tolist() == [0.0, 0.06, 0.08] and value.tolist() == [0.1, 0.3, 0.5]
-    assert skipped == 3  # one token, no number, back in time
 
 
 def test_frames_that_nobody_rated_are_left_out_one_by_one(root, whole):

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -182,6 +183,19 @@ def test_images_and_folders(predictor, tour, tmp_path):
         loop.watch(Stills(folder), predictor, out, smooth=0.5)
     with pytest.raises(UserError, match="the source is an image"):
         loop.watch(Stills(folder / "a.png"), predictor, out, tmp_path / "x.mp4")
+
+
+def test_pictures_may_have_names_that_are_not_utf_8(run, tour, tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"\xe9t\xe9")
+    save_still(folder / os.fsdecode(b"caf\xe9.png"), tour.pictures[0])
+    (folder / os.fsdecode(b"vid\xe9.png")).write_bytes(b"")
+    out = tmp_path / "rows.csv"
+    assert main(["predict", str(folder), "--run", str(run), "--out", str(out)]) == 0
+    (row,) = rows_of(out.read_text(encoding="utf-8"))
+    assert row["source"] == "caf\\xe9.png"
+    assert "vid\\xe9.png 1: picture cannot be decoded" in capsys.readouterr().err
+    assert main(["predict", str(folder), "--run", str(run)]) == 0
+    assert "caf\\xe9.png,0," in capsys.readouterr().out
 
 
 def test_a_truncated_clip_is_read_as_far_as_it_goes(predictor, tour_path, tmp_path):

@@ -104,6 +104,16 @@ def test_a_table_of_bare_columns_and_other_spellings_of_a_person_will_do(ours):
     assert pairs.people["age"].isna().all() and pairs.people["group"].isna().all()
 
 
+def test_what_windows_and_a_mac_leave_is_nobodys_photograph(ours):
+    table = ours / "people.csv"
+    table.rename(table.with_suffix(".CSV"))
+    table.with_suffix(".CSV").write_bytes(table.with_suffix(".CSV").read_text().encode("utf-16"))
+    for path in (table, *ours.glob("*/*.jpg")):
+        path.with_name(f"._{path.name}").write_bytes(bytes(100))
+    pairs = load_people(ours)
+    assert len(pairs.people) == COUNT and pairs.problems.empty
+
+
 def test_what_cannot_be_used_is_listed_and_the_rest_is_kept(ours):
     (ours / "smiling" / "002.jpg").unlink()
     (ours / "neutral" / "003.jpg").unlink()

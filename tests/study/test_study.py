@@ -20,7 +20,7 @@ from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
 from vaaffect.study.display import Display, Running, clock, describe
 from vaaffect.study.execution import cleaner, is_complete, shortened
-from vaaffect.study.folders import locked
+from vaaffect.study.folders import local_places, locked
 from vaaffect.study.profiles import read_parameters
 from vaaffect.study.request import Request
 from vaaffect.training import How
@@ -514,6 +514,13 @@ def test_cleaner_replaces_whole_paths_only():
     assert clean("/tmp/ipykernel_12/345.py:2: UserWarning") == "cell:2: UserWarning"
     assert clean("/root/repo/a.py /root/x /rootfs a/root /tmp") == "a.py ~/x /rootfs a/root tmp"
     assert clean({"a": ["/root/repo"], "b": 1}) == {"a": ["."], "b": 1}
+
+
+def test_a_copy_whose_name_is_not_utf_8_is_not_named_either(tmp_path, monkeypatch):
+    copy = tmp_path / os.fsdecode(b"caf\xe9")
+    monkeypatch.setenv("VAAFFECT_AFEW_VA", str(copy))
+    clean = cleaner(local_places(tmp_path / "out", tmp_path / "runs", tmp_path / "work"))
+    assert clean(str(UserError(f"{copy}: no AFEW-VA found."))) == "AFEW-VA: no AFEW-VA found."
 
 
 def test_absolute_paths_deep_in_the_parameters_are_shortened():

@@ -1,4 +1,4 @@
-"""What every room stands on: errors, paths, files, processes, progress events, provenance.
+"""What every room stands on: errors, paths, files, text, processes, progress events, provenance.
 
 Nothing of the field is in here: no face, no label, no network.
 """
@@ -6,7 +6,17 @@ Nothing of the field is in here: no face, no label, no network.
 from . import cache, paths
 from .cache import code_digest, digest, kept
 from .errors import Terminated, TimeOver, UserError
-from .files import files_state, find_files, held, sha256_of, sync, write_atomically
+from .files import (
+    files_state,
+    find_files,
+    held,
+    is_litter,
+    listing,
+    sha256_of,
+    sync,
+    walk,
+    write_atomically,
+)
 from .paths import (
     CROPS,
     FEATURES,
@@ -32,12 +42,14 @@ from .processes import (
     in_workers,
 )
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, stage, tagged
+from .text import decode_text, located, printable
 
 __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
     "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "at_once", "attempt",
-    "cache", "code_digest", "compute_with", "cores", "digest", "end_with_parent", "files_state",
-    "find_files", "forks", "held", "in_processes", "in_workers", "kept", "paths", "report_epoch",
-    "report_event", "report_folder", "report_step", "runs_folder", "sha256_of", "shown", "stage",
-    "sync", "tagged", "write_atomically",
+    "cache", "code_digest", "compute_with", "cores", "decode_text", "digest", "end_with_parent",
+    "files_state", "find_files", "forks", "held", "in_processes", "in_workers", "is_litter", "kept",
+    "listing", "located", "paths", "printable", "report_epoch", "report_event", "report_folder",
+    "report_step", "runs_folder", "sha256_of", "shown", "stage", "sync", "tagged", "walk",
+    "write_atomically",
 ]  # fmt: skip

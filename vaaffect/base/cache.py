@@ -109,7 +109,7 @@ def _damaged(path: Path, why: str) -> UserError:
 def digest(*parts: Any) -> str:
     """SHA-256 of anything that JSON can write."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # names of any bytes
 
 
 @cache

@@ -39,7 +39,7 @@ def study_runs_folder(profile: str, report: Path) -> Path:
 
 def name_of(folder: Path) -> str:
     """A short name for a folder's path, by which a file elsewhere is about it."""
-    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
 
 
 def shown(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base import UserError, find_files
+from ..base import UserError, decode_text, find_files, listing, printable
 from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
 from .problems import Problems, counted, is_placeholder
 
@@ -20,6 +20,9 @@ NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
 ASSUMED_FPS = 25.0  # the corpus does not state it; used for the time axis of plots only
 ENDINGS = (".png", ".jpg", ".jpeg")  # the original has PNG; converted copies are about
 LEAST_EXTENT = 1  # pixels; landmarks on one point or line have no shape
+# Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
+_CLIP = re.compile(r"[0-9]{3,4}\.json", re.IGNORECASE)
+_FRAME = re.compile(r"[0-9]{1,9}")
 _NO_FOLD = "so it cannot be put into a fold by subject"
 TOO_MANY = 0.01  # a larger share of labels beyond the scale is no slip: it is another scale
 
@@ -28,7 +31,9 @@ def load_afew_va(root: Path) -> Corpus:
     """Read every annotated frame of an AFEW-VA copy.
 
     Copies in circulation are flat, in twelve parts, or nested once more: clip files `NNN/NNN.json`
-    are found at any depth. `*_cropped` folders are derived data and are left out.
+    are found at any depth, behind links too. They may have gone through Windows or a Mac: endings
+    in capitals, JSON with a byte order mark or in UTF-16. `*_cropped` folders are derived data and
+    are left out.
 
     Returns a Corpus with labels divided by 10, landmarks (N, 68, 2) in native pixels, subjects
     from `actor`. Clips and frames that cannot be used are listed in `problems` and left out.
@@ -64,8 +69,10 @@ def load_afew_va(root: Path) -> Corpus:
 
 
 def _is_clip(path: Path) -> bool:
-    # Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
-    return path.parent.name == path.stem and bool(re.fullmatch(r"\d{3,4}\.json", path.name))
+    if not _CLIP.fullmatch(path.name):
+        return False
+    folder = path.parent  # a link to it may be called anything
+    return path.stem in (folder.name, folder.resolve().name)
 
 
 def _refuse_placeholders(clips: int, problems: Problems) -> None:
@@ -98,11 +105,15 @@ def _refuse_another_scale(frames: pd.DataFrame, problems: Problems) -> None:
 def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarray]]:
     """One clip's sound frames as (row of FRAME_COLUMNS, landmarks); the others go to `problems`."""
     try:
-        clip = json.loads(path.read_text(encoding="utf-8"))
-        pictures = {p.stem: p for p in sorted(path.parent.iterdir()) if p.suffix.lower() in ENDINGS}
+        clip = json.loads(decode_text(path.read_bytes()))
+        pictures = {p.stem: p for p in listing(path.parent) if p.suffix.lower() in ENDINGS}
     except OSError as error:
         return problems.add(path, error, "clip")
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        where = error.object[: error.start].count(b"\n") + 1
+        wrong = f"line {where} is not in {error.encoding} (byte {error.object[error.start]:#04x})"
+        return problems.add(path, f"{wrong}; save the file in UTF-8", "clip")
+    except (ValueError, RecursionError) as error:
         return problems.add(path, f"not readable as JSON ({type(error).__name__})", "clip")
     frames = clip.get("frames") if isinstance(clip, dict) else None
     if not isinstance(frames, dict):
@@ -114,7 +125,7 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
         reason = f'its "actor" is {actor.strip()!r}, which names nobody, {_NO_FOLD}'
         return problems.add(path, reason, "clip")
     subject = hashed_subject(actor)
-    for stem in sorted(frames, key=lambda stem: (int(stem) if stem.isdigit() else -1, stem)):
+    for stem in sorted(frames, key=lambda s: (int(s) if _FRAME.fullmatch(s) else -1, s)):
         try:
             label, points = _read_frame(stem, frames[stem])
             if stem not in pictures:
@@ -127,7 +138,7 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
             pair = " and ".join(f"{value:g}" for value in native)
             problems.note(path, f"labels are {pair}, not whole numbers; kept as they are", stem)
         number = int(stem)
-        source = pictures[stem].relative_to(problems.root).as_posix()
+        source = printable(pictures[stem].relative_to(problems.root).as_posix())
         yield (subject, path.stem, number, number / ASSUMED_FPS, source, 0, *label), points
     for stem in sorted(set(pictures) - set(frames)):
         problems.note(pictures[stem], "picture without labels")
@@ -135,7 +146,7 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
 
 def _read_frame(stem: str, frame: object) -> tuple[list[float], np.ndarray]:
     """([valence, arousal] in [-1, 1], landmarks (68, 2)); ValueError: why they cannot be used."""
-    if not stem.isdigit() or not isinstance(frame, dict):
+    if not _FRAME.fullmatch(stem) or not isinstance(frame, dict):
         raise ValueError("is not a numbered frame")
     try:
         label = np.array([frame["valence"], frame["arousal"]], np.float64)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base import UserError
+from ..base import UserError, located, printable
 from .afew_va import load_afew_va
 from .corpus import DIMENSIONS, Corpus, looks_like, refuse
 from .crops import usable_box
@@ -59,7 +59,7 @@ def describe_corpus(
     `every_problem` lists all paths of a reason, not only the first few."""
     frames = corpus.frames
     lines = [
-        f"{corpus.root}: {corpus.label}",
+        f"{printable(corpus.root)}: {corpus.label}",
         f"  {counted(frames['clip'].nunique(), 'clip')}, "
         f"{counted(len(frames), 'annotated frame')}, "
         f"{counted(frames['subject'].nunique(), 'subject')}",
@@ -74,7 +74,7 @@ def describe_corpus(
             for name in DIMENSIONS
         ]
     for source in sorted(filter(is_video, frames["source"].unique())):
-        video = probe_video(corpus.root / source)
+        video = probe_video(located(corpus.root / source))
         lines.append(
             f"  {source}: {video.frames} frames of {video.size[0]} x {video.size[1]} at "
             f"{video.fps:g} per second"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base import UserError, digest
+from ..base import UserError, digest, located, walk
 from ..simulator import marker_of
 from .problems import Problems
 
@@ -20,7 +20,7 @@ FRAME_COLUMNS = [
     "clip",
     "frame",  # number within the clip
     "time_s",
-    "source",  # file of the picture, relative to the corpus's root
+    "source",  # file of the picture, relative to the corpus's root, `printable`; `located` opens it
     "source_index",  # which picture of that file (0 for still images)
     *DIMENSIONS,  # [-1, 1]
 ]
@@ -93,7 +93,7 @@ class Corpus:
         if self.landmarks is not None:
             hashed.update(np.ascontiguousarray(self.landmarks).tobytes())
         for source in self.frames["source"].unique():
-            hashed.update(str((self.root / source).stat().st_size).encode())
+            hashed.update(str(located(self.root / source).stat().st_size).encode())
         return hashed.hexdigest()
 
 
@@ -105,11 +105,12 @@ def as_corpus(
     problems: Problems,
     files: Iterable[Path],
 ) -> Corpus:
-    """What a loader read: simulated, if the simulator's marker lies beside or above its `files`.
+    """What a loader read: simulated, if the simulator's marker lies beside or above its `files`, or
+    beside or above what these are links to.
 
     Otherwise its subjects are real people, who get pseudonyms that say nothing of their names.
     """
-    marker = marker_of(files)
+    marker = marker_of([Path(place) for path in files for place in (path, os.path.realpath(path))])
     table = problems.table()
     simulated = marker is not None
     if not simulated:
@@ -124,7 +125,8 @@ def hashed_subject(name: str) -> str:
     Whoever has a list of names can find out which one it is, so that only simulated people keep
     it; `as_corpus` replaces it for real ones.
     """
-    return "s" + hashlib.sha256(name.strip().lower().encode()).hexdigest()[:8]
+    letters = name.strip().lower().encode(errors="surrogatepass")  # JSON can hold half characters
+    return "s" + hashlib.sha256(letters).hexdigest()[:8]
 
 
 def _numbered(subjects: pd.Series, name: str) -> np.ndarray:
@@ -143,12 +145,11 @@ def looks_like(root: Path) -> str | None:
     CORPUS_NAMES, "zip" for archives that are still packed, "avec-2012" for that challenge's
     repackaging of SEMAINE, or None."""
     packed = None
-    for _, folders, names in os.walk(root, followlinks=True):
-        folders.sort()
+    for _, folders, names in walk(root):
         for name in names:
             if name.lower() == "session.xml":
                 return "semaine"
-            if re.fullmatch(r"\d{3}\.json", name):
+            if re.fullmatch(r"\d{3}\.json", name, re.IGNORECASE):
                 return "afew-va"
             if name.lower().endswith(".zip"):
                 packed = "zip"

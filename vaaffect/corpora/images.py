@@ -5,9 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..base import located
+
 
 def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
-    """One image file: ((H, W, 3) uint8 RGB or None, why not or None)."""
+    """One image file: ((H, W, 3) uint8 RGB or None, why not or None). The path may be as
+    it is or as a corpus's `source` has it, `printable`."""
+    path = located(path)
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) if is_utf8(path) else None
     if image is None:  # imread does not say why; this does, and takes every path
         try:

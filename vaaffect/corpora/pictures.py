@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..base import in_processes
+from ..base import in_processes, located
 from .corpus import Corpus
 from .images import read_image
 from .kinds import is_video
@@ -108,7 +108,7 @@ def read_pictures(
     Yields (position in `sources`, (H, W, 3) uint8 RGB or None, why not or None).
     """
     if len(sources) and is_video(sources[0]):
-        yield from read_video(Path(root) / sources[0], indices)
+        yield from read_video(located(Path(root) / sources[0]), indices)
         return
     for i, source in enumerate(sources):
         yield i, *read_image(Path(root) / source)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..base import printable
+
 # path (relative to the root; of a part of a file, path#part), reason, and what is lost by it: a
 # "frame", "clip", "session", "trace", "folder" ..., or NOTHING for a note.
 PROBLEM_COLUMNS = ["path", "reason", "lost"]
@@ -15,7 +17,8 @@ _NUMBERS = r"-?\d+(\.\d+)?"  # a reason may have some that differ from file to f
 
 
 class Problems:
-    """What is left out of a corpus or noted about it, and why, in the order in which it is seen."""
+    """What is left out of a corpus or noted about it, and why, in the order in which it is seen.
+    Names of files become `printable`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -27,15 +30,19 @@ class Problems:
         if isinstance(reason, OSError):
             reason = f"cannot be read ({reason.strerror})"
         name = path.relative_to(self.root).as_posix()
-        self.rows.append((f"{name}#{part}" if part != "" else name, str(reason), lost))
+        name = printable(f"{name}#{part}" if part != "" else name)
+        self.rows.append((name, printable(reason), lost))
 
     def note(self, path: Path, reason: str | Exception, part: object = "") -> None:
         """Say something about a file, or a part of it, by which nothing is lost."""
         self.add(path, reason, NOTHING, part)
 
     def add_folder(self, path: Path, error: OSError) -> None:
-        """Leave out a folder that cannot be opened, as `find_files` wants it."""
-        self.add(path, f"folder cannot be opened ({error.strerror})", "folder")
+        """Leave out a folder that cannot be opened, or a link that leads nowhere, as `find_files`
+        tells of it."""
+        leads_nowhere = path.is_symlink() and not path.exists()
+        what = "link leads nowhere" if leads_nowhere else "folder cannot be opened"
+        self.add(path, f"{what} ({error.strerror})", "folder")
 
     def table(self) -> pd.DataFrame:
         """All of them, PROBLEM_COLUMNS."""

@@ -7,7 +7,6 @@ database". The same loader reads the licensed corpus and what the simulator writ
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,17 +14,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from ..base import UserError, find_files
+from ..base import UserError, decode_text, find_files, listing, printable
 from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
 from .kinds import is_video
 from .problems import Problems, is_placeholder
+from .traces import read_trace
 from .videos import Video, probe_video
 
 EVERY = 10  # one frame in ten, as in the thesis (section 4.2): neighbours are near copies
 CHARACTERS = ("Poppy", "Obadiah", "Spike", "Prudence")
 MAX_GAP = 0.5  # seconds; ratings further apart are a stretch that was not rated
 SLACK = 0.1  # seconds before the first or after the last rating that still count as rated
-FARTHEST = 1.2  # FEELtrace's scale is [-1, 1]; a little beyond is the hand, more is not
 
 # How many rated a frame, and the standard deviation between them; nan for fewer than two.
 RATER_COLUMNS = ["valence_raters", "arousal_raters", "valence_sd", "arousal_sd"]
@@ -121,9 +120,9 @@ def read_sessions(root: Path, problems: Problems | None = None) -> list[Session]
 def _read_session(path: Path, problems: Problems) -> Session | None:
     """One session, or None with the reason added to `problems`."""
     try:
-        tree = ElementTree.fromstring(path.read_bytes())
-        files = sorted(path.parent.iterdir())
-    except ElementTree.ParseError as error:
+        tree = _read_xml(path)
+        files = listing(path.parent)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         return problems.add(path, f"not readable as XML ({error})", "session")
     except OSError as error:
         return problems.add(path, error, "session")
@@ -140,9 +139,10 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
         return problems.add(path, reason, "session")
     traces = _read_traces(files, problems)
     listed = {e.get("filename", "") for e in tree.findall(".//{*}annotation")}
-    present = {file.name for file in files}
-    for name in sorted(name for name in listed - present if _TRACE.fullmatch(name)):
-        problems.add(path.with_name(name), "trace is missing", "trace")
+    present = {file.name.lower() for file in files}
+    for name in sorted(name for name in listed if _TRACE.fullmatch(name)):
+        if name.lower() not in present:
+            problems.add(path.with_name(name), "trace is missing", "trace")
     for dimension, sound in traces.items():
         if not sound:
             return problems.add(path, f"has no usable {dimension} trace of the User", "session")
@@ -155,8 +155,16 @@ def _read_session(path: Path, problems: Problems) -> Session | None:
         if reason in (_OF_OTHERS, _PROFILE, _NO_VIDEO):
             continue  # as it should be
         problems.note(file, f"{reason}; another video of the User is taken")
-    number = tree.get("sessionId") or path.parent.name
+    number = tree.get("sessionId") or printable(path.parent.name)
     return Session(number, character, hashed_subject(f"SEMAINE subject {ids[0]}"), *chosen, traces)
+
+
+def _read_xml(path: Path) -> ElementTree.Element:
+    """A session's XML. OSError; ParseError, ValueError or LookupError: it is none, or in an unknown
+    encoding."""
+    data = path.read_bytes()
+    # In UTF-16 the zero bytes say so, whatever encoding is declared: who saves it anew forgets it.
+    return ElementTree.fromstring(decode_text(data) if b"\0" in data[:4] else data)
 
 
 def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterTrace]]:
@@ -178,35 +186,6 @@ def _read_traces(files: list[Path], problems: Problems) -> dict[str, list[RaterT
             continue
         traces[dimension].append(RaterTrace(rater, time, value))
     return traces
-
-
-def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    """A FEELtrace file, a line per sample, `seconds rating`: times (n,), ratings (n,), and how many
-    lines were passed over: no two finite numbers, or not later than the line before (empty lines do
-    not count). ValueError: fewer than two ratings, or one far outside [-1, 1]."""
-    text = path.read_text(errors="replace")
-    lines = [line for line in text.splitlines() if line and not line.isspace()]
-    table = _pairs(lines)
-    table = table[np.isfinite(table).all(axis=1)]
-    if len(table):
-        later = table[1:, 0] > np.maximum.accumulate(table[:, 0])[:-1]
-        table = table[np.concatenate([[True], later])]
-    if len(table) < 2:
-        raise ValueError("trace holds no ratings")
-    farthest = float(table[np.abs(table[:, 1]).argmax(), 1])
-    if abs(farthest) > FARTHEST:
-        raise ValueError(f"trace reaches {farthest:g}, beyond FEELtrace's scale of [-1, 1]")
-    return table[:, 0], table[:, 1], len(lines) - len(table)
-
-
-def _pairs(lines: list[str]) -> np.ndarray:
-    """The pairs of numbers (n, 2) among some lines; nan for a word."""
-    with suppress(ValueError):  # by far the fastest, where each line is a pair of numbers
-        if lines and (table := np.loadtxt(lines, comments=None, ndmin=2)).shape[1] == 2:
-            return table
-    pairs = [pair for line in lines if len(pair := line.split()) == 2]
-    numbers = pd.to_numeric(np.array(pairs, dtype=object).ravel(), errors="coerce")
-    return numbers.astype(np.float64).reshape(-1, 2)
 
 
 def _user_video(files: list[Path]) -> tuple[tuple[Path, Video] | None, dict[Path, str]]:
@@ -291,7 +270,7 @@ def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
         problems.note(session.path, why)
     frames = pd.DataFrame({
         "subject": session.subject, "clip": session.number, "frame": index, "time_s": times,
-        "source": session.path.relative_to(problems.root).as_posix(), "source_index": index,
+        "source": printable(session.path.relative_to(problems.root)), "source_index": index,
     })  # fmt: skip
     unrated: dict[int, list[str]] = {}
     for name, traces in session.traces.items():

@@ -16,7 +16,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..base import UserError
+from ..base import UserError, printable
 from ..corpora import FacesTracker
 from .overlay import STILLS, ClipWriter, Trails, annotate, save_still
 from .predictor import FacePrediction, Predictor, Smoother
@@ -58,7 +58,7 @@ class Summary:
             )
         if self.dropped:
             lines.append(f"{self.dropped} pictures came during a prediction, and were dropped.")
-        lines += [f"{name}: {why}." for name, why in self.problems[:5]]
+        lines += [f"{printable(name)}: {why}." for name, why in self.problems[:5]]
         if len(self.problems) > 5:
             lines.append(f"... and {len(self.problems) - 5} more could not be read.")
         return [*lines, self.ended] if self.ended else lines
@@ -195,4 +195,4 @@ def _row(frame: Frame, prediction: FacePrediction) -> list:
     time_s = f"{frame.time_s:.3f}" if np.isfinite(frame.time_s) else ""
     box, va = (f"{x:.1f}" for x in prediction.box), (f"{x:.4f}" for x in prediction.va)
     spent = f"{sum(prediction.milliseconds.values()):.2f}"
-    return [frame.source, frame.index, time_s, prediction.face, *box, *va, spent]
+    return [printable(frame.source), frame.index, time_s, prediction.face, *box, *va, spent]

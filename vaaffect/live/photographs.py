@@ -15,11 +15,12 @@ do not distinguish people. The photographs carry no labels of valence or arousal
 
 import re
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
-from ..base import UserError, digest, sha256_of
+from ..base import UserError, decode_text, digest, listing, sha256_of
 from ..corpora import Problems
 from ..results import EXPRESSIONS
 from ..simulator import marker_of
@@ -143,7 +144,7 @@ def _key(person: str) -> str:
 def _pictures(folder: Path, pattern: str, problems: Problems) -> dict[str, Path]:
     """The pictures of a folder, by the person's key."""
     pictures: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in listing(folder):
         if path.suffix.lower() not in _ENDINGS:
             continue  # landmark templates lie beside the pictures of the London set
         match = re.fullmatch(pattern, path.stem)
@@ -158,9 +159,10 @@ def _pictures(folder: Path, pattern: str, problems: Problems) -> dict[str, Path]
 
 def _read_table(root: Path, problems: Problems) -> tuple[Path, dict[str, dict]]:
     """The table of the people, and {person's key: age, gender, group}."""
-    for path in sorted(root.glob("*.csv")):
+    for path in (path for path in listing(root) if path.suffix.lower() == ".csv"):
         try:
-            table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", index_col=False)
+            text = decode_text(path.read_bytes())
+            table = pd.read_csv(StringIO(text), dtype=str, index_col=False)
         except (OSError, ValueError) as error:  # of pandas' own errors, all are ValueErrors
             reason = error if isinstance(error, OSError) else "cannot be read as a table"
             problems.add(path, reason, "table")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..base import UserError, paths, provenance, shown, write_atomically
+from ..base import UserError, paths, printable, provenance, shown, write_atomically
 
 MADE = ("notebooks", "html", "tables", "figures")  # what a study makes in a report folder
 CARDS = ("model_card.md", "data_card.md")  # and beside these
@@ -68,6 +68,7 @@ def local_places(folder: Path, runs: Path, work: Path) -> dict[str, str]:
         str(Path.home()): "~",
         tempfile.gettempdir(): "tmp",
     }
+    pairs |= {printable(path): said for path, said in pairs.items()}  # as messages name it
     return {path: said for path, said in pairs.items() if path.count("/") > 0 and path != "/"}
 
 

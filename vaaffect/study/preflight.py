@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..base import UserError, at_once, paths, shown
+from ..base import UserError, at_once, paths, printable, shown
 from . import workload
 from .folders import checked_report_folder
 from .profiles import load_profile
@@ -146,7 +146,8 @@ def _look_at_corpus(
     else:
         corpus = data.read_corpus(kind, union["DATA"], {})
         frames, label, name = corpus.frames, corpus.label, CORPUS_NAMES[corpus.name]
-        said = f"{corpus.root}, lost: {losses(corpus.problems)} (python -m vaaffect check says why)"
+        root = printable(corpus.root)
+        said = f"{root}, lost: {losses(corpus.problems)} (python -m vaaffect check says why)"
     counts = f"{frames['clip'].nunique()} clips, {len(frames)} frames, "
     counts += f"{frames['subject'].nunique()} subjects"
     found.rows.append((label, f"{counts}; {said}"))
