@@ -140,12 +140,12 @@ def test_damage_inside_of_a_jpeg_that_makes_impossible_markers_is_noticed(pictur
 
 def test_a_header_without_a_scan_or_with_a_wrong_length_is_no_whole_jpeg(picture):
     data = encoded(picture, ".jpg")
-    assert is_whole_jpeg(data)
-    assert not is_whole_jpeg(data[: data.index(b"\xff\xda")] + EOI)
-    assert not is_whole_jpeg(SOI + EOI) and not is_whole_jpeg(SOI)
-    table = data.index(b"\xff\xdb")
-    assert not is_whole_jpeg(data[: table + 2] + b"\0\0" + data[table + 4 :])
-    assert not is_whole_jpeg(data[: table + 2] + b"\xff\xff" + data[table + 4 :])
+    scan, table = data.index(b"\xff\xda"), data.index(b"\xff\xdb")
+    wrong = [data[: table + 2] + length + data[table + 4 :] for length in (b"\0\0", b"\xff\xff")]
+    for whole, part in [(True, data), *((False, part) for part in wrong)]:
+        assert is_whole_jpeg(np.frombuffer(part, np.uint8)) == whole
+    for part in (b"", SOI, SOI + EOI, data[:scan] + EOI):
+        assert not is_whole_jpeg(np.frombuffer(part, np.uint8))
 
 
 @pytest.mark.parametrize("ending", IMAGE_ENDINGS)
