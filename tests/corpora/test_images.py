@@ -2,6 +2,8 @@
 
 import os
 import struct
+import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vaaffect.corpora import as_rgb, build_crops, load_afew_va, read_image
-from vaaffect.corpora.jpeg import is_whole_jpeg
+from vaaffect.corpora.jpeg import decode_jpeg, is_whole_jpeg
 from vaaffect.corpora.kinds import (
     IMAGE_ENDINGS,
     KINDS,
@@ -136,6 +138,37 @@ def test_damage_inside_of_a_jpeg_that_makes_impossible_markers_is_noticed(pictur
         with_restarts.replace(b"\xff\xdd\0\4\0\4", b"\xff\xdd\0\4\0\0", 1),  # no interval
     ):
         assert broken != with_restarts and read(tmp_path, broken) == (None, DAMAGED)
+
+
+def test_damage_inside_of_a_jpeg_of_which_libjpeg_warns_is_noticed(picture, tmp_path, capfd):
+    data = encoded(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90])
+    start = data.index(b"\xff\xda") + 20
+    for middle in range(start + 200, len(data) - 1500, 1000):
+        assert read(tmp_path, data[:middle] + data[middle + 512 :]) == (None, DAMAGED)
+        assert read(tmp_path, data[:middle] + bytes(1024) + data[middle + 1024 :])[0] is None
+    assert capfd.readouterr() == ("", "")
+    table = data.index(b"\xff\xdb")
+    image, reason = read(tmp_path, data[:table] + b"\0" + data[table:])  # as some cameras write it
+    assert reason is None and np.array_equal(image, read(tmp_path, data)[0])
+
+
+def test_what_others_say_while_a_jpeg_is_decoded_is_passed_on(picture, capfd):
+    data = np.frombuffer(encoded(np.tile(picture, (9, 9, 1)), ".jpg"), np.uint8)
+    words = [f"line {i}\n" for i in range(200)]
+
+    def speak() -> None:
+        for line in words:
+            os.write(2, line.encode())
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    decoded = 0
+    while thread.is_alive():
+        decoded += decode_jpeg(data, cv2.IMREAD_COLOR) is not None
+    thread.join()
+    said = capfd.readouterr().err
+    assert decoded > 2 and sorted(said.splitlines(True)) == sorted(words)
 
 
 def test_a_header_without_a_scan_or_with_a_wrong_length_is_no_whole_jpeg(picture):

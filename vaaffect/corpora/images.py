@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from .jpeg import is_whole_jpeg
+from .jpeg import decode_jpeg
 from .kinds import HEAD, JPEG, TIFF, seen_kind
 
 # What is wrong with a file is said by whoever reads it, in a sentence; OpenCV's own lines on stderr
@@ -23,7 +23,7 @@ _DAMAGED = "picture cannot be decoded (truncated or corrupt)"
 def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
     """One image file: ((H, W, 3) uint8 RGB or None, why not or None).
 
-    A damaged picture is no picture, even where its upper half could be decoded; `is_whole_jpeg`
+    A damaged picture is no picture, even where its upper half could be decoded; `decode_jpeg`
     says which damage of a JPEG file is noticed. Of an animation the first picture is read.
     """
     try:
@@ -32,9 +32,11 @@ def read_image(path: Path) -> tuple[np.ndarray | None, str | None]:
             if kind is not None and kind.refusal:
                 return None, kind.refusal
             data = _memory.filled(file) if kind is JPEG or not is_utf8(path) else None
-        if kind is JPEG and not is_whole_jpeg(data):
-            return None, _DAMAGED
-        image, as_it_is = _decoded(path, data, cv2.IMREAD_COLOR_RGB), None
+        if kind is JPEG:
+            image = decode_jpeg(data, cv2.IMREAD_COLOR_RGB)
+        else:
+            image = _decoded(path, data, cv2.IMREAD_COLOR_RGB)
+        as_it_is = None
         if image is None and kind is TIFF:
             as_it_is = _decoded(path, data, cv2.IMREAD_UNCHANGED)
     except OSError as error:
