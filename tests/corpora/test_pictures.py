@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from films import read_film, write_film
 
-from vaaffect.corpora.images import read_image
 from vaaffect.corpora.pictures import picture_problems, read_pictures, row_groups
 from vaaffect.corpora.videos import probe_video
 
@@ -25,34 +24,6 @@ def film(tmp_path_factory, tiny_root) -> Path:
 
 def decode(path: Path) -> list[np.ndarray]:
     return [picture[:, :, ::-1] for picture in read_film(path)]
-
-
-def test_a_still_image_is_read_as_rgb_under_any_name(tiny_root, tmp_path):
-    source = tiny_root / "01/001/00000.png"
-    expected = cv2.imread(str(source))[:, :, ::-1]
-    latin = os.fsdecode("né en été.png".encode("latin-1"))  # OpenCV crashes on such a name
-    for name in ("plain.png", "with a space, ä and 日.png", latin):
-        (tmp_path / name).write_bytes(source.read_bytes())
-        image, reason = read_image(tmp_path / name)
-        assert reason is None
-        assert np.array_equal(image, expected)
-
-
-@pytest.mark.parametrize("keep", [0, 50, 0.5, -4])
-def test_a_truncated_image_is_not_half_an_image(tiny_root, tmp_path, keep):
-    data = (tiny_root / "01/001/00000.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(data[: int(keep * len(data)) if keep == 0.5 else keep])
-    assert read_image(tmp_path / "cut.png") == (
-        None,
-        "picture cannot be decoded (truncated or corrupt)",
-    )
-
-
-def test_a_corrupt_image_is_not_a_wrong_image(tiny_root, tmp_path):
-    data = bytearray((tiny_root / "01/001/00000.png").read_bytes())
-    data[len(data) // 2] ^= 0x55
-    (tmp_path / "corrupt.png").write_bytes(data)
-    assert read_image(tmp_path / "corrupt.png")[0] is None
 
 
 def test_a_missing_file_says_so(tmp_path):

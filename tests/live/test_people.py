@@ -121,6 +121,8 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_kept(ours):
     rows = [row for row in rows if not row.startswith("004")]
     (ours / "people.csv").write_text("\n".join([*rows, rows[1], "099,30,male,white"]))
     shutil.copy(ours / "neutral" / "005.jpg", ours / "neutral" / "005.png")
+    (ours / "neutral" / "009.HEIC").write_bytes(b"")
+    (ours / "neutral" / "notes.md").write_text("no picture")
     pairs = load_people(ours)
     assert list(pairs.people["person"]) == ["001", "005", "006", "007", "008"]
     assert reasons(pairs.problems) == {
@@ -128,6 +130,7 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_kept(ours):
         "smiling/003.jpg": "has no neutral partner",
         "neutral/004.jpg": "the person has no row in people.csv",
         "neutral/005.png": "a second picture of the same person",
+        "neutral/009.HEIC": "is HEIC, which is not read; export it as JPEG",
         "people.csv#001": "a second row of the same person",
         "people.csv#99": "a row without pictures",
     }

@@ -23,7 +23,7 @@ from .folds import (
     with_fewer_subjects,
 )
 from .images import as_rgb, read_image
-from .kinds import IMAGE_ENDINGS, VIDEO_ENDINGS, is_video
+from .kinds import IMAGE_ENDINGS, VIDEO_ENDINGS, is_video, kind_of, named_kind
 from .landmarks import (
     MIRRORED,
     OUTER_EYE_CORNERS,
@@ -51,9 +51,9 @@ __all__ = [
     "PROBLEM_COLUMNS", "REGIONS", "VARIABLES", "VIDEO_ENDINGS", "Corpus", "Crops", "Faces",
     "FacesTracker", "KnownFaces", "Problems", "RaterTrace", "Session", "Split", "as_rgb",
     "assert_disjoint", "assert_subject_disjoint", "build_crops", "cronbach_alpha", "crop_face",
-    "data", "dlib_model", "face_box", "fold_warnings", "is_video", "landmark_corpus",
+    "data", "dlib_model", "face_box", "fold_warnings", "is_video", "kind_of", "landmark_corpus",
     "landmarks_are_kept", "leaking_folds", "load_afew_va", "load_semaine", "longest_session",
-    "losses", "pretext_crops", "probe_video", "problem_kinds", "problem_lines", "rate",
-    "read_image", "read_pictures", "read_sessions", "relative_error", "split_manifest",
+    "losses", "named_kind", "pretext_crops", "probe_video", "problem_kinds", "problem_lines",
+    "rate", "read_image", "read_pictures", "read_sessions", "relative_error", "split_manifest",
     "split_table", "spread_rows", "subject_folds", "with_fewer_subjects",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from .videos import read_video
 
 Progress = Callable[[int, int], None]  # (frames done, frames in all)
 # Modules that decide what is read of a file: what is made of pictures depends on them.
-CODE = ("pictures.py", "images.py", "videos.py", "kinds.py")
+CODE = ("pictures.py", "images.py", "jpeg.py", "videos.py", "kinds.py")
 _STILLS = 64  # images per task: enough to amortise sending it, few enough for progress
 
 

@@ -19,6 +19,7 @@ from ..base import UserError
 # The detector's time grows with the pixels it is shown; it knows faces from 80 pixels on.
 _LONGEST = 480  # longest side of a whole picture that is searched
 _LARGEST = 1920  # the same, where nothing was found in the smaller one; no corpus has larger ones
+_DOUBLE = 2.0  # how a picture is enlarged that is small itself, where nothing was found in it
 _FACE = 100  # width to which the last face is scaled before it is looked for again
 _ROOM = 0.35  # of the last face's size: how far around it one looks
 WHOLE_EVERY = 30  # pictures; then the whole picture is searched, for somebody may have come nearer
@@ -105,10 +106,13 @@ class FacesTracker:
         return sorted(found.items(), key=lambda item: -_area(_extent(item[1])))
 
     def _search(self, image: np.ndarray) -> list[Box]:
-        """Boxes of the faces in a whole picture, which is made smaller first."""
+        """Boxes of the faces in a whole picture, which is made smaller first, and in finer detail
+        where it shows none."""
         self._since_whole = 0
         side = max(image.shape[:2])
         boxes = self._detect(image, min(1.0, _LONGEST / side))
+        if side <= _LONGEST and not boxes:  # as a small portrait whose face has 40 to 80 pixels
+            return self._detect(image, _DOUBLE)
         if side > _LONGEST and (self.thorough or not boxes):
             finer = self._detect(image, min(1.0, _LARGEST / side))
             boxes += [box for box in finer if all(_overlap(box, b) < _OVERLAP for b in boxes)]
@@ -136,6 +140,8 @@ class FacesTracker:
 
     def _detect(self, image: np.ndarray, scale: float) -> list[Box]:
         """Boxes of the faces in a picture that is scaled before it is searched."""
+        if round(scale * min(image.shape[:2])) < 1:  # a strip of which nothing would be left
+            return []
         if scale != 1:
             how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=how)

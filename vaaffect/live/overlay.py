@@ -16,6 +16,7 @@ _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 
 _BLACK, _GREY, _WHITE = (0, 0, 0), (90, 90, 90), (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LOWEST, _HIGHEST = 360, 1080  # pixels: height of an annotated picture
+_WIDEST = 12  # times its height; what is wider gets black below it
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
 STILLS = (".png", ".jpg", ".jpeg")
 TRAIL = 2.0  # seconds
@@ -56,6 +57,10 @@ def annotate(
     panel on its right. The same size for all pictures of one size; both sides are even.
     """
     height, width = picture.shape[:2]
+    below = width // _WIDEST - height
+    if below > 0:  # a strip, which would become as wide as it is flat
+        picture = cv2.copyMakeBorder(picture, 0, below, 0, 0, cv2.BORDER_CONSTANT)
+        height += below
     scale = min(max(height, _LOWEST), _HIGHEST) / height
     size = (_even(width * scale), _even(height * scale))
     page = picture.copy()

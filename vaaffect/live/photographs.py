@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..base import UserError, decode_text, digest, listing, sha256_of
-from ..corpora import Problems
+from ..corpora import Problems, named_kind
 from ..results import EXPRESSIONS
 from ..simulator import marker_of
 
@@ -31,7 +31,6 @@ LONDON_CITATION = (
     "doi 10.6084/m9.figshare.5047666.v5. Licence: CC BY 4.0."
 )
 _LONDON_NUMBER = "figshare.5047666"  # in its doi, by which the README of a copy tells what it is
-_ENDINGS = (".jpg", ".jpeg", ".png")
 _COLUMNS = {  # by what each is called in the tables of the two layouts, in lower case
     "person": ("person", "face_id"),
     "age": ("age", "face_age"),
@@ -145,10 +144,13 @@ def _pictures(folder: Path, pattern: str, problems: Problems) -> dict[str, Path]
     """The pictures of a folder, by the person's key."""
     pictures: dict[str, Path] = {}
     for path in listing(folder):
-        if path.suffix.lower() not in _ENDINGS:
+        kind = named_kind(path)
+        if kind is None:
             continue  # landmark templates lie beside the pictures of the London set
         match = re.fullmatch(pattern, path.stem)
-        if match is None:
+        if kind.refusal:
+            problems.add(path, kind.refusal, "picture")
+        elif match is None:
             problems.add(path, "its name tells no person", "picture")
         elif _key(match[1]) in pictures:
             problems.add(path, "a second picture of the same person", "picture")

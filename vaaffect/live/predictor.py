@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..base import RUNS, UserError, runs_folder
 from ..corpora import Faces, FacesTracker, KnownFaces, as_rgb, crop_face, face_box
@@ -70,11 +71,12 @@ class Predictor:
         if self._tracker is not None:
             self._tracker.reset()
 
-    def __call__(self, picture: np.ndarray) -> list[FacePrediction]:
+    def __call__(self, picture: np.ndarray | Image.Image) -> list[FacePrediction]:
         """The faces of the next picture, largest first; empty where there is none.
 
         The picture is (H, W, 3) uint8 RGB; also grey (H, W), RGBA (the alpha is left out) or 16
-        bit, else ValueError. UserError where dlib or its model is not installed.
+        bit; or one of Pillow, which a picture with a palette or in CMYK must be, see `as_rgb`; else
+        ValueError. UserError where dlib or its model is not installed.
         """
         picture = as_rgb(picture)
         started = time.perf_counter()

@@ -5,6 +5,7 @@ picture is kept and older ones that nobody came for are dropped, and counted. A 
 played as if it were a camera, at its own speed.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base import UserError
-from ..corpora import IMAGE_ENDINGS, VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
+from ..base import UserError, listing
+from ..corpora import (
+    IMAGE_ENDINGS,
+    VIDEO_ENDINGS,
+    kind_of,
+    named_kind,
+    probe_video,
+    read_image,
+    read_pictures,
+)
 
 USUAL_FPS = 25.0  # where a camera does not say
 
@@ -45,23 +54,39 @@ class _Files:
 
 
 class Stills(_Files):
-    """An image file, or every image of a folder in the order of the names; each on its own."""
+    """An image file, or every image of a folder, p2 before p10; each on its own.
+
+    Videos in the folder, and images of a kind that is not read, have their place among the others,
+    without a picture and with the reason. What is neither (tables, notes) is left out. UserError:
+    nothing can be read, for it is missing or of another kind.
+    """
 
     is_clip = False
 
     def __init__(self, path: Path) -> None:
         self.paths = [path]
         if path.is_dir():
-            self.paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
-            if not self.paths:
-                raise UserError(f"{path}: holds no image ({', '.join(IMAGE_ENDINGS)}).")
+            kinds = {one: named_kind(one) if one.suffix else kind_of(one) for one in listing(path)}
+            self.paths = sorted((one for one in kinds if kinds[one] is not None), key=_in_order)
+            if all(kinds[one].refusal for one in self.paths):
+                first = [f"{one.name} {kinds[one].refusal}" for one in self.paths[:1]]
+                why = ", ".join(first or IMAGE_ENDINGS)
+                raise UserError(f"{path}: holds no image that can be read ({why}).")
         elif not path.is_file():
             raise UserError(f"{path}: there is no such file or folder.")
+        elif (kind := kind_of(path)) is not None and kind.refusal:
+            raise UserError(f"{path}: {kind.refusal}.")
         self.total = len(self.paths)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self.paths):
             yield Frame(path.name, index, float("nan"), *read_image(path))
+
+
+def _in_order(path: Path) -> tuple:
+    """What file names are sorted by: numbers in them by their value."""
+    parts = re.split(r"(\d+)", path.name)  # words and numbers in turn
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
 class Clip(_Files):
@@ -190,20 +215,18 @@ def open_source(source: str, real_time: bool = False) -> Source:
     path = Path(source).expanduser()
     if source.isdigit() and not path.exists():
         return open_camera(int(source))
+    kind = None if path.is_dir() else kind_of(path)
+    is_video = kind is not None and kind.video
     if real_time:
-        if not is_video(path):
+        if not is_video:
             raise UserError(f"{source}: is no video file; only a video plays in real time.")
         return CameraSource(cv2.VideoCapture(str(path)), path.name, Clip(path).fps)
-    return Clip(path) if is_video(path) else Stills(path)
+    return Clip(path) if is_video else Stills(path)
 
 
 def open_camera(number: int) -> CameraSource:
     """A camera by its number, 0 for the first; UserError where it cannot be opened."""
-    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        capture = cv2.VideoCapture(number)
-    finally:
-        cv2.utils.logging.setLogLevel(before)
+    capture = cv2.VideoCapture(number)
     if not capture.isOpened():
         names = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
         seen = f"this machine has {', '.join(names)}" if names else "this machine shows no camera"
