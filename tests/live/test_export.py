@@ -59,6 +59,47 @@ def test_an_export_that_predicts_otherwise_is_refused_and_removed(run, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@needs_live
+def test_an_earlier_export_is_replaced_and_stays_where_the_new_one_is_bad(
+    run, tmp_path, monkeypatch
+):
+    beside = tmp_path / "net.bin"
+    beside.write_bytes(b"of another program")
+    export.export_run(run, tmp_path / "net.onnx")
+    export.export_run(run, tmp_path / "net.onnx")
+    export.export_run(run, tmp_path / "ir.xml")
+    export.export_run(run, tmp_path / "ir.xml")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(before) == ["ir.bin", "ir.xml", "net.bin", "net.onnx"]
+    monkeypatch.setattr(export, "TOLERANCE", -1)
+    for name in ("net.onnx", "ir.xml"):
+        with pytest.raises(UserError, match="predictions differ from PyTorch's"):
+            export.export_run(run, tmp_path / name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert before["net.bin"] == b"of another program"
+
+
+@pytest.mark.parametrize(
+    ("out", "there", "said"),
+    [
+        ("net.onnx", "net.onnx", r"net\.onnx: is there already and is no earlier result"),
+        ("net.xml", "net.xml", r"net\.xml: is there already and is no earlier result"),
+        ("net.xml", "net.bin", r"net\.bin: is there already and is no earlier result"),
+        ("link.xml", "", r"link\.bin: is .*model\.pt, which is read, and would be overwritten by"),
+        ("folder.onnx", "", r"folder\.onnx: is a folder, and a file is needed for the network"),
+    ],
+)
+def test_an_export_overwrites_nothing_else(run, tmp_path, out, there, said):
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "link.bin").symlink_to(run / "model.pt")
+    if there:
+        (tmp_path / there).write_bytes(b"of another program")
+    before = {path.name: path.is_dir() or path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=said):
+        export.export_run(run, tmp_path / out)
+    assert {path.name: path.is_dir() or path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_an_unknown_kind_of_export_is_refused(run, tmp_path):
     with pytest.raises(UserError, match=r"end the name in \.onnx"):
         export.export_run(run, tmp_path / "net.pt")
