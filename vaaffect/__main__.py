@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 from .arguments import arg, bar, build_parser, command, path, positive
 from .base.errors import Terminated, TimeOver, UserError
@@ -135,10 +134,10 @@ def unpack(arguments: argparse.Namespace) -> None:
 @command(arg("folder", metavar="FOLDER", help="a report folder, or a profile (demo)"))
 def pdf(arguments: argparse.Namespace) -> None:
     """print a study's report.html as report.pdf, as a study does where Chromium is installed"""
-    from .base import REPORTS, shown
+    from .base import REPORTS, expanded, shown
     from .report.pdf import print_report
 
-    folder = Path(arguments.folder).expanduser()
+    folder = expanded(arguments.folder)
     print(shown(print_report(folder if folder.is_dir() else REPORTS / arguments.folder)))
 
 
@@ -213,7 +212,7 @@ def check(arguments: argparse.Namespace) -> None:
         return found.refuse()
     from .corpora.check import check_pictures, describe_corpus, load_any
 
-    corpus = load_any(arguments.root.expanduser())
+    corpus = load_any(arguments.root)
     pictures = None
     if not arguments.quick:
         with bar("decoding", "picture") as progress:
@@ -284,7 +283,7 @@ def people(arguments: argparse.Namespace) -> None:
     from .live.people import choose_runs, report_on
 
     pairs, runs = load_people(arguments.folder), choose_runs(find_runs(arguments.run))
-    out = (arguments.out or REPORTS / "people").expanduser().resolve()
+    out = (arguments.out or REPORTS / "people").resolve()
     with bar("measuring", "step") as progress:
         problems, text = report_on(pairs, runs, out, progress)
     print("\n".join(problem_lines(problems, arguments.all)), file=sys.stderr)

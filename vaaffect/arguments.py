@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__
+from .base.paths import expanded
 
 COMMANDS: dict[Callable, tuple] = {}  # the arguments of each
 
@@ -62,7 +63,7 @@ def path(text: str) -> Path:
     """A path, for argparse; an empty one, of a variable that is not set, would be this folder."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
+    return expanded(text)
 
 
 @contextmanager

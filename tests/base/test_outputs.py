@@ -29,7 +29,9 @@ def test_a_file_that_is_read_is_known_by_all_its_names(tmp_path):
     said = refusal([photo], [(photo, "the rows")], lambda path: True)
     assert said.startswith(f"{photo}: is read and would be overwritten by the rows; choose another")
     missing = tmp_path / "missing.png"
-    refuse_to_overwrite([photo, missing], [(missing, "the rows")], lambda path: False)
+    (tmp_path / "circle").symlink_to("circle")
+    read = [photo, missing, tmp_path / "circle", photo / "inside"]
+    refuse_to_overwrite(read, [(missing, "the rows")], lambda path: False)
 
 
 def test_two_things_in_one_file_are_noticed(tmp_path):

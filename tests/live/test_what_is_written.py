@@ -96,6 +96,7 @@ TWICE = "would both be written into this file"
         ("", "p/a.png --clip n.gif --out q/labels.csv", "n.gif: the source is an image; end in"),
         ("", f"p --out n/{'x' * 256}", "x: File name too long; choose a shorter name."),
         (f"cp p/a.png p/{'x' * 250}.tif", "p --clip n", "x.tif.png: File name too long; choose a"),
+        ("ln -s nowhere/x.png s.png", "p/a.png --clip s.png", "where there is no folder; rem"),
         ("", "p --out p/a.png/rows.csv", "p/a.png/rows.csv: Not a directory; a file is where"),
     ],
 )  # fmt: skip
@@ -144,6 +145,16 @@ def test_the_comment_in_an_image_leaves_its_pixels_alone(tmp_path):
         written = (tmp_path / name).read_bytes()
         assert len(written) > len(plain) and overlay.MARK in written
         assert np.array_equal(cv2.imread(str(tmp_path / name)), cv2.imdecode(plain, 1))
+
+
+def test_a_tilde_is_the_home_folder_or_a_part_of_a_name(place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place / "home"))
+    shutil.copy("p/a.png", "~draft.png")  # as programs call what is being edited
+    assert predict("~draft.png", "--clip", "~draft2.png", "--out", "~/rows.csv") == 0
+    assert {path.name for path in Path().iterdir()} == {
+        "p", "q", "r", "home", "~draft.png", "~draft2.png",
+    }  # fmt: skip
+    assert [path.name for path in Path("home").iterdir()] == ["rows.csv"]
 
 
 def test_pictures_of_all_names_have_annotated_ones(place):

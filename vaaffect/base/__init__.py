@@ -26,6 +26,7 @@ from .paths import (
     ROOT,
     RUNS,
     SIMULATED,
+    expanded,
     report_folder,
     runs_folder,
     shown,
@@ -46,8 +47,9 @@ from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, s
 __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
     "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "at_once", "attempt",
-    "cache", "code_digest", "compute_with", "cores", "digest", "end_with_parent", "files_state",
-    "find_files", "forks", "held", "holds", "in_processes", "in_workers", "kept", "naming", "paths",
-    "refuse_to_overwrite", "report_epoch", "report_event", "report_folder", "report_step",
-    "runs_folder", "sha256_of", "shown", "stage", "sync", "tagged", "whole", "write_atomically",
+    "cache", "code_digest", "compute_with", "cores", "digest", "end_with_parent", "expanded",
+    "files_state", "find_files", "forks", "held", "holds", "in_processes", "in_workers", "kept",
+    "naming", "paths", "refuse_to_overwrite", "report_epoch", "report_event", "report_folder",
+    "report_step", "runs_folder", "sha256_of", "shown", "stage", "sync", "tagged", "whole",
+    "write_atomically",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ def refuse_to_overwrite(
     """Call it before the first byte is written: nothing of the user's gets lost.
 
     Args:
-        read: every file that is read; those that are not there are passed over.
+        read: every file that is read; those that cannot be opened are passed over.
         written: every file that will be written, and in words what goes there ("the rows").
         ours: whether an earlier run of the same command wrote a file that is there; it may be
             replaced. An empty one may be replaced too.
@@ -31,7 +31,11 @@ def refuse_to_overwrite(
     file; a folder is in the way; or a file is there that no earlier run wrote. OSError: the system
     does not take a name.
     """
-    sources = {identity: path for path in read if (identity := _identity(path)) is not None}
+    sources = {}
+    for path in read:
+        with suppress(OSError):  # whoever reads it says so
+            sources[_identity(path)] = path
+    sources.pop(None, None)
     by_identity: dict[tuple[int, int], str] = {}  # what is written into a file that is there
     by_name: dict[tuple[Path, str], list[tuple[Path, str]]] = {}  # with what has a similar name
     for path, content in written:
@@ -48,6 +52,8 @@ def refuse_to_overwrite(
             raise UserError(
                 f"{path}: {also} and would be overwritten by {content}; choose another name."
             )
+        if path.is_symlink() and not place.parent.is_dir():
+            raise UserError(f"{path}: is a link to {place}, where there is no folder; remove it.")
         alike = by_name.setdefault((place.parent, _folded(place.name)), [])
         others = [what for other, what in alike if place == other or _one_name(place, other)]
         others += [by_identity[identity]] if identity in by_identity else []

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base import UserError
+from ..base import UserError, expanded
 from ..corpora import IMAGE_ENDINGS, VIDEO_ENDINGS, is_video, probe_video, read_image, read_pictures
 
 USUAL_FPS = 25.0  # where a camera does not say
@@ -192,7 +192,7 @@ def open_source(source: str, real_time: bool = False) -> Source:
 
     In `real_time` a video plays at its own speed, as if it were a camera.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not source:
         raise UserError("the name of the source is empty; name an image, a folder or a video file.")
     if _ADDRESS.match(source) and not path.exists():

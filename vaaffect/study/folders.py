@@ -20,7 +20,7 @@ PAGES = ("report.html", "report.pdf")
 
 def checked_report_folder(out: Path | None, profile: str) -> Path:
     """Where the report goes; `reports/<profile>` where `out` is None."""
-    folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
+    folder = paths.expanded(out or paths.REPORTS / profile).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {shown(folder)} is a file; name a folder for the report.")
     of_a_study = provenance.read_study_manifest(folder / "manifest.json").get("profile")
