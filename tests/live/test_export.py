@@ -63,12 +63,10 @@ def test_an_export_that_predicts_otherwise_is_refused_and_removed(run, tmp_path,
 def test_an_earlier_export_is_replaced_and_stays_where_the_new_one_is_bad(
     run, tmp_path, monkeypatch
 ):
-    beside = tmp_path / "net.bin"
-    beside.write_bytes(b"of another program")
-    export.export_run(run, tmp_path / "net.onnx")
-    export.export_run(run, tmp_path / "net.onnx")
-    export.export_run(run, tmp_path / "ir.xml")
-    export.export_run(run, tmp_path / "ir.xml")
+    (tmp_path / "net.bin").write_bytes(b"of another program")
+    (tmp_path / "net.onnx").write_bytes(b"... valence (unpleasant to pleasant) ...")
+    for _ in range(2):
+        export.export_run(run, tmp_path / "ir.xml")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert sorted(before) == ["ir.bin", "ir.xml", "net.bin", "net.onnx"]
     monkeypatch.setattr(export, "TOLERANCE", -1)
@@ -76,7 +74,6 @@ def test_an_earlier_export_is_replaced_and_stays_where_the_new_one_is_bad(
         with pytest.raises(UserError, match="predictions differ from PyTorch's"):
             export.export_run(run, tmp_path / name)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert before["net.bin"] == b"of another program"
 
 
 @pytest.mark.parametrize(
