@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 from .arguments import arg, bar, build_parser, command, path, positive
 from .base.errors import Terminated, TimeOver, UserError
@@ -254,9 +255,10 @@ def predict(arguments: argparse.Namespace) -> int:
         predictor = Predictor.from_run(run, arguments.backend)
         print(f"Predicting with {run.name} ({arguments.backend}).", file=sys.stderr)
         with bar("predicting", "picture") as progress:
+            rows = arguments.out or sys.stdout or Path(os.devnull)  # closed: `predict ... >&-`
             summary = watch(
-                source, predictor, arguments.out or sys.stdout, arguments.clip,
-                read=run.iterdir(), smooth=arguments.smooth, progress=progress,
+                source, predictor, rows, arguments.clip, read=run.iterdir(),
+                smooth=arguments.smooth, progress=progress,
             )  # fmt: skip
     print("\n".join(summary.lines()), file=sys.stderr)
     if summary.problems and not summary.pictures:

@@ -262,6 +262,11 @@ def test_sigterm_keeps_rows_and_clip(place, tour_path):
     assert {path.name for path in Path().iterdir()} == {"p", "q", "r", "c.mp4", "rows.csv"}
 
 
+def test_output_that_is_closed_from_the_beginning_stops_nothing(place, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it then
+    assert predict("p", "--clip", "n") == 0 and Path("n/a.png").exists()
+
+
 @pytest.mark.parametrize("words", [["check", "{root}", "--quick"], ["predict", "--help"], []])
 def test_a_reader_that_goes_ends_every_command_quietly(tiny_root, monkeypatch, capfd, words):
     reader, writer = os.pipe()
