@@ -5,29 +5,52 @@ command needs is imported inside it, so that help and mistakes in arguments are 
 """
 
 import argparse
-import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
-from .arguments import arg, bar, build_parser, command, positive
+from .arguments import arg, bar, build_parser, command, path, positive
 from .base.errors import Terminated, TimeOver, UserError
+from .ending import drop_output, in_words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     0; 1 for what the user can cure; 75 where the minutes of a study are over and it can go on; 130
-    for Ctrl-C, 143 where a cluster, say, ended it.
+    for Ctrl-C, 141 where whoever read the output has gone (`| head`), 143 where a cluster, say,
+    ended it.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a name of a file must not end what prints it
             stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(argv)
+        print(end="", flush=True)  # here, where it can be told what stands in its way
+        return code
+    except BrokenPipeError as error:
+        if not (drop_output() or error.filename):
+            raise
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        said = in_words(error)
+        if said is None:
+            raise
+        print(f"vaaffect: {said}", file=sys.stderr)
+        drop_output()
+        return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit:  # after the help
+        print(end="", flush=True)
+        raise
     if arguments.command is None:
         parser.print_help()
         return 0
@@ -35,12 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.command(arguments) or 0
     except UserError as error:
         print(f"vaaffect: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"vaaffect: {where}{error.strerror}", file=sys.stderr)
         return 1
     except TimeOver:
         return 75  # "try again" in sysexits.h
@@ -58,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="begin from nothing: clear the report folder, set the trainings aside"),
     arg("--resume", action="store_true",
         help="go on with what is there (the default); with --only, keep what is up to date"),
-    arg("--out", type=Path, help="report folder (reports/PROFILE)"),
+    arg("--out", type=path, help="report folder (reports/PROFILE)"),
     arg("--minutes", type=float, metavar="N",
         help="stop after N minutes with exit code 75; the same command goes on"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
@@ -92,9 +109,9 @@ def study(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    arg("file", type=Path, metavar="FILE", help="what to write, such as gpu.tar.xz"),
+    arg("file", type=path, metavar="FILE", help="what to write, such as gpu.tar.xz"),
     arg("--profile", default="demo", help="whose study (demo)"),
-    arg("--out", type=Path, help="its report folder (reports/PROFILE)"),
+    arg("--out", type=path, help="its report folder (reports/PROFILE)"),
 )
 def pack(arguments: argparse.Namespace) -> None:
     """put a study's finished work into one file, for another machine
@@ -108,8 +125,8 @@ def pack(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    arg("file", type=Path, metavar="FILE", help="what `pack` wrote"),
-    arg("--out", type=Path, help="the study's report folder (reports/PROFILE)"),
+    arg("file", type=path, metavar="FILE", help="what `pack` wrote"),
+    arg("--out", type=path, help="the study's report folder (reports/PROFILE)"),
 )
 def unpack(arguments: argparse.Namespace) -> None:
     """take over what `pack` has put into a file on another machine"""
@@ -121,10 +138,10 @@ def unpack(arguments: argparse.Namespace) -> None:
 @command(arg("folder", metavar="FOLDER", help="a report folder, or a profile (demo)"))
 def pdf(arguments: argparse.Namespace) -> None:
     """print a study's report.html as report.pdf, as a study does where Chromium is installed"""
-    from .base import REPORTS, shown
+    from .base import REPORTS, expanded, shown
     from .report.pdf import print_report
 
-    folder = Path(arguments.folder).expanduser()
+    folder = expanded(arguments.folder)
     print(shown(print_report(folder if folder.is_dir() else REPORTS / arguments.folder)))
 
 
@@ -151,7 +168,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    arg("out", type=Path, metavar="OUT", help="the folder to write"),
+    arg("out", type=path, metavar="OUT", help="the folder to write"),
     arg("--corpus", choices=["afew-va", "semaine"], required=True, help="whose layout"),
     arg("--clips", type=positive, required=True, help="number of clips; of sessions for semaine"),
     arg("--seed", type=int, required=True, help="same seed, same corpus"),
@@ -173,12 +190,12 @@ def simulate(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    arg("root", type=Path, nargs="?", metavar="ROOT", help="folder of AFEW-VA or of SEMAINE"),
+    arg("root", type=path, nargs="?", metavar="ROOT", help="folder of AFEW-VA or of SEMAINE"),
     arg(
         "--study", metavar="PROFILE", help="instead of a corpus: what this study would do and need"
     ),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE", help="of that study, as there"),
-    arg("--out", type=Path, help="of that study, as there"),
+    arg("--out", type=path, help="of that study, as there"),
     arg("--quick", action="store_true", help="do not decode the pictures"),
     arg("--all", action="store_true", help="list every problem, not the first few"),
     arg("--workers", type=positive, help="processes that decode"),
@@ -199,7 +216,7 @@ def check(arguments: argparse.Namespace) -> None:
         return found.refuse()
     from .corpora.check import check_pictures, describe_corpus, load_any
 
-    corpus = load_any(arguments.root.expanduser())
+    corpus = load_any(arguments.root)
     pictures = None
     if not arguments.quick:
         with bar("decoding", "picture") as progress:
@@ -212,8 +229,8 @@ def check(arguments: argparse.Namespace) -> None:
 @command(
     arg("source", metavar="SOURCE", help="image, folder, video, or camera number"),
     arg("--run", required=True, help="a run folder, or a profile with a kept model (demo)"),
-    arg("--out", type=Path, metavar="CSV", help="where rows go (the terminal)"),
-    arg("--clip", type=Path, metavar="FILE",
+    arg("--out", type=path, metavar="CSV", help="where rows go (the terminal)"),
+    arg("--clip", type=path, metavar="FILE",
         help="annotated clip (.mp4, .avi ...); for an image an image, for a folder a folder"),
     arg("--smooth", type=float, metavar="SECONDS", help="time constant of smoothing (none)"),
     arg("--backend", choices=["torch", "openvino"], default="torch", help="what computes (torch)"),
@@ -225,25 +242,25 @@ def predict(arguments: argparse.Namespace) -> int:
     """predict valence and arousal of an image, a folder of images, a clip or a camera
 
     Find the faces, predict with a trained network, write a row per face. The rows that were written
-    are kept whatever ends it.
+    are kept whatever ends it. No file that is read is overwritten, and of others only an earlier
+    result, or a video that --clip names.
     """
+    from .base.stopping import stopped_by_signals
     from .live.loop import watch
     from .live.predictor import Predictor, find_run
     from .live.sources import open_source
 
-    for path in filter(None, (arguments.out, arguments.clip)):
-        if path.resolve() == Path(arguments.source).resolve():
-            raise UserError(f"{path}: is the source and would be overwritten; choose another name.")
-    with closing(open_source(arguments.source, arguments.real_time)) as source:
+    with (
+        stopped_by_signals(None),
+        closing(open_source(arguments.source, arguments.real_time)) as source,
+    ):
         run = find_run(arguments.run)
         predictor = Predictor.from_run(run, arguments.backend)
         print(f"Predicting with {run.name} ({arguments.backend}).", file=sys.stderr)
-        if arguments.out is not None:
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        file = arguments.out.open("w", newline="") if arguments.out else nullcontext(sys.stdout)
-        with file as rows, bar("predicting", "picture") as progress:
+        with bar("predicting", "picture") as progress:
+            rows = arguments.out or sys.stdout or Path(os.devnull)  # closed: `predict ... >&-`
             summary = watch(
-                source, predictor, rows, arguments.clip,
+                source, predictor, rows, arguments.clip, read=run.iterdir(),
                 smooth=arguments.smooth, progress=progress,
             )  # fmt: skip
     print("\n".join(summary.lines()), file=sys.stderr)
@@ -253,10 +270,10 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 @command(
-    arg("folder", type=Path, metavar="FOLDER",
+    arg("folder", type=path, metavar="FOLDER",
         help="neutral/ID.jpg, smiling/ID.jpg, people.csv; or the London set of figshare"),
     arg("--run", default="demo", help="a run folder, a folder of runs, or a profile (demo)"),
-    arg("--out", type=Path, help="folder of the result (reports/people)"),
+    arg("--out", type=path, help="folder of the result (reports/people)"),
     arg("--all", action="store_true", help="list every problem, not the first few"),
 )  # fmt: skip
 def people(arguments: argparse.Namespace) -> None:
@@ -271,7 +288,7 @@ def people(arguments: argparse.Namespace) -> None:
     from .live.people import choose_runs, report_on
 
     pairs, runs = load_people(arguments.folder), choose_runs(find_runs(arguments.run))
-    out = (arguments.out or REPORTS / "people").expanduser().resolve()
+    out = (arguments.out or REPORTS / "people").resolve()
     with bar("measuring", "step") as progress:
         problems, text = report_on(pairs, runs, out, progress)
     print("\n".join(problem_lines(problems, arguments.all)), file=sys.stderr)
@@ -280,7 +297,7 @@ def people(arguments: argparse.Namespace) -> None:
 
 @command(
     arg("run", metavar="RUN", help="a run folder, or a profile (demo)"),
-    arg("out", type=Path, metavar="OUT", help="a name ending in .onnx or .xml"),
+    arg("out", type=path, metavar="OUT", help="a name ending in .onnx or .xml"),
 )
 def export(arguments: argparse.Namespace) -> None:
     """write a trained network as ONNX or OpenVINO IR, and check that it predicts as PyTorch does"""
@@ -298,7 +315,7 @@ def export(arguments: argparse.Namespace) -> None:
         help="what to measure; live needs the extra live, train the extra bench"),
     arg("--quick", action="store_true",
         help="calibration: landmarks alone; where there is a report, to see that it works"),
-    arg("--out", type=Path, help="where there is a report: its folder"),
+    arg("--out", type=path, help="where there is a report: its folder"),
     arg("--profile", help="calibration, recipes, smiles: whose world and networks"),
     arg("--set", nargs="+", default=[], metavar="NAME=VALUE",
         help="the same: other values, such as WILD.context=[0.2,0.1] SIZE=64"),

@@ -9,8 +9,10 @@ import argparse
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from . import __version__
+from .base.paths import expanded
 
 COMMANDS: dict[Callable, tuple] = {}  # the arguments of each
 
@@ -55,6 +57,13 @@ def positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return int(text)
+
+
+def path(text: str) -> Path:
+    """A path, for argparse; an empty one, of a variable that is not set, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return expanded(text)
 
 
 @contextmanager

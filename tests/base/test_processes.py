@@ -38,7 +38,7 @@ STOPPED = """
 import time
 from multiprocessing import resource_tracker
 from vaaffect.base import in_workers
-from vaaffect.study.stopping import stopped_by_signals
+from vaaffect.base.stopping import stopped_by_signals
 
 resource_tracker.ensure_running()  # as after a pool; its own start would unblock signals
 try:

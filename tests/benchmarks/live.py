@@ -59,7 +59,7 @@ class Timing:
 class _Film:
     """Pictures in memory as a source: as many as asked for, as fast as they are taken."""
 
-    is_clip, fps, dropped = True, FPS, 0
+    is_clip, fps, dropped, files = True, FPS, 0, ()
 
     def __init__(self, pictures: list[np.ndarray], count: int) -> None:
         self.pictures, self.total = pictures, count

@@ -263,7 +263,7 @@ def test_clips_that_cannot_be_written_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"ends in \.mp4"):
         ClipWriter(tmp_path / "clip.gif", 25)
     writer = ClipWriter(tmp_path, 25) if tmp_path.suffix else ClipWriter(tmp_path / "x.mp4", 25)
-    writer.path = tmp_path / "folder.mp4"
+    writer.path = writer.place = tmp_path / "folder.mp4"
     writer.path.mkdir()
     with pytest.raises(UserError, match="cannot be written as a video"):
         writer.write(np.zeros((64, 64, 3), np.uint8), 0.0)
@@ -299,6 +299,7 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_was_read(run, tour, tmp_path):
     assert len(rows) >= 2 and all(row["milliseconds"] for row in rows)
     # The clip can be read; on a busy machine it leaves pictures out, as of a camera.
     assert cv2.VideoCapture(str(tmp_path / "c.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= 1
+    assert {path.name for path in tmp_path.iterdir()} == {"long.avi", "rows.csv", "c.mp4"}
 
 
 def test_known_faces_need_no_dlib_in_the_loop(run, tour, tour_path):

@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 
 from vaaffect.__main__ import main
+from vaaffect.base import provenance
 from vaaffect.base.errors import UserError
 from vaaffect.corpora import FacesTracker, read_image
 from vaaffect.live import acted_emotions, people
 from vaaffect.live.photographs import LONDON, LONDON_CITATION, load_people
 from vaaffect.live.predictor import Predictor, find_runs
+from vaaffect.report import smile_report
 from vaaffect.results import Bootstrap, smiles
 
 COUNT = 8
@@ -261,10 +263,32 @@ def test_the_command_writes_numbers_and_no_faces(figshare, runs, tmp_path, capsy
     assert manifest["photographs"]["people"] == 7 and len(manifest["photographs"]["sha256"]) == 64
     assert {p.suffix for p in out.rglob("*") if p.is_file()} == {".csv", ".md", ".json", ".png"}
     assert [p.name for p in out.rglob("*.png")] == ["people.png"]
+    announced = [path for path, _ in smile_report.page_files(out)]
+    assert sorted(announced) == sorted(p for p in out.rglob("*") if p.is_file())
     for path in out.rglob("*"):
         if path.suffix in (".csv", ".md", ".json"):
             text = path.read_text()
             assert str(tmp_path) not in text and "_front/" not in text and "X00" not in text, path
+
+
+def test_the_command_overwrites_nothing_of_the_users(ours, run, tmp_path, capsys):
+    (ours / "README.md").write_text("of the photographs")
+    other = tmp_path / "project"
+    (other / "tables").mkdir(parents=True)
+    (other / "tables" / "people_smiles.csv").write_text("years of work")
+    for out, said in (
+        (ours, "README.md: is read and would be overwritten by the result's README.md"),
+        (other, "people_smiles.csv: is there already and is no earlier result of this command"),
+    ):
+        before = sorted(out.rglob("*"))
+        assert main(["people", str(ours), "--run", str(run), "--out", str(out)]) == 1
+        assert said in capsys.readouterr().err
+        assert sorted(out.rglob("*")) == before
+    assert (ours / "README.md").read_text() == "of the photographs"
+    assert (other / "tables" / "people_smiles.csv").read_text() == "years of work"
+    provenance.write_study_manifest(other / "manifest.json", {"photographs": {}})
+    earlier = [path for path, _ in smile_report.page_files(other) if path.exists()]
+    assert len(earlier) == 2 and smile_report.is_page(other)
 
 
 def test_the_command_names_what_is_missing(ours, tmp_path, capsys):

@@ -107,7 +107,11 @@ def test_the_command_that_goes_on():
     ("error", "code", "said"),
     [
         (UserError("Cure it."), 1, "vaaffect: Cure it.\n"),
-        (OSError(errno.ENOSPC, "No space left", "out"), 1, "vaaffect: out: No space left\n"),
+        (
+            OSError(errno.ENOSPC, "No space left", "out"),
+            1,
+            "vaaffect: out: No space left; free some space, or choose another place.\n",
+        ),
         (KeyboardInterrupt(), 130, ""),
         (TimeOver(), 75, ""),
         (Terminated(), 143, ""),

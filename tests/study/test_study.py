@@ -20,7 +20,7 @@ from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
 from vaaffect.study.display import Display, Running, clock, describe
 from vaaffect.study.execution import cleaner, is_complete, shortened
-from vaaffect.study.folders import local_places, locked
+from vaaffect.study.folders import keep_kinds_apart, local_places, locked
 from vaaffect.study.profiles import read_parameters
 from vaaffect.study.request import Request
 from vaaffect.training import How
@@ -488,6 +488,27 @@ def test_a_folder_that_no_study_made_is_left_alone(toy):
     with pytest.raises(UserError, match="no study has made"):
         toy.run(out=toy.notebooks.parent)
     assert toy.notebooks.exists()
+    other = toy.out.parent / "other"
+    other.mkdir()
+    for name in ("report.html", "model_card.md", "manifest.json"):
+        (other / name).write_text("{}")
+        with pytest.raises(UserError, match="no study has made"):
+            toy.run(out=other)
+        assert [path.name for path in other.iterdir()] == [name]
+        (other / name).unlink()
+
+
+def test_what_a_folder_hides_from_git_already_is_kept(tmp_path):
+    lines = {"": 2, "*\n": 1, "secret\n!*\n": 4, "secret": 3}
+    for number, (there, count) in enumerate(lines.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / ".gitignore").write_text(there)
+        for _ in range(2):
+            keep_kinds_apart(folder, {}, simulated=False)
+            written = (folder / ".gitignore").read_text().splitlines()
+            assert written[: len(there.splitlines())] == there.splitlines()
+            assert "*" in written and len(written) == count
 
 
 def test_a_bad_profile_is_refused_before_anything_is_touched(toy):

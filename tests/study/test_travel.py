@@ -163,6 +163,35 @@ def test_landmarks_of_people_stay(machine, tmp_path, training):
     assert folder.name == "SEMAINE-(simulated)" and (folder / "landmarks.npy").is_file()
 
 
+def test_a_pack_overwrites_no_file_but_an_earlier_pack(machine, tmp_path, training):
+    machine("here")
+    run = train(training, paths.RUNS / "p")
+    link, other, file = tmp_path / "link.tar.xz", tmp_path / "mine.txt", tmp_path / "new" / "p"
+    link.hardlink_to(run / "predictions.parquet")
+    other.write_text("years of work")
+    kept = (run / "predictions.parquet").read_bytes()
+    for path, said in (
+        (link, "predictions.parquet, which is read, and would be overwritten by the pack"),
+        (run / "model.pt", "model.pt: is read and would be overwritten by the pack"),
+        (other, "mine.txt: is there already and is no earlier result of this command"),
+        (tmp_path, "is a folder, and a file is needed for the pack"),
+    ):
+        with pytest.raises(UserError, match=said):
+            travel.pack("p", path)
+    assert (run / "predictions.parquet").read_bytes() == kept
+    assert other.read_text() == "years of work"
+    for _ in range(2):
+        travel.pack("p", file)
+    assert [path.name for path in file.parent.iterdir()] == ["p"]
+    there = machine("there")
+    place = there / "runs" / "p" / run.name / "config.json"
+    place.parent.mkdir(parents=True)
+    place.hardlink_to(file)
+    with pytest.raises(UserError, match="which is read, and would be overwritten by runs/"):
+        travel.unpack(file)
+    assert place.samefile(file) and len(list(place.parent.iterdir())) == 1
+
+
 def test_what_was_not_packed_is_refused(machine, tmp_path):
     machine("here")
     with pytest.raises(UserError, match="holds no finished training; run the study first"):

@@ -12,11 +12,14 @@ from .files import (
     held,
     is_litter,
     listing,
+    naming,
     sha256_of,
     sync,
     walk,
+    whole,
     write_atomically,
-)
+)  # fmt: skip
+from .outputs import holds, refuse_to_overwrite
 from .paths import (
     CROPS,
     FEATURES,
@@ -26,6 +29,7 @@ from .paths import (
     ROOT,
     RUNS,
     SIMULATED,
+    expanded,
     report_folder,
     runs_folder,
     shown,
@@ -48,8 +52,9 @@ __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
     "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "at_once", "attempt",
     "cache", "code_digest", "compute_with", "cores", "decode_text", "digest", "end_with_parent",
-    "files_state", "find_files", "forks", "held", "in_processes", "in_workers", "is_litter", "kept",
-    "listing", "located", "paths", "printable", "report_epoch", "report_event", "report_folder",
-    "report_step", "runs_folder", "sha256_of", "shown", "stage", "sync", "tagged", "walk",
+    "expanded", "files_state", "find_files", "forks", "held", "holds", "in_processes", "in_workers",
+    "is_litter", "kept", "listing", "located", "naming", "paths", "printable",
+    "refuse_to_overwrite", "report_epoch", "report_event", "report_folder", "report_step",
+    "runs_folder", "sha256_of", "shown", "stage", "sync", "tagged", "walk", "whole",
     "write_atomically",
 ]  # fmt: skip

@@ -19,4 +19,4 @@ class TimeOver(KeyboardInterrupt):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which clusters send before their patience ends; a study stops as at Ctrl-C."""
+    """SIGTERM, which clusters and `timeout` send; a study, say, stops as at Ctrl-C."""

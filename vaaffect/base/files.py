@@ -27,9 +27,41 @@ def sha256_of(path: Path) -> str:
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write a file under another name, then rename it: a kill never leaves half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(data.encode() if isinstance(data, str) else data)
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def whole(path: Path, ending: str = "") -> Iterator[Path]:
+    """Another name, with this ending, to write a file under in the block; at its end the file gets
+    its own name. After an error nothing is left of it, and a file that had the name before is as it
+    was. Nothing happens where nothing was written. A link stays one: the file it leads to is new.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    name = path.name
+    if len(os.fsencode(name)) > 200:  # disks take 255 bytes at most
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    partial = path.with_name(f"{name}.{os.getpid()}{ending}")
+    try:
+        with naming(path, partial):
+            yield partial
+            if partial.exists():
+                partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+@contextmanager
+def naming(path: Path, other: Path | None = None) -> Iterator[None]:
+    """Errors of the system in the block that name no file, or its `other` name, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, other and str(other)):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def sync(path: Path) -> None:

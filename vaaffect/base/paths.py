@@ -21,9 +21,18 @@ MADE = (SIMULATED, LANDMARKS, CROPS, FEATURES, RUNS)  # what `make clean` remove
 RUNS_VARIABLE = "VAAFFECT_RUNS"  # by which a study tells its notebooks where trainings go
 
 
+def expanded(name: str | Path) -> Path:
+    """A path in which a leading `~` is a home folder; where there is no such user, as in the name
+    `~draft.png`, it belongs to the name, as for a shell."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path.cwd() / name
+
+
 def report_folder(out: str) -> Path:
     """A notebook's OUT parameter as a path: relative ones start at the repository's root."""
-    return ROOT / Path(out).expanduser()
+    return ROOT / expanded(out)
 
 
 def runs_folder(profile: str) -> Path:

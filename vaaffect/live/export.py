@@ -6,6 +6,7 @@ metadata say what goes in and comes out. `pip install -e ".[live]"` brings what 
 
 import importlib.util
 import io
+import tempfile
 import warnings
 from contextlib import redirect_stdout
 from itertools import cycle, islice
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..base import UserError
+from ..base import UserError, holds, refuse_to_overwrite
 from ..corpora import MARGIN, crop_face
 from ..simulator import EMOTIONS, Scene, action_units, render, sample_identity
 from ..training import load_model, read_config, refuse_clips
@@ -22,11 +23,12 @@ from .backends import FromBytes, compile_openvino, openvino, openvino_model
 
 TOLERANCE = 1e-4  # of labels in [-1, 1]; other orders of the sums in float32 give 1e-6 to 1e-5
 _FACES = 16  # of each kind of crop in the check
+_VALENCE = "valence (unpleasant to pleasant)"  # by this an earlier export is known
 _DESCRIPTION = {
     "input": "crop: uint8 (1, S, S, 3), RGB, a face cut out and stretched to a square",
     "box": f"around the 68 iBUG landmarks, {MARGIN:g} of its width and height added on each side",
-    "output": "va: float32 (1, 2), first valence (unpleasant to pleasant), then arousal (calm to "
-    "excited), each clipped to [-1, 1]",
+    "output": f"va: float32 (1, 2), first {_VALENCE}, then arousal (calm to excited), each clipped "
+    "to [-1, 1]",
     "scaling": "inside the network: crop / 127.5 - 1",
 }
 
@@ -37,38 +39,43 @@ def export_run(run: Path, out: Path) -> list[str]:
     `out` ends in .onnx, or in .xml for OpenVINO IR, which writes a .bin beside it. The check
     compares OpenVINO in float32 with PyTorch, on random crops and on crops of drawn faces.
 
-    UserError: an unknown ending, no model, a package is missing; or the predictions differ by more
-    than TOLERANCE, and then the file is removed.
+    UserError: an unknown ending, no model, a package is missing; a file would be overwritten that
+    is part of the run, or no earlier export; or the predictions differ by more than TOLERANCE. Then
+    nothing is written, and an earlier export stays.
     """
     ending = out.suffix.lower()
     if ending not in (".onnx", ".xml"):
         raise UserError(f"{out}: end the name in .onnx, or in .xml for OpenVINO IR.")
     config = read_config(run)
     refuse_clips(run, config)
+    weights = [(out.with_suffix(".bin"), "the weights")] if ending == ".xml" else []
+    refuse_to_overwrite(
+        run.iterdir(), [(out, "the network"), *weights],
+        lambda _: out.exists() and holds(out, _VALENCE.encode()),
+    )  # fmt: skip
     ov = openvino()
     model = load_model(run)
     size = config["image_size"]
     about = {key: text.replace("S, S", f"{size}, {size}") for key, text in _DESCRIPTION.items()}
     about |= {"run": run.name, "model": config["model"], "trained_on": config["data"]}
     out.parent.mkdir(parents=True, exist_ok=True)
-    if ending == ".onnx":
-        _save_onnx(model, size, about, out)
-    else:
-        converted = openvino_model(model, size)
-        for key, text in about.items():
-            converted.set_rt_info(text, ["vaaffect", key])
-        ov.save_model(converted, out, compress_to_fp16=False)
-    written = out, out.with_suffix(".bin")
-    try:
-        gaps = _gaps(model, ov.Core().read_model(out), size)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".vaaffect-") as folder:
+        draft = Path(folder) / out.name
+        if ending == ".onnx":
+            _save_onnx(model, size, about, draft)
+        else:
+            converted = openvino_model(model, size)
+            for key, text in about.items():
+                converted.set_rt_info(text, ["vaaffect", key])
+            ov.save_model(converted, draft, compress_to_fp16=False)
+        gaps = _gaps(model, ov.Core().read_model(draft), size)
         gap = max(gaps.values())
         if not gap <= TOLERANCE:
             raise UserError(f"{out}: predictions differ from PyTorch's by {gap:.2g}; not exported.")
-    except BaseException:
+        written = sorted(Path(folder).iterdir())
+        megabytes = sum(path.stat().st_size for path in written) / 2**20
         for path in written:
-            path.unlink(missing_ok=True)
-        raise
-    megabytes = sum(path.stat().st_size for path in written if path.exists()) / 2**20
+            path.replace(out.parent / path.name)
     return [
         f"{out}: {config['model']} for crops of {size} x {size}, {megabytes:.1f} MiB.",
         *(f"{key}: {text}" for key, text in about.items()),

@@ -1,5 +1,6 @@
 """What a viewer of the live system sees: box, points, values, and a trail over the circumplex."""
 
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..base import UserError
+from ..base import UserError, write_atomically
+from ..corpora.images import is_utf8
 from ..simulator import EMOTIONS
 from .predictor import FacePrediction
 
@@ -19,6 +21,7 @@ _LOWEST, _HIGHEST = 360, 1080  # pixels: height of an annotated picture
 _WIDEST = 12  # times its height; what is wider gets black below it
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
 STILLS = (".png", ".jpg", ".jpeg")
+MARK = b"Annotated by vaaffect."  # in every annotated image, so that a later run may replace it
 TRAIL = 2.0  # seconds
 
 Trail = Sequence[tuple[float, float]]  # (valence, arousal), oldest first
@@ -155,7 +158,10 @@ class ClipWriter:
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix.lower() not in _CODECS:
             raise UserError(f"{path}: give the clip a name that ends in {', '.join(_CODECS)}.")
+        if not is_utf8(path):
+            raise UserError(f"{path}: OpenCV takes names in UTF-8 only; give the clip such a name.")
         self.path, self.fps = path, fps
+        self.place = path  # where the bytes go until it is whole
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._written = 0
@@ -164,9 +170,9 @@ class ClipWriter:
         """Add a picture (H, W, 3) uint8 RGB that was taken at a time in seconds."""
         size = picture.shape[1::-1]
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.place.parent.mkdir(parents=True, exist_ok=True)
             form = cv2.VideoWriter_fourcc(*_CODECS[self.path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, form, self.fps, size)
+            self._writer = cv2.VideoWriter(str(self.place), cv2.CAP_FFMPEG, form, self.fps, size)
             self._size = size
             if not self._writer.isOpened():
                 cure = "try another folder or ending"
@@ -190,9 +196,18 @@ def as_png(picture: np.ndarray) -> bytes:
 
 
 def save_still(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8 RGB as an image file whose ending is one of STILLS."""
+    """Write a picture (H, W, 3) uint8 RGB as an image file whose ending is one of STILLS; a comment
+    in it is MARK. The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_encoded(picture, path.suffix))
+    data = _encoded(picture, path.suffix)
+    if path.suffix.lower() == ".png":  # after the signature and the first chunk, of 25 bytes
+        text = b"tEXtComment\0" + MARK
+        size, check = len(text) - 4, zlib.crc32(text)
+        place, comment = 8 + 25, size.to_bytes(4) + text + check.to_bytes(4)
+    else:  # after the start and the first segment (JFIF), whose length is in it
+        place = 4 + int.from_bytes(data[4:6])
+        comment = b"\xff\xfe" + (len(MARK) + 2).to_bytes(2) + MARK
+    write_atomically(path, data[:place] + comment + data[place:])
 
 
 def _encoded(picture: np.ndarray, ending: str) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..base import UserError, digest, sha256_of, stage
+from ..base import UserError, digest, refuse_to_overwrite, sha256_of, stage
 from ..classical import CONSTANT
 from ..corpora import DIMENSIONS, PROBLEM_COLUMNS, FacesTracker, crop_face, read_image
 from ..report import smile_report, tables
@@ -197,8 +197,15 @@ def report_on(
 ) -> tuple[pd.DataFrame, str]:  # fmt: skip
     """Measure as `measure` does, and write tables, a figure and a page into the folder `out`.
 
-    Returns what was left out, PROBLEM_COLUMNS, and what was found, in Markdown.
+    Returns what was left out, PROBLEM_COLUMNS, and what was found, in Markdown. UserError, besides
+    those of `measure`: in the folder are files of the same names that no earlier call wrote, some
+    of the photographs' or the runs' for example.
     """
+    pictures = [pairs.root / name for name in pairs.people[[*EXPRESSIONS]].to_numpy().ravel()]
+    others = [path for folder in (pairs.root, *runs) for path in folder.iterdir()]
+    refuse_to_overwrite(
+        [*pictures, *others], smile_report.page_files(out), lambda _: smile_report.is_page(out)
+    )
     measured = measure(pairs, runs, progress=progress)
     results = smile_results(measured, Bootstrap())
     smile_report.write_page(results, out, networks_of(measured), measured.pairs.fingerprint())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..base import UserError, decode_text, digest, listing, sha256_of
+from ..base import UserError, decode_text, digest, expanded, listing, sha256_of
 from ..corpora import Problems, named_kind
 from ..results import EXPRESSIONS
 from ..simulator import marker_of
@@ -81,7 +81,7 @@ def load_people(root: Path) -> PhotoPairs:
     are left out and listed in `problems`. Pictures are not opened here. UserError: no such folder,
     another layout, no table of the people, or not one pair that can be used.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     layout = next((one for one in (_OURS, _FIGSHARE) if _has(root, one)), None)
     if layout is None:
         fault = "holds no pairs of photographs" if root.is_dir() else "no such folder"

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..base import RUNS, UserError, runs_folder
+from ..base import RUNS, UserError, expanded, runs_folder
 from ..corpora import Faces, FacesTracker, KnownFaces, as_rgb, crop_face, face_box
 from ..training import backbone_of, holds_model, load_model, read_config, read_done, refuse_clips
 from .backends import Network, build_network
@@ -138,7 +138,7 @@ def find_runs(name: str) -> list[Path]:
     """The runs with a trained network of pictures that a user means: a run folder, all of a folder
     of runs, or all of the study with a report profile. Where there is none, a UserError says which
     there are."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if (folder / "config.json").is_file():
         if not holds_model(folder):
             raise UserError(f"{folder}: holds no trained model; {_runs_in_words(folder.parent)}.")

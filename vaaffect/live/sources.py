@@ -8,14 +8,14 @@ played as if it were a camera, at its own speed.
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..base import UserError, listing
+from ..base import UserError, expanded, listing
 from ..corpora import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,
@@ -27,6 +27,7 @@ from ..corpora import (
 )
 
 USUAL_FPS = 25.0  # where a camera does not say
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class _Files:
     """A source that waits for its reader: nothing is dropped, and nothing is held open."""
 
     dropped = 0
+    files: Sequence[Path]  # that are read
 
     def close(self) -> None:
         """End the source."""
@@ -76,7 +78,7 @@ class Stills(_Files):
             raise UserError(f"{path}: there is no such file or folder.")
         elif (kind := kind_of(path)) is not None and kind.refusal:
             raise UserError(f"{path}: {kind.refusal}.")
-        self.total = len(self.paths)
+        self.files, self.total = self.paths, len(self.paths)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self.paths):
@@ -104,6 +106,7 @@ class Clip(_Files):
             endings = ", ".join(VIDEO_ENDINGS)
             raise UserError(f"{path}: {why}; give a whole video file ({endings}).") from error
         self.path, self.fps, self.total = path, video.fps, video.frames
+        self.files = [path]
 
     def __iter__(self) -> Iterator[Frame]:
         name = self.path.name
@@ -131,6 +134,7 @@ class CameraSource:
         self.name, self.patience, self._pace = name, patience, fps
         self.fps = fps or (said if 1 <= said <= 1000 else USUAL_FPS)
         self.dropped = 0
+        self.files: Sequence[Path] = ()  # that are read: a video that plays as a camera
         self._capture = capture
         self._newest: Frame | None = None
         self._ended = False
@@ -212,21 +216,32 @@ def open_source(source: str, real_time: bool = False) -> Source:
 
     In `real_time` a video plays at its own speed, as if it were a camera.
     """
-    path = Path(source).expanduser()
-    if source.isdigit() and not path.exists():
+    path = expanded(source)
+    if not source:
+        raise UserError("the name of the source is empty; name an image, a folder or a video file.")
+    if _ADDRESS.match(source) and not path.exists():
+        # OpenCV could open some, as it was built; but a stream has other times, ends otherwise, and
+        # its address, perhaps with a password, would be in every row.
+        raise UserError(
+            f"{source}: is an address, and addresses are not supported; give the path of a file, "
+            "or save the stream as one first (ffmpeg -i ADDRESS -t 60 -c copy clip.mkv)."
+        )
+    if source.isdecimal() and not path.exists():
         return open_camera(int(source))
     kind = None if path.is_dir() else kind_of(path)
     is_video = kind is not None and kind.video
     if real_time:
         if not is_video:
             raise UserError(f"{source}: is no video file; only a video plays in real time.")
-        return CameraSource(cv2.VideoCapture(str(path)), path.name, Clip(path).fps)
+        camera = CameraSource(cv2.VideoCapture(str(path)), path.name, Clip(path).fps)
+        camera.files = [path]
+        return camera
     return Clip(path) if is_video else Stills(path)
 
 
 def open_camera(number: int) -> CameraSource:
     """A camera by its number, 0 for the first; UserError where it cannot be opened."""
-    capture = cv2.VideoCapture(number)
+    capture = cv2.VideoCapture(min(number, 2**31 - 1))  # it takes no larger number
     if not capture.isOpened():
         names = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
         seen = f"this machine has {', '.join(names)}" if names else "this machine shows no camera"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..base import REPORTS, provenance, report_folder
+from ..base import REPORTS, provenance, report_folder, write_atomically
 from ..classical import CONSTANT
 from ..results import smiles
 from ..training import STARTS
@@ -28,6 +28,12 @@ NOT_GIVEN = (
     "photographs of the same people (data/README.md says which), then run notebooks 06 and 99 "
     "again (`--only 06 99`)."
 )
+# Tables of every number, and what they say first.
+_CAPTIONS = {
+    "effects": "Every measure. low_people and high_people: over people alone.",
+    "trainings": "Every training by itself; intervals over people.",
+    "gaps": "A group minus the people in the other groups of the same trait.",
+}
 _MARKERS = ("o", "s", "^", "D", "v")  # of the corpora that networks were trained on
 
 
@@ -169,16 +175,24 @@ def save_smiles(results: smiles.SmileResults, out: str, name: str) -> pd.DataFra
     everybody = save_table(smile_table(results), out, f"{name}_smiles", text)
     save_table(group_table(results), out, f"{name}_groups", f"By group. {text}")
     every = {"effects": results.effects, "trainings": results.trainings, "gaps": results.gaps}
-    captions = {
-        "effects": "Every measure. low_people and high_people: over people alone.",
-        "trainings": "Every training by itself; intervals over people.",
-        "gaps": "A group minus the people in the other groups of the same trait.",
-    }
     for kind, table in every.items():
         table = table.assign(data=results.data)
-        save_table(table, out, f"{name}_{kind}", f"{captions[kind]} {text}")
+        save_table(table, out, f"{name}_{kind}", f"{_CAPTIONS[kind]} {text}")
     plots.save_figure(smile_figure(results), out, name)
     return everybody
+
+
+def page_files(out: Path) -> list[tuple[Path, str]]:
+    """(file, in words) of everything that `write_page` writes into a folder."""
+    names = [f"tables/{NAME}_{kind}" for kind in ("smiles", "groups", *_CAPTIONS)]
+    files = [f"{name}{ending}" for name in names for ending in (".csv", ".md")]
+    files = [*files, f"figures/{NAME}.png", "README.md", "manifest.json"]
+    return [(out / name, f"the result's {Path(name).name}") for name in files]
+
+
+def is_page(out: Path) -> bool:
+    """Whether a folder holds what `write_page` wrote."""
+    return "photographs" in provenance.read_study_manifest(out / "manifest.json")
 
 
 def write_page(
@@ -201,4 +215,4 @@ def write_page(
         "people_page", words=words(results), findings=findings(results), figure=NAME,
         table=to_markdown(table.drop(columns=["data"])), groups=groups, run=manifest,
     )  # fmt: skip
-    (report_folder(str(out)) / "README.md").write_text(f"{text}\n", encoding="utf-8")
+    write_atomically(report_folder(str(out)) / "README.md", f"{text}\n")

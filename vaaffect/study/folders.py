@@ -20,15 +20,16 @@ PAGES = ("report.html", "report.pdf")
 
 def checked_report_folder(out: Path | None, profile: str) -> Path:
     """Where the report goes; `reports/<profile>` where `out` is None."""
-    folder = Path(out or paths.REPORTS / profile).expanduser().resolve()
+    folder = paths.expanded(out or paths.REPORTS / profile).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {shown(folder)} is a file; name a folder for the report.")
     of_a_study = provenance.read_study_manifest(folder / "manifest.json").get("profile")
-    foreign = not of_a_study and any((folder / name).exists() for name in MADE)
+    names = (*MADE, *PAGES, *CARDS, "manifest.json")
+    foreign = not of_a_study and any((folder / name).exists() for name in names)
     if foreign or paths.NOTEBOOKS.resolve().is_relative_to(folder):
         raise UserError(
-            f"--out {shown(folder)} holds folders that no study has made (there is no"
-            " manifest.json of one), and a study would write into them; name a new folder."
+            f"--out {shown(folder)} holds files that no study has made (there is no manifest.json"
+            " of one), and a study would overwrite them; name a new folder."
         )
     return folder
 
@@ -46,7 +47,11 @@ def keep_kinds_apart(folder: Path, earlier: Mapping[str, Any], simulated: bool) 
             f"{kind[simulated]}; name another folder with --out."
         )
     if not simulated:
-        write_atomically(folder / ".gitignore", "# Of a licensed corpus: never committed.\n*\n")
+        ignored = folder / ".gitignore"
+        there = ignored.read_bytes() if ignored.exists() else b""
+        if b"*" not in there.splitlines():
+            lines = [*there.splitlines(), b"# Of a licensed corpus: never committed.", b"*", b""]
+            write_atomically(ignored, b"\n".join(lines))
 
 
 def local_places(folder: Path, runs: Path, work: Path) -> dict[str, str]:

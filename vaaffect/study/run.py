@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from ..base import VARIABLE, Tail, UserError, cores, digest, forks, paths, provenance, shown
+from ..base.stopping import stopped_by_signals
 from . import entries, execution, folders, kernels, preflight, steps, trainings
 from .display import Display, clock
 from .profiles import load_profile
 from .request import Request
 from .steps import Step
-from .stopping import stopped_by_signals
 from .times import Times, expected_seconds
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once

@@ -4,7 +4,9 @@ Weights stay: at 224 pixels they take hundreds of megabytes per training. So wha
 (notebooks 03 and 06, `predict`) is run where they were trained, and its executed copy travels.
 """
 
+import errno
 import json
+import lzma
 import shutil
 import tarfile
 import tempfile
@@ -21,7 +23,9 @@ from ..base import (
     cache,
     paths,
     provenance,
+    refuse_to_overwrite,
     sha256_of,
+    whole,
     write_atomically,
 )  # fmt: skip
 from . import folders
@@ -43,10 +47,14 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
         file: what is written.
         out: the study's report folder; `reports/<profile>` by default.
 
-    Returns lines that say what is in it. UserError: nothing is finished, or the study is running.
+    Returns lines that say what is in it. UserError: nothing is finished, or the study is running;
+    the file is one of the study's own, or is there and no earlier pack. It is written whole.
     """
     folder = folders.checked_report_folder(out, profile)
     runs = paths.study_runs_folder(profile, folder)
+    read = [folder / name for _, entry in _complete(folder) for name in _files(entry)]
+    read += [path for place in (runs, LANDMARKS, CROPS) for path in place.rglob("*")]
+    refuse_to_overwrite([folder / "manifest.json", *read], [(file, "the pack")], _is_pack)
     with folders.locked(folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as temporary:
         work = Path(temporary)
         trainings = [path.parent for path in sorted(runs.glob("*/done.json"))]
@@ -63,7 +71,8 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
         _copy_some_crops(trainings, work / "crops")
         content = {"profile": profile, "files": provenance.file_hashes(work)}
         write_atomically(work / CONTENT, json.dumps(content, indent=1))
-        with tarfile.open(file, "w:xz") as archive:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as partial, tarfile.open(partial, "w:xz") as archive:
             for name in (CONTENT, *content["files"]):
                 archive.add(work / name, name)
         real = any(not _is_simulated(_config(run)["data"]) for run in trainings)
@@ -84,7 +93,7 @@ def unpack(file: Path, out: Path | None = None) -> list[str]:
     draw some pixels otherwise.
 
     Returns lines that say what came, and how far crops made here differ from those it was made of.
-    UserError: the file is none of `pack`'s, or is damaged.
+    UserError: the file is none of `pack`'s, is damaged, or would be overwritten by what is in it.
     """
     with tempfile.TemporaryDirectory(prefix="vaaffect-") as temporary:
         work = Path(temporary)
@@ -97,17 +106,35 @@ def unpack(file: Path, out: Path | None = None) -> list[str]:
             missing = "there is no such file" if not Path(file).exists() else "was not packed"
             raise UserError(f"{file}: {missing} by `python -m vaaffect pack`.") from error
         except (tarfile.TarError, EOFError, ValueError, KeyError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # of temporary files: the pack is sound
             raise UserError(f"{file}: cannot be read ({error}); pack and copy it again.") from error
         for name, sha256 in files.items():
             if not (work / name).is_file() or sha256_of(work / name) != sha256:
                 raise UserError(f"{file}: is damaged at {name}; pack and copy it again.")
         folder = folders.checked_report_folder(out, profile)
         runs = paths.study_runs_folder(profile, folder)
+        places = {"runs": runs, "landmarks": LANDMARKS, "report": folder}
+        refuse_to_overwrite(
+            [file],
+            [(places[top] / rest, name) for name in files for top, _, rest in [name.partition("/")]
+             if top in places],
+            lambda _: True,  # of the same study, see above
+        )  # fmt: skip
         with folders.locked(folder):
             came = _place(work / "runs", runs, "done.json")
             _place(work / "landmarks", LANDMARKS, cache.MANIFEST)
             notebooks = _merge_report(work / "report", folder)
         return [_in_words(profile, came, notebooks, file), *_compared(work / "crops")]
+
+
+def _is_pack(file: Path) -> bool:
+    """Whether a file is one that `pack` wrote."""
+    try:
+        with tarfile.open(file, "r:xz") as archive:
+            return archive.next().name == CONTENT
+    except (tarfile.TarError, lzma.LZMAError, EOFError, AttributeError):
+        return False
 
 
 def _copy_run(run: Path, target: Path) -> None:
@@ -171,9 +198,14 @@ def _complete(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield number, entry
 
 
+def _files(entry: dict[str, Any]) -> list[str]:
+    """An executed notebook and the files it wrote, below the report folder."""
+    return [f"notebooks/{entry['file']}", *entry["outputs"]]
+
+
 def _copy_notebook(entry: dict[str, Any], source: Path, target: Path) -> None:
     """Copy an executed notebook and the files it wrote from one report folder into another."""
-    for name in (f"notebooks/{entry['file']}", *entry["outputs"]):
+    for name in _files(entry):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / name, target / name)
 

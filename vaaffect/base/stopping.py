@@ -1,10 +1,10 @@
-"""What ends a study from outside: its minutes, or a signal."""
+"""What ends a command from outside: its minutes, or a signal."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..base import Terminated, TimeOver
+from .errors import Terminated, TimeOver
 
 
 @contextmanager
