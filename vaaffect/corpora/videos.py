@@ -84,7 +84,7 @@ def read_video(
     with closing(_decoded(path, stamps, indices)) as pictures:
         for i, index in enumerate(indices):
             while shown < index:
-                shown, image = next(pictures, (count, None))
+                shown, image = next(pictures, (index, None))
             if shown == index and image is not None:
                 yield i, image, None
             elif index < count:

@@ -181,16 +181,21 @@ class ClipWriter:
             if stamp <= self._last:
                 return
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
-            frame.pts, frame.duration, frame.time_base = stamp, self._length, self._unit
+            frame.pts, frame.time_base = stamp, self._unit
             self._last = stamp
-            self._file.mux(self._stream.encode(frame))
+            self._encode(frame)
 
     def close(self) -> None:
         """End the file; without this it does not open. UserError as of `write`."""
         if self._file is None:
             return
         with self._named(), closing(self._file):
-            self._file.mux(self._stream.encode(None))
+            self._encode(None)
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            packet.duration = self._length
+            self._file.mux(packet)
 
     def _open(self, size: tuple[int, int]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
