@@ -113,6 +113,23 @@ def test_a_frame_that_was_cut_is_damaged_and_its_neighbours_are_read(tmp_path, c
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("v.mp4", {}),
+        ("v.webm", {"codec": "libvpx"}),
+        ("v.avi", AVI),
+        ("v.avi", AVI | {"codec": "mpeg4", "reordered": 2}),
+    ],
+)
+def test_what_is_left_out_changes_nothing_in_what_is_read(tmp_path, name, more):
+    path = write_clip(tmp_path / name, EVEN, **more)
+    everything = [image for _, image, _ in read_video(path, range(24))]
+    for chosen in ([1, 8, 9, 20], range(0, 24, 10), range(23, 24)):
+        for (_, image, _), index in zip(read_video(path, chosen), chosen, strict=True):
+            assert number_of(image) == index and np.array_equal(image, everything[index])
+
+
 def test_indices_beyond_the_end_are_said(tmp_path):
     path = write_clip(tmp_path / "v.avi", EVEN[:5], **AVI)
     got = list(read_video(path, [3, 3, 5]))

@@ -173,14 +173,15 @@ def _read_stamps(container: av.container.InputContainer, stream: av.VideoStream)
 def _decoded(
     path: Path, stamps: _Stamps, indices: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray | None]]:
-    """The frames of a video, one after the other: (number, RGB). The picture is None where it is
-    damaged, or not among `indices`; a frame that the decoder does not give is left out.
+    """The frames `indices` of a video, one after the other: (number, RGB, or None where it is
+    damaged). One that the decoder does not give is left out.
 
     From the beginning: seeking lands on the wrong frame in many files that are not intra-coded.
     """
     wanted, numbers = set(indices), {}
     for number, stamp in enumerate(stamps.values.tolist()):
         numbers.setdefault(stamp, number)
+    needed = {stamps.values[i] for i in wanted if i < len(stamps.values)}
     convert, last = VideoReformatter(), -1
 
     def number_of(stamp: int | None) -> int:
@@ -200,19 +201,19 @@ def _decoded(
         for packet in chain(_packets(container, stream), [None]):
             if packet is not None and not stamps.shown:
                 packet.pts = None
-            if alone and packet is not None:
-                number = number_of(packet.pts)
-                if number not in wanted:
-                    yield number, None
-                    continue
+            elif packet is not None and not alone:
+                # What nobody wants, and no other frame is predicted from, is not decoded.
+                decoder.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
+            if packet is not None and alone and (number := number_of(packet.pts)) not in wanted:
+                continue
             try:
                 frames = decoder.decode(packet)
             except av.FFmpegError:
                 continue
             for frame in frames:
                 number = number if alone else number_of(frame.pts)
-                sound = number in wanted and not frame.is_corrupt
-                yield number, _as_rgb(frame, convert) if sound else None
+                if number in wanted:
+                    yield number, None if frame.is_corrupt else _as_rgb(frame, convert)
 
 
 def _as_rgb(frame: av.VideoFrame, convert: VideoReformatter) -> np.ndarray:
