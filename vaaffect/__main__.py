@@ -243,7 +243,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
     Find the faces, predict with a trained network, write a row per face. The rows that were written
     are kept whatever ends it. No file that is read is overwritten, and of others only an earlier
-    result, or a video that --clip names.
+    result.
     """
     from .base.stopping import stopped_by_signals
     from .live.loop import watch

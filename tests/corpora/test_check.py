@@ -3,12 +3,17 @@
 import json
 import re
 import shutil
+from fractions import Fraction
 
+import numpy as np
 import pytest
+from clips import AVI, write_clip
 from conftest import TINY, TINY_LAB
+from films import read_film
 
 from vaaffect.__main__ import main
 from vaaffect.corpora.semaine import load_semaine
+from vaaffect.corpora.videos import probe_video
 
 
 @pytest.fixture
@@ -100,17 +105,29 @@ def test_one_subject_is_told_to_be_too_few(capsys, wild):
     assert "is seen in 100% of the frames" in out
 
 
-def test_a_truncated_video_is_reported_frame_by_frame(capsys, lab):
+def test_a_truncated_video_is_read_as_far_as_it_goes_and_that_is_said(capsys, lab):
+    before = load_semaine(lab).frames.query("clip == '1'")
     video = next((lab / "Sessions/1").glob("*.avi"))
+    length = probe_video(video).seconds
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     code, out, _ = check(capsys, lab, "--all")
     assert code == 0
-    name = video.relative_to(lab).as_posix()
-    end = int(re.search(r"the video ends before its frame (\d+)", out)[1])
-    frames = load_semaine(lab).frames.query("clip == '1'")["frame"]
-    assert 0 < end < frames.max()
-    listed = [int(n) for n in re.findall(re.escape(name) + r"#(\d+)", out)]
-    assert listed == [frame for frame in frames if frame >= end]
+    end = float(re.search(r"the video ends after ([\d.]+) s, the ratings go on to", out)[1])
+    assert 0.3 * length < end < 0.7 * length
+    frames = load_semaine(lab).frames.query("clip == '1'")
+    assert frames["frame"].tolist() == before.query(f"time_s < {end}")["frame"].tolist()
+
+
+@pytest.mark.parametrize("damaged", [0, 20])
+def test_a_damaged_frame_of_a_video_is_listed(capsys, lab, damaged):
+    video = next((lab / "Sessions/1").glob("*.avi"))
+    pictures = [picture[:, :, ::-1] for picture in read_film(video)]
+    times = np.arange(len(pictures)) / 12.5
+    unit = Fraction(2, 25)
+    write_clip(video, times, **AVI | {"unit": unit}, pictures=pictures, cut=[damaged, 25])
+    code, out, _ = check(capsys, lab, "--all")
+    name = f"{video.relative_to(lab).as_posix()}#{damaged}"
+    assert code == 0 and f"1 x frame {damaged} of the video is damaged\n      {name}\n" in out
 
 
 def test_what_is_unusable_ends_with_exit_code_1(capsys, wild, tmp_path):

@@ -55,8 +55,9 @@ def test_a_truncated_video_gives_its_sound_frames(film, tmp_path):
     assert FRAMES // 4 < len(sound) < FRAMES
     assert sound == list(range(len(sound)))
     assert all(np.array_equal(got[i][1], whole[i]) for i in sound)
-    assert {reason for _, image, reason in got if image is None} == {
-        f"the video ends before its frame {len(sound)} is whole"
+    assert {reason for _, image, reason in got if image is None} <= {
+        f"frame {len(sound)} of the video is damaged",
+        *(f"the video ends after {len(sound) + more} frames" for more in (0, 1)),
     }
 
 

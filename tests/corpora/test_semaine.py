@@ -1,13 +1,16 @@
 import re
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import AVI, number_of, numbered, write_clip
 from conftest import without_rights
 from films import read_film, write_film
 
 from vaaffect.base.errors import UserError
+from vaaffect.corpora.pictures import read_pictures
 from vaaffect.corpora.problems import losses
 from vaaffect.corpora.semaine import (
     RaterTrace,
@@ -101,6 +104,30 @@ def test_videos_are_aligned_by_time_whatever_their_speed(root, whole):
     both = mine.index.intersection(before.index)
     assert len(both) >= len(before) - 1 and len(mine) > 1.8 * len(before)
     assert np.allclose(mine.loc[both, "valence"], before.loc[both, "valence"])
+
+
+def test_labels_belong_to_the_moment_of_the_frame_where_a_recording_has_gaps(root, whole):
+    """The same conversations, recorded with gaps: an AVI has empty chunks there."""
+    gaps = {
+        "1": [(5, 30)], "2": [(1, 2), (8, 9), (22, 23)], "3": [(0, 12), (20, 33)],
+        "4": [(10, 40), (41, 43)], "5": [(3, 6), (9, 12), (15, 18), (21, 24)], "6": [(14, 19)],
+    }  # fmt: skip
+    sessions = {session.number: session for session in read_sessions(root)}
+    for number, session in sessions.items():
+        missing = [i for begin, end in gaps[number] for i in range(begin, end)]
+        kept = np.setdiff1d(np.arange(session.video.frames), missing)
+        pictures = [numbered(i) for i in kept]
+        write_clip(session.path, kept / 12.5, **AVI | {"unit": Fraction(2, 25)}, pictures=pictures)
+    frames = load_semaine(root).frames
+    for number, of_clip in frames.groupby("clip"):
+        columns = [of_clip[name].tolist() for name in ("source", "source_index")]
+        shown = [number_of(image) for _, image, _ in read_pictures(root, *columns)]
+        moments = np.array(shown) / 12.5
+        assert len(moments) >= 2 and shown != of_clip["source_index"].tolist()
+        assert np.abs(of_clip["time_s"] - moments).max() < 0.04
+        for name in ("valence", "arousal"):
+            label, _, _ = rate(sessions[number].traces[name], moments)
+            assert np.allclose(of_clip[name], label.clip(-1, 1), atol=1e-6)
 
 
 def test_other_dimensions_roles_and_cameras_are_not_taken(root, whole):

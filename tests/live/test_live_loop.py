@@ -13,6 +13,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from clips import UNEVEN, write_clip
 
 from vaaffect.__main__ import main
 from vaaffect.base import paths
@@ -84,6 +85,46 @@ def test_a_clip_gives_a_row_per_face_and_an_annotated_clip(predictor, tour, tour
     clip = cv2.VideoCapture(str(tmp_path / "new" / "annotated.mp4"))
     assert clip.get(cv2.CAP_PROP_FRAME_COUNT) == count
     assert clip.get(cv2.CAP_PROP_FPS) == pytest.approx(tour.fps)
+
+
+def test_each_picture_of_a_clip_has_its_own_time(tmp_path):
+    clip = Clip(write_clip(tmp_path / "v.mp4", UNEVEN))
+    assert clip.total == len(UNEVEN)
+    assert [frame.time_s for frame in clip] == pytest.approx(UNEVEN, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["c.mp4", "c.mkv", "c.webm", "c.avi"])
+def test_an_annotated_clip_keeps_the_times_of_its_source(tmp_path, name):
+    source = write_clip(tmp_path / "v.mp4", UNEVEN)
+    loop.watch(Clip(source), Nobody(), io.StringIO(), tmp_path / name)
+    drawn, shown = list(Clip(tmp_path / name)), list(Clip(source))
+    assert [frame.time_s for frame in drawn] == pytest.approx(UNEVEN, abs=1e-3)
+    for a, b in zip(drawn, shown, strict=True):
+        expected = annotate(b.picture, [])
+        assert a.picture.shape == expected.shape
+        assert cv2.PSNR(a.picture, expected) > 30
+
+
+def test_an_avi_has_one_rate_and_a_picture_stays_until_the_next(tmp_path):
+    writer = ClipWriter(tmp_path / "c.avi", 10)
+    for grey, time_s in enumerate((0, 0.11, 0.13, 0.48, 1.0)):
+        writer.write(np.full((64, 64, 3), 50 * grey, np.uint8), time_s)
+    writer.close()
+    frames = list(Clip(tmp_path / "c.avi"))
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.5, 1.0])
+    assert [round(frame.picture.mean(), -1) for frame in frames] == [0, 50, 150, 200]
+
+
+def test_a_file_is_played_by_its_time_stamps(tmp_path):
+    source = open_source(str(write_clip(tmp_path / "v.mp4", UNEVEN)), real_time=True)
+    began, seen = time.perf_counter(), []
+    for frame in source:
+        seen.append((frame.time_s, time.perf_counter() - began))
+    source.close()
+    at, came = np.array(seen).T
+    assert at.tolist() == pytest.approx(UNEVEN, abs=1e-6) and source.dropped == 0
+    late = came - at
+    assert np.all(late - late.min() < 0.15) and came[-1] > 1.2
 
 
 def test_smoothing_is_off_unless_asked_and_then_named(predictor, tour_path):
@@ -206,7 +247,7 @@ def test_a_truncated_clip_is_read_as_far_as_it_goes(predictor, tour_path, tmp_pa
     summary = loop.watch(Clip(broken), predictor, out)
     assert 0 < summary.pictures < 38 and len(rows_of(out.getvalue())) == summary.pictures
     (problem,) = summary.problems
-    assert "the video ends before its frame" in problem[1]
+    assert problem[1] == f"frame {summary.pictures} of the video is damaged"
 
 
 @pytest.mark.parametrize(

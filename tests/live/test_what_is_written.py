@@ -120,6 +120,11 @@ def test_a_video_that_is_read_is_not_written(place, tour_path, capsys):
                   ["--clip", place / "v.avi", "--real-time"]):  # fmt: skip
         assert predict("v.avi", *words) == 1
         assert "would be overwritten" in capsys.readouterr().err
+    assert predict("h.avi", "--clip", "q/a.png") == 1 and predict("h.avi", "--out", "v.avi") == 1
+    shutil.copy("v.avi", "w.avi")  # another video of the user's
+    assert predict("v.avi", "--clip", "w.avi") == 1
+    assert "w.avi: is there already" in capsys.readouterr().err
+    Path("w.avi").unlink()
     assert contents(place) == before
 
 
@@ -168,9 +173,13 @@ def test_pictures_of_all_names_have_annotated_ones(place):
     assert {path.name for path in clip.iterdir()} == names and len(names) == 5
 
 
-def test_a_name_that_is_not_utf_8_is_no_name_for_a_clip(tmp_path):
-    with pytest.raises(UserError, match="takes names in UTF-8 only; give the clip such a name"):
-        overlay.ClipWriter(tmp_path / os.fsdecode(b"caf\xe9.mp4"), 25)
+def test_a_clip_of_any_name_is_written_and_replaced_by_the_next(place, tour_path):
+    shutil.copy(tour_path, "v.avi")
+    for ending in ("avi", "mkv", "mp4", "webm"):
+        clip = os.fsdecode(b"caf\xe9.") + ending
+        for _ in range(2):
+            assert predict("v.avi", "--clip", clip) == 0
+        assert Path(clip).stat().st_size > 10_000
 
 
 def test_a_full_disk_leaves_earlier_results_and_no_half_of_a_new_one(place, capsys):
@@ -199,7 +208,7 @@ def test_a_table_on_a_full_disk_ends_with_a_whole_row(tmp_path):
 
 def test_a_clip_that_could_not_be_ended_leaves_the_earlier_one(tour_path, tmp_path, monkeypatch):
     clip = tmp_path / "c.mp4"
-    clip.write_bytes(b"an earlier clip")
+    clip.write_bytes(overlay.MARK)
 
     def fails(*_: object) -> None:
         raise OSError("the disk is full")
@@ -218,7 +227,7 @@ def test_a_clip_that_could_not_be_ended_leaves_the_earlier_one(tour_path, tmp_pa
         patch.setattr(overlay.ClipWriter, "close", fails)
         loop.watch(source, Nobody(), tmp_path / "rows.csv", clip, seconds=0.5)
     assert contents(tmp_path).keys() == {"c.mp4", "rows.csv"}
-    assert clip.read_bytes() == b"an earlier clip"
+    assert clip.read_bytes() == overlay.MARK
     loop.watch(source, Nobody(), tmp_path / "rows.csv", clip, seconds=0.5)
     assert contents(tmp_path).keys() == {"c.mp4", "rows.csv"}
     assert cv2.VideoCapture(str(clip)).get(cv2.CAP_PROP_FRAME_COUNT) == 7

@@ -44,7 +44,7 @@ from .semaine import (
     read_sessions,
 )
 from .tracking import Faces, FacesTracker, KnownFaces, dlib_model
-from .videos import probe_video
+from .videos import probe_video, read_video
 
 __all__ = [
     "CORPUS_NAMES", "DIMENSIONS", "IMAGE_ENDINGS", "MARGIN", "MIRRORED", "OUTER_EYE_CORNERS",
@@ -54,6 +54,6 @@ __all__ = [
     "data", "dlib_model", "face_box", "fold_warnings", "is_video", "kind_of", "landmark_corpus",
     "landmarks_are_kept", "leaking_folds", "load_afew_va", "load_semaine", "longest_session",
     "losses", "named_kind", "pretext_crops", "probe_video", "problem_kinds", "problem_lines",
-    "rate", "read_image", "read_pictures", "read_sessions", "relative_error", "split_manifest",
-    "split_table", "spread_rows", "subject_folds", "with_fewer_subjects",
+    "rate", "read_image", "read_pictures", "read_sessions", "read_video", "relative_error",
+    "split_manifest", "split_table", "spread_rows", "subject_folds", "with_fewer_subjects",
 ]  # fmt: skip

@@ -254,18 +254,22 @@ def longest_session(sessions: Sequence[Session]) -> Session:
 
     def order(session: Session) -> tuple:
         several = [len(session.traces[dimension]) > 1 for dimension in ("valence", "arousal")]
-        return all(several), several, session.video.frames / session.video.fps, session.number
+        return all(several), several, session.video.seconds, session.number
 
     return max(sessions, key=order)
 
 
 def _frames_of(session: Session, problems: Problems) -> pd.DataFrame:
-    """The annotated frames of one session; frames that nobody rated go to `problems`."""
+    """The annotated frames of one session; frames that nobody rated go to `problems`.
+
+    One frame in ten, as in the thesis: frames are counted as they follow one another, at whatever
+    distance in time, and the time of each that is taken is its own time stamp.
+    """
     index = np.arange(0, session.video.frames, EVERY)
-    times = index / session.video.fps
+    times = session.video.times[index]
     ends = max(trace.time[-1] for traces in session.traces.values() for trace in traces)
-    length = session.video.frames / session.video.fps
-    if ends > length + 1:
+    if ends > session.video.seconds + 1:
+        length = session.video.seconds
         why = f"the video ends after {length:.1f} s, the ratings go on to {ends:.1f} s"
         problems.note(session.path, why)
     frames = pd.DataFrame({

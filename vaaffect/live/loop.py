@@ -105,11 +105,7 @@ def watch(
     annotator = contextlib.nullcontext() if clip is None else Annotator(source, clip, note)
     written = [] if clip is None else annotator.files
     written = [(rows, "the rows"), *written] if isinstance(rows, Path) else written
-    refuse_to_overwrite(
-        [*source.files, *read], written,
-        # A clip of an earlier loop cannot be told from another one; its name was given in full.
-        lambda path: (source.is_clip and path == clip) or _is_earlier(path),
-    )  # fmt: skip
+    refuse_to_overwrite([*source.files, *read], written, _is_earlier)
     header = [f"{c}{mark}" if c in ("valence", "arousal") else c for c in CSV_COLUMNS]
     summary = Summary()
     predictor.reset()
@@ -272,7 +268,7 @@ def _still(name: str) -> str:
 
 
 def _is_earlier(path: Path) -> bool:
-    """Whether a file is a result of an earlier loop: rows, or an annotated image."""
+    """Whether a file is a result of an earlier loop: rows, or something annotated."""
     header = ",".join(CSV_COLUMNS[:8]).encode()  # the others may be smoothed
     with path.open("rb") as file:
         return file.read(len(header)) == header or holds(path, MARK)

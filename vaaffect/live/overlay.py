@@ -2,14 +2,16 @@
 
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
 from ..base import UserError, write_atomically
-from ..corpora.images import is_utf8
 from ..simulator import EMOTIONS
 from .predictor import FacePrediction
 
@@ -19,9 +21,14 @@ _BLACK, _GREY, _WHITE = (0, 0, 0), (90, 90, 90), (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LOWEST, _HIGHEST = 360, 1080  # pixels: height of an annotated picture
 _WIDEST = 12  # times its height; what is wider gets black below it
-_CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
+# By ending: codec, colours, and bits for each pixel, of which there are always enough.
+_CODECS = {
+    ".mp4": ("mpeg4", "yuv420p", 64), ".mkv": ("mpeg4", "yuv420p", 64),
+    ".avi": ("mjpeg", "yuvj420p", 3), ".webm": ("libvpx", "yuv420p", 64),
+}  # fmt: skip
+_UNIT = Fraction(1, 60_000)  # seconds, of time stamps: usual rates are whole numbers of it
 STILLS = (".png", ".jpg", ".jpeg")
-MARK = b"Annotated by vaaffect."  # in every annotated image, so that a later run may replace it
+MARK = b"Annotated by vaaffect."  # in all that is annotated, so that a later run may replace it
 TRAIL = 2.0  # seconds
 
 Trail = Sequence[tuple[float, float]]  # (valence, arousal), oldest first
@@ -149,45 +156,73 @@ def _circumplex(
 
 
 class ClipWriter:
-    """Writes annotated pictures as a video that runs at the speed of its source, `fps`.
+    """Writes annotated pictures as a video in which each is shown at its own time.
 
-    Pictures are written as often as their time demands: where one was dropped, the one before it
-    stays a little longer.
+    An .avi has no time stamps, but one rate, `fps`: there a picture comes at that multiple of
+    1/`fps` which is nearest to its time, the one before it stays until then, and one that would
+    come together with another is left out. Elsewhere `fps` says how long the last one is shown.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        if path.suffix.lower() not in _CODECS:
+        self._kind = _CODECS.get(path.suffix.lower())
+        if self._kind is None:
             raise UserError(f"{path}: give the clip a name that ends in {', '.join(_CODECS)}.")
-        if not is_utf8(path):
-            raise UserError(f"{path}: OpenCV takes names in UTF-8 only; give the clip such a name.")
         self.path, self.fps = path, fps
         self.place = path  # where the bytes go until it is whole
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
-        self._written = 0
+        rate = Fraction(fps).limit_denominator(10_000)
+        self._unit = 1 / rate if path.suffix.lower() == ".avi" else _UNIT  # of time stamps
+        self._length = max(1, round(1 / (rate * self._unit)))  # of a picture, in units
+        self._file: av.container.OutputContainer | None = None
+        self._stream: av.VideoStream | None = None
+        self._last = -1  # time stamp
 
     def write(self, picture: np.ndarray, time_s: float) -> None:
-        """Add a picture (H, W, 3) uint8 RGB that was taken at a time in seconds."""
-        size = picture.shape[1::-1]
-        if self._writer is None:
-            self.place.parent.mkdir(parents=True, exist_ok=True)
-            form = cv2.VideoWriter_fourcc(*_CODECS[self.path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self.place), cv2.CAP_FFMPEG, form, self.fps, size)
-            self._size = size
-            if not self._writer.isOpened():
-                cure = "try another folder or ending"
-                raise UserError(f"{self.path}: cannot be written as a video; {cure}.")
-        if size != self._size:  # a camera that changes its format
-            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-        while self._written < round(time_s * self.fps) + 1:
-            self._writer.write(bgr)
-            self._written += 1
+        """Add a picture (H, W, 3) uint8 RGB that was taken at a time in seconds. UserError: the
+        file cannot be written."""
+        with self._named():
+            if self._file is None:
+                self._open(picture.shape[1::-1])
+            size = self._stream.width, self._stream.height
+            if picture.shape[1::-1] != size:  # a camera that changes its format
+                picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            stamp = round(time_s / self._unit)
+            if stamp <= self._last:
+                return
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+            frame.pts, frame.time_base = stamp, self._unit
+            self._last = stamp
+            self._encode(frame)
 
     def close(self) -> None:
-        """End the file; without this it does not open."""
-        if self._writer is not None:
-            self._writer.release()
+        """End the file; without this it does not open. UserError as of `write`."""
+        if self._file is None:
+            return
+        with self._named(), closing(self._file):
+            self._encode(None)
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            packet.duration = self._length
+            self._file.mux(packet)
+
+    def _open(self, size: tuple[int, int]) -> None:
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        codec, colours, bits = self._kind
+        self._file = av.open(f"file:{self.place.absolute()}", "w")
+        self._file.metadata["comment"] = MARK.decode()
+        stream = self._file.add_stream(codec, 1 / self._unit, options={"qmin": "3"})
+        stream.width, stream.height, stream.pix_fmt = *size, colours
+        stream.time_base = stream.codec_context.time_base = self._unit
+        stream.bit_rate = min(round(bits * self.fps * size[0] * size[1]), 2**30)
+        self._stream = stream
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, av.FFmpegError) as error:
+            fault = f"cannot be written as a video ({error.strerror or error})"
+            raise UserError(f"{self.path}: {fault}; try another folder or ending.") from error
 
 
 def as_png(picture: np.ndarray) -> bytes:

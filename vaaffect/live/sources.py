@@ -2,9 +2,11 @@
 
 Files are read one after the other and nothing is left out. A camera does not wait: its newest
 picture is kept and older ones that nobody came for are dropped, and counted. A video file can be
-played as if it were a camera, at its own speed.
+played as if it were a camera, each picture at its own time.
 """
 
+import contextlib
+import itertools
 import re
 import threading
 import time
@@ -23,7 +25,7 @@ from ..corpora import (
     named_kind,
     probe_video,
     read_image,
-    read_pictures,
+    read_video,
 )
 
 USUAL_FPS = 25.0  # where a camera does not say
@@ -106,36 +108,32 @@ class Clip(_Files):
             endings = ", ".join(VIDEO_ENDINGS)
             raise UserError(f"{path}: {why}; give a whole video file ({endings}).") from error
         self.path, self.fps, self.total = path, video.fps, video.frames
-        self.files = [path]
+        self.files, self._times = [path], video.times
 
     def __iter__(self) -> Iterator[Frame]:
-        name = self.path.name
-        every = range(self.total)
-        for index, picture, why in read_pictures(self.path.parent, [name] * self.total, every):
-            yield Frame(name, index, index / self.fps, picture, why)
-            if picture is None and "ends" in why:
-                return  # a truncated video says the same of each frame that is missing
+        for index, picture, why in read_video(self.path, range(self.total)):
+            yield Frame(self.path.name, index, float(self._times[index]), picture, why)
 
 
 class CameraSource:
     """A camera, or a video that plays as one: a thread reads it, whoever iterates gets the newest.
 
-    A file is played with `fps`; without, pictures are taken as they come, and their end means that
-    the camera was lost, as do `patience` seconds without a picture.
+    The pictures of a file are given each at its time, until they end; those of a camera are taken
+    as they come, and their end means that it was lost, as do `patience` seconds without one.
     """
 
     is_clip = True
     total = None
 
-    def __init__(
-        self, capture: cv2.VideoCapture, name: str, fps: float | None = None, patience: float = 5.0
-    ) -> None:
-        said = capture.get(cv2.CAP_PROP_FPS)
-        self.name, self.patience, self._pace = name, patience, fps
-        self.fps = fps or (said if 1 <= said <= 1000 else USUAL_FPS)
+    def __init__(self, camera: cv2.VideoCapture | Clip, name: str, patience: float = 5.0) -> None:
+        self._plays = isinstance(camera, Clip)
+        said = camera.fps if self._plays else camera.get(cv2.CAP_PROP_FPS)
+        self.name = name
+        self.patience = None if self._plays else patience  # a file may pause
+        self.fps = said if self._plays or 1 <= said <= 1000 else USUAL_FPS
         self.dropped = 0
-        self.files: Sequence[Path] = ()  # that are read: a video that plays as a camera
-        self._capture = capture
+        self.files: Sequence[Path] = camera.files if self._plays else ()  # that are read
+        self._camera = camera
         self._newest: Frame | None = None
         self._ended = False
         self._error: BaseException | None = None  # of the thread
@@ -161,7 +159,7 @@ class CameraSource:
             yield frame
         if self._error is not None:
             raise self._error
-        if ended and self._pace is not None:
+        if ended and self._plays:
             return
         problem = f"has not delivered a picture for {self.patience:g} seconds"
         problem = "delivers no more pictures" if ended else problem
@@ -173,8 +171,8 @@ class CameraSource:
         self._stop = True
         if self._thread.is_alive():
             self._thread.join(self.patience)
-        if not self._thread.is_alive():
-            self._capture.release()
+        if not (self._plays or self._thread.is_alive()):
+            self._camera.release()
 
     def _run(self) -> None:
         """The thread: whatever ends it, whoever waits for a picture is told."""
@@ -187,25 +185,34 @@ class CameraSource:
             self._changed.notify()
 
     def _read(self) -> None:
-        index = 0
-        started = time.perf_counter()
-        while not self._stop:
-            good, picture = self._capture.read()
+        with contextlib.closing(self._played() if self._plays else self._captured()) as frames:
+            for frame in frames:
+                if self._stop:
+                    break
+                with self._changed:
+                    self.dropped += self._newest is not None
+                    self._newest = frame
+                    self._changed.notify()
+
+    def _played(self) -> Iterator[Frame]:
+        """The pictures of a file, each when it is to be shown."""
+        started = None
+        for frame in self._camera:
+            started = time.perf_counter() - frame.time_s if started is None else started
+            time.sleep(max(0.0, started + frame.time_s - time.perf_counter()))
+            yield frame
+
+    def _captured(self) -> Iterator[Frame]:
+        """The pictures of a camera as they come; the clock starts with the first."""
+        started = None
+        for index in itertools.count():
+            good, picture = self._camera.read()
             if not good:
-                break
-            if self._pace is None:
-                time_s = time.perf_counter() - started
-                if index == 0:  # the clock starts with the first picture
-                    started, time_s = time.perf_counter(), 0.0
-            else:
-                time_s = index / self._pace
-                time.sleep(max(0.0, started + time_s - time.perf_counter()))
-            frame = Frame(self.name, index, time_s, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
-            with self._changed:
-                self.dropped += self._newest is not None
-                self._newest = frame
-                self._changed.notify()
-            index += 1
+                return
+            now = time.perf_counter()
+            started = now if started is None else started
+            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            yield Frame(self.name, index, now - started, rgb)
 
 
 Source = Stills | Clip | CameraSource
@@ -233,9 +240,7 @@ def open_source(source: str, real_time: bool = False) -> Source:
     if real_time:
         if not is_video:
             raise UserError(f"{source}: is no video file; only a video plays in real time.")
-        camera = CameraSource(cv2.VideoCapture(str(path)), path.name, Clip(path).fps)
-        camera.files = [path]
-        return camera
+        return CameraSource(Clip(path), path.name)
     return Clip(path) if is_video else Stills(path)
 
 
