@@ -15,6 +15,10 @@ from pathlib import Path
 
 from .arguments import arg, bar, build_parser, command, positive
 from .base.errors import Terminated, TimeOver, UserError
+from .base.processes import with_variables
+
+# Commands write their figures into files, whatever the shell says of where matplotlib shows them.
+NO_SCREEN = {"MPLBACKEND": "agg"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return arguments.command(arguments) or 0
+        with with_variables(NO_SCREEN):
+            return arguments.command(arguments) or 0
     except UserError as error:
         print(f"vaaffect: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,15 @@ Nothing of the field is in here: no face, no label, no network.
 from . import cache, paths
 from .cache import code_digest, digest, kept
 from .errors import Terminated, TimeOver, UserError
-from .files import files_state, find_files, held, sha256_of, sync, write_atomically
+from .files import (
+    files_state,
+    find_files,
+    held,
+    known_sha256,
+    sha256_of,
+    sync,
+    write_atomically,
+)
 from .paths import (
     CROPS,
     FEATURES,
@@ -30,6 +38,7 @@ from .processes import (
     forks,
     in_processes,
     in_workers,
+    with_variables,
 )
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, stage, tagged
 
@@ -37,7 +46,7 @@ __all__ = [
     "CROPS", "FEATURES", "LANDMARKS", "NOTEBOOKS", "REPORTS", "ROOT", "RUNS", "SIMULATED",
     "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "at_once", "attempt",
     "cache", "code_digest", "compute_with", "cores", "digest", "end_with_parent", "files_state",
-    "find_files", "forks", "held", "in_processes", "in_workers", "kept", "paths", "report_epoch",
-    "report_event", "report_folder", "report_step", "runs_folder", "sha256_of", "shown", "stage",
-    "sync", "tagged", "write_atomically",
+    "find_files", "forks", "held", "in_processes", "in_workers", "kept", "known_sha256", "paths",
+    "report_epoch", "report_event", "report_folder", "report_step", "runs_folder", "sha256_of",
+    "shown", "stage", "sync", "tagged", "with_variables", "write_atomically",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 
@@ -15,11 +16,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file under another name, then rename it: a kill never leaves half of it."""
+def known_sha256(path: Path) -> str:
+    """`sha256_of`, which a process computes once for as long as size and time of change stay: files
+    of weights have hundreds of megabytes."""
+    state = path.stat()
+    return _sha256_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _sha256_of_state(path: Path, size: int, time: int) -> str:
+    return sha256_of(path)
+
+
+def write_atomically(path: Path, data: bytes | str, lasting: bool = False) -> None:
+    """Write a file under another name, then rename it: a kill never leaves half of it. One that is
+    `lasting` is on the disk when this returns, so that a power cut does not either (see `sync`)."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_bytes(data.encode() if isinstance(data, str) else data)
+    if lasting:
+        sync(partial)
     partial.replace(path)
+    if lasting:
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -61,6 +61,18 @@ def compute_with(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """With these environment variables, for this process and those that it starts meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def forks(*modules: str) -> BaseContext:
     """Where processes are forked from: Python's own fork server, which computes nothing. Modules
     named until the first process starts are imported once, for all of them.
