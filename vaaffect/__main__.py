@@ -15,10 +15,7 @@ from pathlib import Path
 
 from .arguments import arg, bar, build_parser, command, positive
 from .base.errors import Terminated, TimeOver, UserError
-from .base.processes import with_variables
-
-# Commands write their figures into files, whatever the shell says of where matplotlib shows them.
-NO_SCREEN = {"MPLBACKEND": "agg"}
+from .base.processes import unswayed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        with with_variables(NO_SCREEN):
+        with unswayed():
             return arguments.command(arguments) or 0
     except UserError as error:
         print(f"vaaffect: {error}", file=sys.stderr)

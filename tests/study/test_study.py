@@ -229,15 +229,18 @@ def test_what_a_notebook_shows_does_not_depend_on_the_shell(toy, tmp_path, monke
         "c.InlineBackend.figure_formats = {'svg'}\nc.InteractiveShellApp.matplotlib = 'agg'\n"
     )
     (settings / "first.py").write_text("mine = 2")
-    (settings / "matplotlibrc").write_text("lines.linewidth: 9\nsavefig.dpi: 20\nbackend: svg\n")
+    (settings / "matplotlibrc").write_text(
+        "lines.marker: o\nsavefig.transparent: True\nbackend: svg\n"
+    )
     for name, value in {
         "MPLBACKEND": "nonsense", "MATPLOTLIBRC": settings, "IPYTHONDIR": settings,
         "PYTHONSTARTUP": settings / "first.py", "COLUMNS": "20", "LINES": "3",
-        "PYTHONWARNINGS": "default",
+        "PYTHONWARNINGS": "error",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, str(value))
     wide = "print(pd.DataFrame([range(1000, 1012)], columns=[f'name{i}' for i in range(12)]))"
-    cells = ["# Start", SHOWN, DRAWN, wide, "print('mine' in globals())"]
+    old = "import warnings\nwarnings.warn('old', DeprecationWarning, 2)"
+    cells = ["# Start", SHOWN, DRAWN, wide, f"{old}\nprint('mine' in globals())"]
     toy.write("00_start", cells)
     process = child(toy, "--only", "00")
     _, error = process.communicate(timeout=120)
