@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .arguments import arg, bar, build_parser, command, path, positive
 from .base.errors import Terminated, TimeOver, UserError
+from .base.processes import unswayed
 from .ending import drop_output, in_words
 
 
@@ -55,7 +56,8 @@ def _run(argv: Sequence[str] | None) -> int:
         parser.print_help()
         return 0
     try:
-        return arguments.command(arguments) or 0
+        with unswayed():
+            return arguments.command(arguments) or 0
     except UserError as error:
         print(f"vaaffect: {error}", file=sys.stderr)
         return 1

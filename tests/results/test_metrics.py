@@ -159,6 +159,16 @@ def test_empty_input_gives_nan_and_wrong_shapes_are_refused():
             metric(np.zeros((3, 2)), np.zeros((3, 2)))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unknown", ["true", "pred"])
+def test_where_a_value_is_nan_every_metric_is_and_sagr_too(unknown):
+    values = {"true": np.array([-0.5, 0.1, 0.7, 0.2]), "pred": np.array([-0.4, 0.3, -0.2, 0.1])}
+    assert metrics.sagr(**values) == on_sums(**values)["SAGR"] == 0.75
+    values[unknown][2] = np.nan
+    for way in ({name: of(**values) for name, of in METRICS.items()}, on_sums(**values)):
+        assert all(np.isnan(value) for value in way.values()), way
+
+
 def test_moments_of_parts_add_up_to_the_whole_and_weights_repeat_frames():
     rng = np.random.default_rng(2)
     true, pred = rng.normal(size=(2, 300))

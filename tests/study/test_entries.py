@@ -52,6 +52,9 @@ def test_machines_are_counted_also_where_a_run_does_not_name_its_own(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "done.json").write_text(json.dumps(done))
     (tmp_path / "unfinished").mkdir()
+    for name, content in {"cut": "", "half": '{"machi', "other": "[]"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "done.json").write_text(content)  # said where they are looked for
     known = {name: gpu[name] for name in ("device", "precision", "torch")}
     unknown = dict.fromkeys(known, "unknown")
     assert machines(tmp_path) == [

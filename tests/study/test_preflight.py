@@ -159,6 +159,8 @@ def test_the_work_is_what_the_plan_trains_and_finished_runs_are_none(tmp_path):
     config = json.dumps(trainings[0].config(), default=str)
     (run / "config.json").write_text(config)
     assert workload.counted(trainings, tmp_path)[0].finished == 0
+    (run / "done.json").write_text("")  # damaged, which is said before anything is trained
+    assert workload.counted(trainings, tmp_path)[0].finished == 0
     (run / "done.json").write_text("{}")
     [later] = workload.counted(trainings, tmp_path)
     assert later.finished == 1

@@ -11,6 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from toy_study import FIRST, Toy
@@ -18,6 +19,7 @@ from toy_study import FIRST, Toy
 from vaaffect.base import paths
 from vaaffect.base.errors import UserError
 from vaaffect.base.progress import Tail, report_epoch, report_event, report_step
+from vaaffect.report import plots
 from vaaffect.study.display import Display, Running, clock, describe
 from vaaffect.study.execution import cleaner, is_complete, shortened
 from vaaffect.study.folders import keep_kinds_apart, local_places, locked
@@ -31,12 +33,13 @@ from pathlib import Path
 from vaaffect.__main__ import main
 from vaaffect.base import paths, provenance
 from vaaffect.corpora import data
-from vaaffect.report import cards
 folder = Path(sys.argv[1])
 paths.NOTEBOOKS, paths.RUNS = folder / "notebooks", folder / "runs"
 provenance.device = lambda: {"cpu": "imports torch, which takes seconds"}
 data.prepare_data = lambda parameters, progress: {"toy": "abc"}
-cards.write_cards = lambda record: None
+if "--only" not in sys.argv:  # they belong to the report
+    from vaaffect.report import cards
+    cards.write_cards = lambda record: None
 sys.exit(main(["study", "--profile", "small", "--out", str(folder / "out"), *sys.argv[2:]]))
 """
 
@@ -204,6 +207,80 @@ def test_a_dead_kernel_is_named(toy, capfd):
         toy.run(only=["00"])
     assert capfd.readouterr().err == ""
     assert (toy.out / "notebooks" / "00_start.failed.ipynb").exists()
+
+
+SHOWN = """\
+import matplotlib.pyplot as plt
+import pandas as pd
+from vaaffect.report import plots
+plots.use_style()"""
+DRAWN = """\
+fig, ax = plt.subplots()
+ax.plot([0, 1], [1, 0])
+_ = plots.save_figure(fig, OUT, "00_line")"""
+
+
+def test_what_a_notebook_shows_does_not_depend_on_the_shell(toy, tmp_path, monkeypatch):
+    """A shell with a backend that there is not, a style of its own, and files for each kernel."""
+    settings = tmp_path / "of the user"
+    (settings / "profile_default" / "startup").mkdir(parents=True)
+    (settings / "profile_default" / "startup" / "mine.py").write_text("mine = 1")
+    (settings / "profile_default" / "ipython_kernel_config.py").write_text(
+        "c.InlineBackend.figure_formats = {'svg'}\nc.InteractiveShellApp.matplotlib = 'agg'\n"
+    )
+    (settings / "first.py").write_text("mine = 2")
+    (settings / "matplotlibrc").write_text(
+        "lines.marker: o\nsavefig.transparent: True\nbackend: svg\n"
+    )
+    for name, value in {
+        "MPLBACKEND": "nonsense", "MATPLOTLIBRC": settings, "IPYTHONDIR": settings,
+        "PYTHONSTARTUP": settings / "first.py", "COLUMNS": "20", "LINES": "3",
+        "PYTHONWARNINGS": "error",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    wide = "print(pd.DataFrame([range(1000, 1012)], columns=[f'name{i}' for i in range(12)]))"
+    old = "import warnings\nwarnings.warn('old', DeprecationWarning, 2)"
+    cells = ["# Start", SHOWN, DRAWN, wide, f"{old}\nprint('mine' in globals())"]
+    toy.write("00_start", cells)
+    process = child(toy, "--only", "00")
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    copy = nbformat.read(toy.out / "notebooks" / "00_start.ipynb", as_version=4)
+    _, _, figure, table, of_the_user = [c for c in copy.cells if c.cell_type == "code"][-5:]
+    assert [set(output.data) for output in figure.outputs] == [{"text/plain", "image/png"}]
+    assert [output.output_type for cell in (table, of_the_user) for output in cell.outputs] == [
+        "stream", "stream",
+    ]  # fmt: skip
+    assert of_the_user.outputs[0].text == "False\n"
+    first = table.outputs[0].text.splitlines()[0]  # cut at 80 letters, not at 20
+    assert first.split() == [f"name{n}" if n != 5 else "..." for n in (*range(6), *range(7, 12))]
+    # The file is what it is without all that.
+    plots.use_style()
+    fig, ax = plt.subplots()
+    ax.plot([0, 1], [1, 0])
+    ours = plots.save_figure(fig, str(tmp_path), "00_line")
+    assert (toy.out / "figures" / "00_line.png").read_bytes() == ours.read_bytes()
+
+
+def test_a_figure_that_is_saved_and_not_shown_fails(toy, capsys):
+    saved = "def save_figure(*about): ...\nimport matplotlib.pyplot as plt"
+    closed = "fig, ax = plt.subplots()\nplt.close(fig)\n_ = save_figure(fig)"
+    toy.write("00_start", ["# Start", saved, closed, "print('never mind')"])
+    with pytest.raises(UserError) as error:
+        toy.run(only=["00"])
+    said = str(error.value)
+    assert said.startswith("00_start.ipynb stopped at cell In [5] (fig, ax = plt.subplots()):\n")
+    assert "It saves a figure and shows none" in said and "plt.close." in said
+    assert (toy.out / "notebooks" / "00_start.failed.ipynb").exists()
+    toy.write("00_start", ["# Start", saved, closed.replace("plt.close(fig)", "None")])
+    toy.run(only=["00"])
+    # An executed copy without its figure, as studies left them, is not kept.
+    path = toy.out / "notebooks" / "00_start.ipynb"
+    copy = nbformat.read(path, as_version=4)
+    assert is_complete(copy) and copy.cells[-1].outputs.pop()["data"]["image/png"]
+    assert not is_complete(copy)
+    copy.cells[-1].source = "if luck:\n    save_figure(fig)"  # on some condition
+    assert is_complete(copy)
 
 
 def test_an_early_exit_is_no_success(toy):

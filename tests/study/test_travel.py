@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,25 @@ def test_what_is_finished_here_stays_and_what_is_not_is_replaced(machine, traini
     assert is_finished(mine) and not list(mine.glob("checkpoint*"))
 
 
+def test_damaged_trainings_are_left_out_and_those_here_replaced(machine, training, tmp_path):
+    file = tmp_path / "p.tar.xz"
+    machine("here")
+    runs = paths.RUNS / "p"
+    sound, bad = (train(replace(training, weight_seed=seed), runs) for seed in (0, 1))
+    done = (bad / "done.json").read_bytes()
+    (bad / "done.json").write_bytes(b"")
+    said, left_out = travel.pack("p", file)
+    assert said.startswith("p: 1 finished trainings")
+    assert left_out.startswith(f"left out: {bad / 'done.json'}: is damaged (")
+    # Where a file of a run is damaged, the whole one of the other machine takes its place.
+    (bad / "done.json").write_bytes(done)
+    travel.pack("p", file)
+    for name in ("done.json", "config.json", "predictions.parquet"):
+        (bad / name).write_bytes(b"")
+        assert travel.unpack(file)[0].startswith("p: 1 finished")
+        assert is_finished(bad) and holds_model(sound)
+
+
 def test_executed_notebooks_travel_and_a_study_keeps_them(machine, tmp_path):
     file = tmp_path / "small.tar.xz"
     (tmp_path / "a").mkdir()
@@ -96,8 +116,11 @@ def test_executed_notebooks_travel_and_a_study_keeps_them(machine, tmp_path):
     toy.run(out=paths.REPORTS / "small")
     config = paths.RUNS / "small" / "net_fold0"
     config.mkdir(parents=True, exist_ok=True)
-    (config / "config.json").write_text('{"data": "AFEW-VA"}')
-    (config / "done.json").write_text("{}")
+    about = {"model": "m", "recipe": {"name": "r"}, "data": "AFEW-VA", "by": "subject", "fold": 0,
+             "seed": 0, "image_size": 32}  # fmt: skip
+    (config / "config.json").write_text(json.dumps(about))
+    done = {"best_epoch": 1, "best_val_mse": 0.1, "epochs": 1, "files": {}}
+    (config / "done.json").write_text(json.dumps(done))
     said, warned = travel.pack("small", file)
     assert "notebooks 00, 03, 99" in said
     assert "licence" in warned  # its config names real data

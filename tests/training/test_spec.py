@@ -89,7 +89,8 @@ def test_a_copied_run_is_hashed_once(finished, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copyfile)
     for _ in range(2):
         assert is_finished(tmp_path / "copy")
-        assert hashed == ["predictions.parquet", "validation.parquet"]
+        names = ["config.json", "history.csv", "predictions.parquet", "validation.parquet"]
+        assert hashed == names
 
 
 def test_a_run_from_before_there_were_stamps_can_still_be_used(finished, tmp_path):

@@ -275,7 +275,8 @@ def test_what_is_no_file_of_weights_is_refused_in_one_sentence(state, path, tmp_
     network = new()
     files = {
         "half.pt": whole[: len(whole) // 2], "last.pt": whole[:-1], "empty.pt": b"",
-        "text.pt": b"weights", "picture.pt": b"\x89PNG\r\n\x1a\n" + bytes(100),
+        "text.pt": b"weights", "page.pt": b"<!DOCTYPE html><html>Sign in</html>",
+        "picture.pt": b"\x89PNG\r\n\x1a\n" + bytes(100),
         "pickle.pt": pickle.dumps({"conv1.weight": [1.0]}),
     }  # fmt: skip
     for name, content in files.items():

@@ -11,6 +11,7 @@ from .files import (
     find_files,
     held,
     is_litter,
+    known_sha256,
     listing,
     naming,
     sha256_of,
@@ -44,6 +45,7 @@ from .processes import (
     forks,
     in_processes,
     in_workers,
+    with_variables,
 )
 from .progress import VARIABLE, Tail, report_epoch, report_event, report_step, stage, tagged
 from .text import decode_text, located, printable
@@ -53,8 +55,8 @@ __all__ = [
     "VARIABLE", "Failure", "Tail", "Terminated", "TimeOver", "UserError", "at_once", "attempt",
     "cache", "code_digest", "compute_with", "cores", "decode_text", "digest", "end_with_parent",
     "expanded", "files_state", "find_files", "forks", "held", "holds", "in_processes", "in_workers",
-    "is_litter", "kept", "listing", "located", "naming", "paths", "printable",
+    "is_litter", "kept", "known_sha256", "listing", "located", "naming", "paths", "printable",
     "refuse_to_overwrite", "report_epoch", "report_event", "report_folder", "report_step",
     "runs_folder", "sha256_of", "shown", "stage", "sync", "tagged", "walk", "whole",
-    "write_atomically",
+    "with_variables", "write_atomically",
 ]  # fmt: skip

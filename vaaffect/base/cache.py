@@ -18,6 +18,7 @@ from .errors import UserError
 from .files import held, sha256_of, write_atomically
 
 MANIFEST = "manifest.json"
+STAMP = ("SHA-256", "bytes", "time of change in ns")  # of a file, see `stamp`
 
 
 def kept(
@@ -65,17 +66,39 @@ def kept(
 def opened(folder: Path) -> dict[str, Any] | None:
     """The manifest of a finished folder, None where there is none; UserError as of `kept`."""
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        files = dict(manifest["files"])
-    except (FileNotFoundError, NotADirectoryError):
+    manifest = read_record(path, "files")
+    if manifest is None:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, "it cannot be read") from error
+    files = manifest["files"]
     if changed := check_files(folder, files):
         with suppress(OSError):  # a folder that may only be read is hashed each time
             write_atomically(path, json.dumps(manifest | {"files": files | changed}, indent=1))
     return manifest
+
+
+def read_record(path: Path, *keys: str) -> dict[str, Any] | None:
+    """What a folder's files say of it in JSON, which was written whole; None where there is no such
+    file. `files` in it, where there are any, are stamps by name.
+
+    UserError: it cannot be read, is no JSON object, or lacks one of the `keys`.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, RecursionError) as error:  # no text, or no JSON
+        raise damaged(path, "it cannot be read") from error
+    if not isinstance(record, dict):
+        raise damaged(path, f"it holds {type(record).__name__} where an object was written")
+    if missing := [key for key in keys if key not in record]:
+        raise damaged(path, f"it says nothing of {missing[0]}")
+    files = record.get("files", {})
+    stamps = files.values() if isinstance(files, dict) else [None]
+    if not all(isinstance(one, list) and len(one) == len(STAMP) for one in stamps):
+        raise damaged(path, "its list of files cannot be read")
+    return record
 
 
 def check_files(folder: Path, files: Mapping[str, list]) -> dict[str, list]:
@@ -84,26 +107,33 @@ def check_files(folder: Path, files: Mapping[str, list]) -> dict[str, list]:
     for name, (sha256, size, time) in files.items():
         try:
             state = (folder / name).stat()
+            if (state.st_size, state.st_mtime_ns) != (size, time):
+                changed[name] = stamp(folder / name)
         except FileNotFoundError as error:
-            raise _damaged(folder / name, "it is missing") from error
-        if (state.st_size, state.st_mtime_ns) != (size, time):
-            changed[name] = stamp(folder / name)
-            if changed[name][0] != sha256:
-                raise _damaged(folder / name, "its hash is not the one it was written with")
+            raise damaged(folder / name, "it is missing") from error
+        except OSError as error:
+            raise _unreadable(folder / name, error) from error
+        if name in changed and changed[name][0] != sha256:
+            raise damaged(folder / name, "its hash is not the one it was written with")
     return changed
 
 
 def stamp(path: Path) -> list:
-    """[SHA-256, bytes, time of change in ns]; the time first, so that a later change shows."""
+    """A list as of STAMP; the time is read first, so that a later change shows."""
     state = path.stat()
     return [sha256_of(path), state.st_size, state.st_mtime_ns]
 
 
-def _damaged(path: Path, why: str) -> UserError:
+def damaged(path: Path, why: str) -> UserError:
+    """What is said of a damaged file of a folder that can be made again."""
     return UserError(
         f"{path}: is damaged ({why}); delete the folder {path.parent} and run again, it will be "
         "rebuilt."
     )
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be read ({error.strerror}); make it readable and run again.")
 
 
 def digest(*parts: Any) -> str:

@@ -8,6 +8,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 _LITTER = {
@@ -25,10 +26,27 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file under another name, then rename it: a kill never leaves half of it."""
+def known_sha256(path: Path) -> str:
+    """`sha256_of`, which a process computes once for as long as size and time of change stay: files
+    of weights have hundreds of megabytes."""
+    state = path.stat()
+    return _sha256_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _sha256_of_state(path: Path, size: int, time: int) -> str:
+    return sha256_of(path)
+
+
+def write_atomically(path: Path, data: bytes | str, lasting: bool = False) -> None:
+    """Write a file under another name, then rename it: a kill never leaves half of it. One that is
+    `lasting` is on the disk when this returns, so that a power cut does not either (see `sync`)."""
     with whole(path) as partial:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
+        if lasting:
+            sync(partial)
+    if lasting:
+        sync(path.parent)
 
 
 @contextmanager

@@ -61,6 +61,31 @@ def compute_with(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """With these environment variables, for this process and those that it starts meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def unswayed() -> Iterator[None]:
+    """Whatever the shell says, figures go into files, and the processes that start meanwhile warn
+    as Python does by itself (one that warns more would do so in the pages of a study)."""
+    options = sys.warnoptions[:]
+    sys.warnoptions.clear()  # those of PYTHONWARNINGS and -W, which multiprocessing hands on
+    try:
+        with with_variables({"MPLBACKEND": "agg", "PYTHONWARNINGS": ""}):
+            yield
+    finally:
+        sys.warnoptions[:] = options
+
+
 def forks(*modules: str) -> BaseContext:
     """Where processes are forked from: Python's own fork server, which computes nothing. Modules
     named until the first process starts are imported once, for all of them.

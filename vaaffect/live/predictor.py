@@ -5,6 +5,7 @@ Landmarks, box, crop, network: `Predictor` holds them together. `loop.py` feeds 
 
 import contextlib
 import math
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,18 +137,25 @@ class Smoother:
 
 def find_runs(name: str) -> list[Path]:
     """The runs with a trained network of pictures that a user means: a run folder, all of a folder
-    of runs, or all of the study with a report profile. Where there is none, a UserError says which
-    there are."""
+    of runs, or all of the study with a report profile. Damaged ones among several are named and
+    left out. Where there is none, a UserError says which there are."""
     folder = expanded(name)
-    if (folder / "config.json").is_file():
+    if any((folder / file).is_file() for file in ("config.json", "done.json")):
         if not holds_model(folder):
             raise UserError(f"{folder}: holds no trained model; {_runs_in_words(folder.parent)}.")
         return [folder]
-    kept = _with_model(folder) or _with_model(runs_folder(name))
-    if not kept:
-        others = _runs_in_words()
-        raise UserError(f"{name}: is no run folder and no profile with a kept model; {others}.")
-    return kept
+    damages = []
+    for place in (folder, runs_folder(name)):
+        kept, damaged = _with_model(place)
+        damages += damaged
+        if kept:
+            for damage in damages:
+                print(f"left out: {damage}", file=sys.stderr)
+            return kept
+    if damages:
+        raise UserError("\n".join(damages))
+    others = _runs_in_words()
+    raise UserError(f"{name}: is no run folder and no profile with a kept model; {others}.")
 
 
 def find_run(name: str) -> Path:
@@ -156,17 +164,26 @@ def find_run(name: str) -> Path:
     return min(find_runs(name), key=lambda run: read_done(run)["best_val_mse"])
 
 
-def _with_model(folder: Path) -> list[Path]:
-    """The finished runs in a folder whose model was kept and takes single pictures."""
-    kept = sorted(path.parent for path in folder.glob("*/model.pt"))
-    kept = [run for run in kept if (run / "done.json").exists()]
-    return [run for run in kept if backbone_of(read_config(run)["model"]) is None]
+def _with_model(folder: Path) -> tuple[list[Path], list[str]]:
+    """The finished runs in a folder whose model was kept and takes single pictures, and what is
+    damaged there."""
+    kept, damages = [], []
+    for path in sorted(folder.glob("*/model.pt")):
+        run = path.parent
+        try:
+            # Weights alone may be those of a training that was killed before it was finished.
+            if holds_model(run) and backbone_of(read_config(run)["model"]) is None:
+                kept.append(run)
+        except UserError as damage:
+            damages.append(str(damage))
+    return kept, damages
 
 
 def _runs_in_words(*folders: Path) -> str:
     """Which runs with a model there are."""
     profiles = sorted(path for path in RUNS.glob("*") if path.is_dir())
-    runs = [run for folder in dict.fromkeys([*folders, *profiles]) for run in _with_model(folder)]
+    places = dict.fromkeys([*folders, *profiles])
+    runs = [run for place in places for run in _with_model(place)[0]]
     if not runs:
         return "there are no runs with a model yet: run the study first (make study)"
     names = ", ".join(f"{run.parent.name}: {run.name}" for run in runs[:6])

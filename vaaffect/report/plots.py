@@ -37,7 +37,9 @@ _LINES = (0, 17, 22, 27, 31, 36, 42, 48, 60, 68)  # where the lines of 68 landma
 
 
 def use_style() -> None:
-    """Set the look of all figures of a notebook; call it once, at its beginning."""
+    """Set the look of all figures of a notebook, whatever settings of matplotlib the user has; call
+    it once, at its beginning."""
+    plt.style.use("default")
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
     plt.rcParams |= {
         "figure.figsize": (7.5, 4.5), "figure.dpi": 100, "savefig.dpi": 150,

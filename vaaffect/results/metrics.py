@@ -76,7 +76,7 @@ def from_arrays(true: np.ndarray, pred: np.ndarray) -> Statistics:
     error = true - pred
     var_t = t @ t / n if np.ptp(true) > 0 else np.float64("nan")
     var_p = p @ p / n if np.ptp(pred) > 0 else np.float64("nan")
-    agree = np.float64(_agree(true, pred))
+    agree = _agree(true, pred)
     return Statistics(n, error.mean(), var_t, var_p, t @ p / n, error @ error / n, agree)
 
 
@@ -87,8 +87,11 @@ def _vectors(true: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return true, pred
 
 
-def _agree(true: np.ndarray, pred: np.ndarray) -> int:
-    return np.count_nonzero(np.sign(true) == np.sign(pred))
+def _agree(true: np.ndarray, pred: np.ndarray) -> float:
+    """Frames of equal sign; nan, as every other sum, where a value is nan and so has no sign."""
+    if np.isnan(true).any() or np.isnan(pred).any():
+        return np.nan
+    return float(np.count_nonzero(np.sign(true) == np.sign(pred)))
 
 
 def _mean_squares(s: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -146,8 +149,8 @@ FROM_MOMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def rmse(true: np.ndarray, pred: np.ndarray) -> float:
     """Root-mean-square error of two (n,) arrays (thesis, equation 5.1), in their unit, from 0 up.
 
-    nan when empty; ValueError for arrays that are not equally long and one-dimensional, here and
-    in all the others.
+    nan when empty and where a value is nan; ValueError for arrays that are not equally long and
+    one-dimensional; here and in all the others.
     """
     return _on_arrays("RMSE", true, pred)
 
@@ -183,6 +186,6 @@ def ccc(true: np.ndarray, pred: np.ndarray) -> float:
 def sagr(true: np.ndarray, pred: np.ndarray) -> float:
     """Sign agreement (Nicolaou et al. 2011) of two (n,) arrays, in [0, 1]; nan when empty.
 
-    Zero is a sign of its own: a frame annotated exactly 0 agrees only with exactly 0.
+    Zero is a sign of its own: a frame annotated exactly 0 agrees only with exactly 0. nan has none.
     """
     return _on_arrays("SAGR", true, pred)

@@ -8,6 +8,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from ..base import UserError
+from ..base.cache import damaged
 from ..corpora import DIMENSIONS, Crops
 
 FROM_SCRATCH = "from scratch"  # how the recipe's name ends of a network that has a finetuned twin
@@ -216,6 +217,14 @@ def read_predictions(runs: list[Path], table: str = "predictions") -> pd.DataFra
     """The predictions of finished runs (folders), one under the other.
 
     `table`: "predictions", of the test parts; or "validation", of the inner validation parts, which
-    overlap from fold to fold: what is fitted or chosen on them is so within a fold.
+    overlap from fold to fold: what is fitted or chosen on them is so within a fold. UserError where
+    one is missing or damaged.
     """
-    return joined(pd.read_parquet(run / f"{table}.parquet") for run in runs)
+    return joined(_read(run / f"{table}.parquet") for run in runs)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # it is missing, or no table
+        raise damaged(path, "it is no table of predictions") from error

@@ -2,14 +2,14 @@
 it wrote, and on which machines the trainings ran.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from ..base import code_digest, digest, paths, provenance, sha256_of
+from ..base import UserError, code_digest, digest, paths, provenance, sha256_of
+from ..base.cache import read_record
 from .folders import CARDS
 
 REPORT = "99"  # the notebook that the cards belong to
@@ -73,7 +73,10 @@ def machines(runs: Path) -> list[dict[str, Any]]:
     {runs, device, precision, torch, seconds (in training, of all of them)} each."""
     groups: dict[tuple, dict[str, Any]] = {}
     for path in sorted(runs.glob("*/done.json")):
-        done = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            done = read_record(path) or {}
+        except UserError:  # damaged, which is said where it is looked for
+            continue
         machine = done.get("machine", {})
         names = {name: machine.get(name, "unknown") for name in ("device", "precision", "torch")}
         group = groups.setdefault(tuple(names.values()), {"runs": 0, **names, "seconds": 0.0})

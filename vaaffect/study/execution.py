@@ -1,8 +1,10 @@
 """One notebook executed with papermill: the kernel, the stored copy, what to say when it fails."""
 
+import ast
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,12 @@ def execute(
             "clips in the profile."
         )
     notebook = nbformat.read(running, as_version=4)
+    if not failure and (cell := unshown_figure(notebook)) is not None:
+        failure = (
+            f"cell In [{cell.execution_count}] ({_first_line(cell.source)}):\nIt saves a figure "
+            "and shows none, so the page would have none; leave out of the notebook what keeps the "
+            "kernel from showing it: matplotlib.use, plt.switch_backend or plt.close."
+        )
     if not failure and not is_complete(notebook):
         failure = "it ended before its last cell (a SystemExit?)"
     stages = cell_stages(notebook)
@@ -77,7 +85,7 @@ def execute(
 
 
 def is_complete(notebook: NotebookNode) -> bool:
-    """Whether every code cell was executed and none failed."""
+    """Whether every code cell was executed, none failed, and each shows the figure it saves."""
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if ERROR_TAG in tags:
@@ -86,7 +94,33 @@ def is_complete(notebook: NotebookNode) -> bool:
             failed = any(output.output_type == "error" for output in cell.outputs)
             if cell.execution_count is None or (failed and "raises-exception" not in tags):
                 return False
-    return True
+    return unshown_figure(notebook) is None
+
+
+def unshown_figure(notebook: NotebookNode) -> NotebookNode | None:
+    """The first executed cell that saves a figure (`plots.save_figure`) and shows no picture, None
+    where there is none. What a cell saves only on some condition is not asked for."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and cell.execution_count and _saves_figure(cell.source):
+            shown = [mime for output in cell.outputs for mime in output.get("data", {})]
+            if not any(mime.startswith("image/") for mime in shown):
+                return cell
+    return None
+
+
+def _saves_figure(source: str) -> bool:
+    with suppress(SyntaxError):  # a magic
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.Expr | ast.Assign):
+                for node in ast.walk(statement.value):
+                    if isinstance(node, ast.Call) and _name(node.func) == "save_figure":
+                        return True
+    return False
+
+
+def _name(function: ast.expr) -> str:
+    """What is called, without the module: `plots.save_figure` and `save_figure` are the same."""
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def slim(notebook: NotebookNode, clean: Callable[[Any], Any]) -> None:

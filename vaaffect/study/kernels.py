@@ -25,7 +25,10 @@ from traitlets import Instance, Int, List
 
 from ..base import compute_with, end_with_parent, forks, paths
 
-INLINE = "module://matplotlib_inline.backend_inline"  # where a kernel draws its figures
+INLINE = "module://matplotlib_inline.backend_inline"  # shows figures under the cell that draws them
+# What a user's shell may say otherwise, and a notebook would show: the place where figures go, code
+# that every kernel runs first, the width at which printed tables are cut.
+SETTINGS = {"MPLBACKEND": INLINE, "PYTHONSTARTUP": "", "COLUMNS": "80", "LINES": "24"}
 NEEDED = (__name__, "ipykernel.kernelapp")  # by every kernel
 _NAME = "vaaffect-forked"
 
@@ -73,13 +76,15 @@ class Team:
 
 
 def kernel_spec(
-    modules: Iterable[str], environment: Mapping[str, str], **options: Any
+    modules: Iterable[str], environment: Mapping[str, str], work: Path, **options: Any
 ) -> KernelSpec:
     """A kernel of this interpreter with these variables, forked from where `modules` have been
-    imported (see `forks`).
+    imported (see `forks`). It computes with SETTINGS whatever the shell says, and in place of the
+    user's own settings of IPython it has none, in a folder below `work`.
 
     Options: the `team` that it belongs to; with how many `threads` its libraries compute.
     """
+    settings = SETTINGS | {"IPYTHONDIR": str(work / "ipython")}
     pythonpath = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
     launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     how = {"provisioner_name": _NAME, "config": {"modules": list(modules), **options}}
@@ -87,7 +92,7 @@ def kernel_spec(
         argv=[*launch, "--log-level=50"],  # its notices would break the progress line
         display_name="Python 3",
         language="python",
-        env={"PYTHONPATH": pythonpath, **environment},
+        env={"PYTHONPATH": pythonpath, **settings, **environment},
         metadata={"kernel_provisioner": how},
     )
 
@@ -158,5 +163,5 @@ def _run(
     if threads is not None:
         compute_with(threads)
     if matplotlib := sys.modules.get("matplotlib"):  # imported before a kernel could say where to
-        matplotlib.rcParams["backend"] = environment.get("MPLBACKEND", INLINE)
+        matplotlib.rcParams["backend"] = environment["MPLBACKEND"]
     IPKernelApp.launch_instance(arguments)

@@ -215,7 +215,7 @@ def _look_at_weights(
         url, path = imagenet_file(model)
         said = str(path)
         if model in faults:
-            said = f"to be downloaded from {url}" if online else f"missing: {path}"
+            said = f"to be downloaded from {url}" if online else f"missing or damaged: {path}"
         found.rows.append((f"ImageNet, {model}", said))
     if online:
         found.downloads += faults

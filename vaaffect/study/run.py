@@ -256,10 +256,10 @@ class _Study:
         events = self.work / f"progress-{step.number}.jsonl"
         threads = cores() if step.alone else max(1, cores() // self.at_once)
         variables = {VARIABLE: str(events), **self.variables}
-        kernel = kernels.kernel_spec(self.modules, variables, team=team, threads=threads)
+        spec = kernels.kernel_spec(self.modules, variables, self.work, team=team, threads=threads)
         copy, tail = self._copy(step.source.name), Tail(events, partial(self._follow, step.name))
         with tail:
-            noted = execution.execute(step.source, copy, step.given, kernel, self.work, clean)
+            noted = execution.execute(step.source, copy, step.given, spec, self.work, clean)
         self._follow(step.name, [*tail.read(), *noted])
 
     def _end(self, step: Step, future: Future) -> None:

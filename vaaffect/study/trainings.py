@@ -1,10 +1,10 @@
 """The trainings of a study, done before its notebooks, which then find them finished."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..base import with_variables
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..training import How
@@ -29,7 +29,7 @@ def train_before(
     processes of their own, with these environment variables; UserError names what failed."""
     from ..training import all_trainings, train_all
 
-    with _environment(variables):
+    with with_variables(variables):
         train_all(all_trainings(*notebooks), runs, how, apart=True)
 
 
@@ -50,14 +50,3 @@ def weights_files(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
     files = [weights_files(parameters) for parameters in notebooks]
     return {label: sha256 for each in files for label, sha256 in each.items()}
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

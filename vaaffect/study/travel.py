@@ -10,7 +10,8 @@ import lzma
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,12 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
         file: what is written.
         out: the study's report folder; `reports/<profile>` by default.
 
-    Returns lines that say what is in it. UserError: nothing is finished, or the study is running;
-    the file is one of the study's own, or is there and no earlier pack. It is written whole.
+    Returns lines that say what is in it, and which trainings are damaged and were left out.
+    UserError: nothing is finished, or the study is running; the file is one of the study's own, or
+    is there and no earlier pack. It is written whole.
     """
+    from ..training import is_finished  # torch takes seconds, and a wrong name is told at once
+
     folder = folders.checked_report_folder(out, profile)
     runs = paths.study_runs_folder(profile, folder)
     read = [folder / name for _, entry in _complete(folder) for name in _files(entry)]
@@ -57,17 +61,22 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
     refuse_to_overwrite([folder / "manifest.json", *read], [(file, "the pack")], _is_pack)
     with folders.locked(folder), tempfile.TemporaryDirectory(prefix="vaaffect-") as temporary:
         work = Path(temporary)
-        trainings = [path.parent for path in sorted(runs.glob("*/done.json"))]
-        trainings = [run for run in trainings if (run / "config.json").is_file()]
-        for run in trainings:
-            _copy_run(run, work / "runs" / run.name)
+        trainings, damages = [], []
+        for run in [path.parent for path in sorted(runs.glob("*/done.json"))]:
+            try:
+                if is_finished(run):
+                    _copy_run(run, work / "runs" / run.name)
+                    trainings.append(run)
+            except UserError as damage:
+                damages.append(f"left out: {damage}")
         notebooks = _copy_report(folder, work / "report")
         for home in sorted(LANDMARKS.glob("*")):
             manifest = cache.opened(home) or {}
             if _is_simulated(str(manifest.get("label"))):  # those of people stay here
                 shutil.copytree(home, work / "landmarks" / home.name)
         if not trainings and not notebooks:
-            raise UserError(f"{runs}: holds no finished training; run the study first.")
+            nothing = f"{runs}: holds no finished training; run the study first."
+            raise UserError("\n".join([nothing, *damages]))
         _copy_some_crops(trainings, work / "crops")
         content = {"profile": profile, "files": provenance.file_hashes(work)}
         write_atomically(work / CONTENT, json.dumps(content, indent=1))
@@ -76,7 +85,7 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
             for name in (CONTENT, *content["files"]):
                 archive.add(work / name, name)
         real = any(not _is_simulated(_config(run)["data"]) for run in trainings)
-    lines = [_in_words(profile, len(trainings), notebooks, file)]
+    lines = [_in_words(profile, len(trainings), notebooks, file), *damages]
     if real:
         lines.append(
             "It holds labels and predictions of a licensed corpus, and pictures too unless "
@@ -87,7 +96,8 @@ def pack(profile: str, file: Path, out: Path | None = None) -> list[str]:
 
 def unpack(file: Path, out: Path | None = None) -> list[str]:
     """Put what `pack` wrote where a study of the same profile looks for it; what is finished here
-    already stays as it is, and so do notebooks that were executed later than those in the file.
+    already, and whole, stays as it is, and so do notebooks that were executed later than those in
+    the file.
 
     A simulated corpus is what its world and the simulator's code are, though another processor may
     draw some pixels otherwise.
@@ -105,7 +115,8 @@ def unpack(file: Path, out: Path | None = None) -> list[str]:
         except FileNotFoundError as error:
             missing = "there is no such file" if not Path(file).exists() else "was not packed"
             raise UserError(f"{file}: {missing} by `python -m vaaffect pack`.") from error
-        except (tarfile.TarError, EOFError, ValueError, KeyError, OSError) as error:
+        except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError, KeyError, TypeError,
+                OSError) as error:  # fmt: skip
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # of temporary files: the pack is sound
             raise UserError(f"{file}: cannot be read ({error}); pack and copy it again.") from error
@@ -121,9 +132,11 @@ def unpack(file: Path, out: Path | None = None) -> list[str]:
              if top in places],
             lambda _: True,  # of the same study, see above
         )  # fmt: skip
+        from ..training import is_finished  # as in `pack`
+
         with folders.locked(folder):
-            came = _place(work / "runs", runs, "done.json")
-            _place(work / "landmarks", LANDMARKS, cache.MANIFEST)
+            came = _place(work / "runs", runs, "done.json", is_finished)
+            _place(work / "landmarks", LANDMARKS, cache.MANIFEST, cache.opened)
             notebooks = _merge_report(work / "report", folder)
         return [_in_words(profile, came, notebooks, file), *_compared(work / "crops")]
 
@@ -143,14 +156,14 @@ def _copy_run(run: Path, target: Path) -> None:
     for name in _NAMES:
         if (run / name).exists():
             shutil.copy2(run / name, target / name)
-    done = json.loads((target / "done.json").read_text(encoding="utf-8"))
+    done = cache.read_record(target / "done.json")
     if model := done.get("files", {}).pop(_MODEL, None):
         done["elsewhere"] = {_MODEL: model}
     write_atomically(target / "done.json", json.dumps(done, indent=1))
 
 
 def _config(run: Path) -> dict[str, Any]:
-    return json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return cache.read_record(run / "config.json")
 
 
 def _is_simulated(label: str) -> bool:
@@ -247,15 +260,16 @@ def _merge_report(source: Path, folder: Path) -> list[str]:
     return [number for number, _ in came]
 
 
-def _place(source: Path, target: Path, last: str) -> int:
-    """Move folders into another, but for those that are finished there, which have a file `last`;
-    returns how many came."""
+def _place(source: Path, target: Path, last: str, finished: Callable[[Path], Any]) -> int:
+    """Move folders into another, but for those that are finished there; the file `last` comes last,
+    by which they will be. Returns how many came."""
     count = 0
     for folder in sorted(source.glob("*")):
         place = target / folder.name
-        if (place / last).exists():
-            continue
-        shutil.rmtree(place, ignore_errors=True)  # an unfinished one
+        with suppress(UserError):  # damaged
+            if finished(place):
+                continue
+        shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for path in sorted(folder.rglob("*"), key=lambda path: path.name == last):
             if path.is_file():

@@ -1,6 +1,5 @@
 """How much a study trains, counted before any crop is made; and how long that takes here."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from ..base import UserError
+from ..base.cache import read_record
 
 if TYPE_CHECKING:  # torch takes seconds, and a mistake in a profile is told at once
     from ..corpora import Crops
@@ -100,11 +102,12 @@ def _finished(runs: Path) -> set[tuple]:
     found = set()
     for path in runs.glob("*/done.json"):
         try:
-            config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+            read_record(path)
+            config = read_record(path.with_name("config.json")) or {}
             keys = ("model", "data", "by", "fold", "seed")
             model, label, by, fold, seed = (config[key] for key in keys)
             found.add((model, config["recipe"]["name"], label, by, fold, seed))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (UserError, KeyError, TypeError):  # damaged, which is said later
             continue
     return found
 

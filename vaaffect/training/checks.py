@@ -4,13 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 import torch
 from torchvision import models as zoo
 
-from ..base import UserError, sha256_of
+from ..base import UserError
+from . import torch_cache
 from .adapt import new_network
 from .networks import NETWORK_NAMES, OURS, V1, backbone_of
 from .plan import Ablation, Plan
@@ -118,7 +118,17 @@ def imagenet_file(model: str) -> tuple[str, Path]:
     """Where ImageNet's weights of a network come from, and the file in torch's cache in which they
     are looked for; `model` has some."""
     url = zoo.get_model_weights(backbone_of(model) or model)[V1].url
-    return url, Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    return url, torch_cache.place_of(url)
+
+
+def imagenet_fault(model: str) -> str | None:
+    """Why ImageNet's weights of a network cannot be read, a sentence; None where they can."""
+    return torch_cache.fault_of(imagenet_file(model)[0], f"the ImageNet weights of {model}")
+
+
+def fetch_imagenet(model: str) -> None:
+    """Download ImageNet's weights of a network into torch's cache; UserError where it fails."""
+    torch_cache.fetch(imagenet_file(model)[0], f"the ImageNet weights of {model}")
 
 
 def can_be_fetched(url: str) -> bool:
@@ -128,29 +138,3 @@ def can_be_fetched(url: str) -> bool:
             return answer.status == 200
     except (OSError, ValueError):  # no network, no such host, no such file
         return False
-
-
-def fetch_imagenet(model: str) -> None:
-    """Download ImageNet's weights of a network into torch's cache; UserError where it fails."""
-    url, path = imagenet_file(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, str(path), _begins(path), progress=False)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{imagenet_fault(model)} (The download failed: {error}.)") from error
-
-
-def _begins(path: Path) -> str:
-    """How the SHA-256 of a file of torchvision's weights begins, by its name."""
-    return path.stem.rpartition("-")[2]
-
-
-def imagenet_fault(model: str) -> str | None:
-    """Why ImageNet's weights of a network cannot be read, a sentence; None where they can."""
-    url, path = imagenet_file(model)
-    cure = f"download {url} where there is a network and put it into {path.parent} as {path.name}"
-    if not path.is_file():
-        return f"{path}: the ImageNet weights of {model} are missing; {cure}."
-    if not sha256_of(path).startswith(_begins(path)):
-        return f"{path}: the ImageNet weights of {model} are damaged or incomplete; {cure}."
-    return None

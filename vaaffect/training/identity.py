@@ -5,11 +5,13 @@ from pathlib import Path
 from ..base import code_digest
 
 # Modules of this room that do not decide what a given training learns: which trainings there are
-# (their fields are in the identity), where they run, in which files results are kept, and names.
+# (their fields are in the identity), where they run, in which files results are kept, names, and
+# whether a file is the one that its name says.
 # Weights of a pretext task have a key of their own.
 NOT_LEARNING = (
     "__init__.py", "ablation.py", "checks.py", "cluster.py", "fairness.py", "identity.py",
     "many.py", "plan.py", "pretext.py", "run_folder.py", "spec.py", "speed.py",
+    "torch_cache.py",
 )  # fmt: skip
 
 

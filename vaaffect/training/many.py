@@ -90,17 +90,16 @@ def train_all(
 
     Those that are finished already cost nothing, wherever they were trained. When some fail, the
     others are brought to their end all the same, then a UserError names each with the reason (with
-    `jobs` 1 the first failure is raised at once). Where to train, the environment says by default;
-    `apart` keeps a single training at a time out of this process too.
+    `jobs` 1 the first failure is raised at once). Damaged runs are named before anything is
+    trained. Where to train, the environment says by default; `apart` keeps a single training at a
+    time out of this process too.
     """
     how = how or How.from_environment() or How()
     names = [training.name for training in trainings]
     by_name: dict[str, int] = {}  # the same training twice is trained once, and keeps its model
     for number in sorted(range(len(trainings)), key=lambda n: not trainings[n].keep_model):
         by_name.setdefault(names[number], number)
-    todo = sorted(
-        n for name, n in by_name.items() if not is_finished(runs / name, trainings[n].keep_model)
-    )
+    todo = _unfinished({n: runs / name for name, n in by_name.items()}, trainings)
     starts: list[PretextStart] = []  # each once, before several trainings want the same weights
     for number in todo:
         start = trainings[number].start
@@ -134,6 +133,20 @@ def train_all(
     if failures:
         raise UserError(_named(trainings, failures, runs))
     return [runs / name for name in names]
+
+
+def _unfinished(runs: Mapping[int, Path], trainings: Sequence[Training]) -> list[int]:
+    """The numbers of the trainings that are still to be done; UserError names every damaged run."""
+    todo, damages = [], []
+    for number, run in sorted(runs.items()):
+        try:
+            if not is_finished(run, trainings[number].keep_model):
+                todo.append(number)
+        except UserError as damage:
+            damages.append(str(damage))
+    if damages:
+        raise UserError("\n".join(damages))
+    return todo
 
 
 def _outcomes(

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..base import UserError, write_atomically
+from ..base.cache import damaged, read_record
 from .recipe import Recipe
 
 
@@ -66,9 +67,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def read_memory(run: Path) -> dict[int, int]:
     """{epoch: parts}: since that epoch, each batch goes through in so many parts."""
     path = run / "memory.json"
-    if not path.exists():
-        return {}
-    return {int(epoch): parts for epoch, parts in json.loads(path.read_text()).items()}
+    try:
+        divided = read_record(path) or {}
+        return {int(epoch): int(parts) for epoch, parts in divided.items()}
+    except (ValueError, TypeError) as error:
+        raise damaged(path, "it does not say into how many parts batches go") from error
 
 
 def parts_in(divided: dict[int, int], epoch: int) -> int:

@@ -15,6 +15,7 @@ from torch import nn
 from torchvision import models as zoo
 
 from ..base import UserError
+from . import torch_cache
 from .clip_network import ClipNetwork
 
 # Members of the two families that are none of torchvision's; the tiny ones are for pictures of some
@@ -68,7 +69,7 @@ def build_model(
 
     Raises:
         UserError: unknown name; pictures that the family cannot take; weights that do not exist,
-            or cannot be had without a network.
+            or cannot be had without a network, or whose file is another one.
     """
     if name not in NETWORK_NAMES:
         near = difflib.get_close_matches(name.lower().replace("-", "_"), NETWORK_NAMES, 3)
@@ -187,14 +188,10 @@ def _resnet_tiny() -> zoo.ResNet:
 def _pretrained(name: str) -> nn.Module:
     weights = zoo.get_model_weights(name)[V1]
     try:
-        return zoo.get_model(name, weights=weights)
-    except OSError as error:  # includes URLError; torchvision has no exception of its own
-        folder = torch.hub.get_dir() + "/checkpoints"
-        raise UserError(
-            f"the ImageNet weights of {name} could not be downloaded ({error}); download "
-            f"{weights.url} where there is a network and put it into {folder}, or train from "
-            "scratch (WEIGHTS none)."
-        ) from error
+        torch_cache.require(weights.url, f"the ImageNet weights of {name}")
+    except UserError as error:
+        raise UserError(f"{error} Or train from scratch (WEIGHTS none).") from error
+    return zoo.get_model(name, weights=weights)
 
 
 def _with_two_outputs(model: nn.Module) -> nn.Module:

@@ -8,14 +8,13 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
 
-from ..base import UserError, sha256_of
+from ..base import UserError, known_sha256
 from ..corpora import Crops
 from .clip_network import ClipNetwork
 from .networks import head_layers, head_name
@@ -51,10 +50,10 @@ class WeightsFile:
 
 def _hash(path: Path) -> str:
     try:
-        state = path.stat()
+        path.stat()  # is_file tells nothing of why there is none
         if not path.is_file():
             raise UserError(f"{path}: is no file; name the file of a state dict.")
-        return _hash_of(path, state.st_size, state.st_mtime_ns)
+        return known_sha256(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{path}: there is no such file of weights; a recipe's weights are none, imagenet, "
@@ -65,11 +64,6 @@ def _hash(path: Path) -> str:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); make it readable, or name another file."
         ) from error
-
-
-@cache
-def _hash_of(path: Path, size: int, time: int) -> str:
-    return sha256_of(path)
 
 
 def start_from(network: nn.Module, path: Path, name: str) -> None:
