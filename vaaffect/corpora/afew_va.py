@@ -14,11 +14,11 @@ import pandas as pd
 
 from ..base import UserError, decode_text, find_files, listing, printable
 from .corpus import FRAME_COLUMNS, Corpus, as_corpus, hashed_subject, refuse
+from .kinds import named_kind
 from .problems import Problems, counted, is_placeholder
 
 NATIVE_SCALE = 10.0  # labels on disk are integers in [-10, 10]
 ASSUMED_FPS = 25.0  # the corpus does not state it; used for the time axis of plots only
-ENDINGS = (".png", ".jpg", ".jpeg")  # the original has PNG; converted copies are about
 LEAST_EXTENT = 1  # pixels; landmarks on one point or line have no shape
 # Of AFEW-VA's 600 clips each has three digits; a simulated corpus may have more clips.
 _CLIP = re.compile(r"[0-9]{3,4}\.json", re.IGNORECASE)
@@ -106,7 +106,8 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
     """One clip's sound frames as (row of FRAME_COLUMNS, landmarks); the others go to `problems`."""
     try:
         clip = json.loads(decode_text(path.read_bytes()))
-        pictures = {p.stem: p for p in listing(path.parent) if p.suffix.lower() in ENDINGS}
+        # The original has PNG; converted copies are about.
+        kinds = {p: kind for p in listing(path.parent) if (kind := named_kind(p)) is not None}
     except OSError as error:
         return problems.add(path, error, "clip")
     except UnicodeDecodeError as error:
@@ -115,6 +116,8 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
         return problems.add(path, f"{wrong}; save the file in UTF-8", "clip")
     except (ValueError, RecursionError) as error:
         return problems.add(path, f"not readable as JSON ({type(error).__name__})", "clip")
+    pictures = {p.stem: p for p, kind in kinds.items() if not kind.refusal}
+    others = {p.stem: f"{p.name} {kind.refusal}" for p, kind in kinds.items() if kind.refusal}
     frames = clip.get("frames") if isinstance(clip, dict) else None
     if not isinstance(frames, dict):
         return problems.add(path, 'has no "frames"', "clip")
@@ -129,7 +132,7 @@ def _read_clip(path: Path, problems: Problems) -> Iterator[tuple[tuple, np.ndarr
         try:
             label, points = _read_frame(stem, frames[stem])
             if stem not in pictures:
-                raise ValueError(f"picture {stem}.png is missing")
+                raise ValueError(others.get(stem, f"picture {stem}.png is missing"))
         except ValueError as error:
             problems.add(path, error, "frame", part=stem)
             continue
