@@ -127,6 +127,13 @@ def test_a_file_is_played_by_its_time_stamps(tmp_path):
     assert np.all(late - late.min() < 0.15) and came[-1] > 1.2
 
 
+def test_a_file_that_pauses_is_waited_for_unless_it_is_closed(tmp_path):
+    source = CameraSource(Clip(write_clip(tmp_path / "v.mp4", [0, 0.4, 60])), "v.mp4", patience=0.1)
+    frames = iter(source)
+    assert [next(frames).time_s for _ in range(2)] == pytest.approx([0, 0.4])
+    assert within(5, source.close) is None
+
+
 def test_smoothing_is_off_unless_asked_and_then_named(predictor, tour_path):
     raw, smooth = io.StringIO(), io.StringIO()
     loop.watch(Clip(tour_path), predictor, raw)

@@ -137,7 +137,7 @@ class CameraSource:
         self._newest: Frame | None = None
         self._ended = False
         self._error: BaseException | None = None  # of the thread
-        self._stop = False
+        self._stop = threading.Event()
         self._changed = threading.Condition()
         # A daemon: a driver that hangs must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -168,7 +168,7 @@ class CameraSource:
 
     def close(self) -> None:
         """Stop reading, and let go of the camera."""
-        self._stop = True
+        self._stop.set()
         if self._thread.is_alive():
             self._thread.join(self.patience)
         if not (self._plays or self._thread.is_alive()):
@@ -187,7 +187,7 @@ class CameraSource:
     def _read(self) -> None:
         with contextlib.closing(self._played() if self._plays else self._captured()) as frames:
             for frame in frames:
-                if self._stop:
+                if self._stop.is_set():
                     break
                 with self._changed:
                     self.dropped += self._newest is not None
@@ -199,7 +199,7 @@ class CameraSource:
         started = None
         for frame in self._camera:
             started = time.perf_counter() - frame.time_s if started is None else started
-            time.sleep(max(0.0, started + frame.time_s - time.perf_counter()))
+            self._stop.wait(max(0.0, started + frame.time_s - time.perf_counter()))
             yield frame
 
     def _captured(self) -> Iterator[Frame]:
