@@ -132,6 +132,7 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
     edit(root, lambda c: c.pop("actor"), clip="004")
     edit(root, lambda c: c["frames"].pop("00010"), clip="005")
     shutil.copytree(root / "01/006", root / "02/006")
+    (root / "01/007/00000.png").rename(root / "01/007/00000.heic")
     corpus = load_afew_va(root)
     assert dict(corpus.problems[["path", "reason"]].itertuples(index=False)) == {
         "01/001/001.json#00000": "picture 00000.png is missing",
@@ -139,10 +140,11 @@ def test_missing_pictures_and_broken_files_are_listed(root, tiny_corpus):
         "01/003/003.json": 'has no "frames"',
         "01/004/004.json": 'has no "actor", so it cannot be put into a fold by subject',
         "01/005/00010.png": "picture without labels",
+        "01/007/007.json#00000": "00000.heic is HEIC, which is not read; export it as JPEG",
         "02/006/006.json": "clip 006 was already read: 01/006/006.json",
     }
-    assert losses(corpus.problems) == "1 frame, 3 clips"
-    gone = tiny_corpus.frames["clip"].isin(["002", "003", "004"]).sum() + 2
+    assert losses(corpus.problems) == "2 frames, 3 clips"
+    gone = tiny_corpus.frames["clip"].isin(["002", "003", "004"]).sum() + 3
     assert len(corpus.frames) == len(tiny_corpus.frames) - gone
 
 
