@@ -3,11 +3,9 @@
 # First: it says with how many threads libraries compute that are loaded below.
 from threads import SIDE_BY_SIDE  # isort: skip
 
-import os
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -107,24 +105,6 @@ def public_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
-
-
-@contextmanager
-def without_rights(*paths: Path) -> Iterator[None]:
-    """Nobody may open these; as root, who may open everything, become nobody for the while."""
-    modes = {path: path.stat().st_mode for path in paths}
-    for path in paths:
-        path.chmod(0)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-        for path, mode in modes.items():
-            path.chmod(mode)
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def run_again(
     files = [folder / f"{stem}.ipynb" for stem in stems]
     kernel = folder / "kernels" / "python3" / "kernel.json"  # what the notebooks ask for
     kernel.parent.mkdir(parents=True)
-    kernel.write_text(kernels.kernel_spec(kernels.imported(files), {}).to_json())
+    kernel.write_text(kernels.kernel_spec(kernels.imported(files), {}, folder).to_json())
     options = ["--nbval-lax", "-p", "vaaffect.study.kernels", "-p", "no:cacheprovider", "-q"]
     options += ["-n", str(min(2, len(stems))), "--dist", "loadfile"]  # a kernel per notebook
     command = [sys.executable, "-m", "pytest", *options, "-c", "/dev/null", "--rootdir"]

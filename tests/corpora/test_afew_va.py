@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import without_rights
+from rights import without_rights
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.afew_va import load_afew_va

@@ -234,9 +234,9 @@ def test_landmarks_of_videos_that_are_done_are_not_found_again(talks, found, tmp
     with pytest.raises(KeyboardInterrupt):
         landmark_corpus(talks[0], cache=tmp_path, workers=1, progress=stop)
     opened: list[str] = []
-    real = pictures._open_video
+    real = pictures.read_video
     monkeypatch.setattr(
-        pictures, "_open_video", lambda path: opened.append(path.name) or real(path)
+        pictures, "read_video", lambda path, *rest: opened.append(path.name) or real(path, *rest)
     )
     again = landmark_corpus(talks[0], cache=tmp_path, workers=1)
     assert opened == ["talk 2.avi"]

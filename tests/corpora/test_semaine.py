@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import AVI, number_of, numbered, write_clip
-from conftest import without_rights
 from films import read_film, write_film
+from rights import without_rights
 
 from vaaffect.base.errors import UserError
 from vaaffect.corpora.pictures import read_pictures

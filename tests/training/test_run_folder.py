@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import without_rights
+from rights import without_rights
 
 from vaaffect.__main__ import main
 from vaaffect.base import UserError
