@@ -113,7 +113,8 @@ def test_the_table_counts_what_the_loaders_find(real, tiny_corpus):
 
 
 def test_a_fold_that_does_not_fill_a_batch_is_refused_before_anything_is_made():
-    with pytest.raises(UserError, match=r"\d+ windows of 3 frames are fewer than one batch"):
+    said = r"affwildnet_resnet10: \d+ windows of 3 frames are fewer than one batch"
+    with pytest.raises(UserError, match=said):
         check_study("smoke", ["PER_MODEL.affwildnet_resnet10.batch_size=5000"]).refuse()
 
 

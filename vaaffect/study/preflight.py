@@ -109,7 +109,7 @@ def look(
         trainings = found.tried(workload.listed, [together], crops)
         if trainings is not None:
             for training in workload.smallest(trainings):
-                found.tried(training.check)
+                found.tried(_check_training, training)
             loads = workload.counted(trainings, runs)
             _look_at_room(found, union, crops, trainings, runs, folder, how)
     if notebooks:
@@ -267,6 +267,13 @@ def _look_at_room(
     if peaks[largest] > memory:
         found.rows.append(("memory", f"{largest} may not fit; use --jobs, or a larger machine"))
     found.rows.append(("GPU", _gpu()))
+
+
+def _check_training(training: "Training") -> None:
+    try:
+        training.check()
+    except UserError as error:
+        raise UserError(f"{training.model}: {error}") from error
 
 
 def _bytes_of(model: str, recipe: "Recipe", size: int) -> int:
