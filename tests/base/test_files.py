@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vaaffect.base import files_state, find_files, is_litter, listing, walk
+from vaaffect.base import files_state, find_files, listing, walk
+from vaaffect.base.files import is_litter
 
 
 def refuse(path: Path, error: OSError) -> None:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import UNEVEN, write_clip
+from made_up import Nobody
 
 from vaaffect.__main__ import main
 from vaaffect.base import paths
@@ -372,18 +373,6 @@ def test_the_bench_measures_both_loops_and_judges_them_by_the_goals(tmp_path):
     slow = Timing([], [100.0] * 99, 100, 10.0)
     assert _lines("resnet152", fast, slow)[0].count("reached") == 3
     assert _lines("resnet152", slow, fast)[0].count("missed") == 3
-
-
-class Nobody:
-    """A predictor that finds no face, at once."""
-
-    tracker = None
-
-    def reset(self) -> None:
-        pass
-
-    def __call__(self, picture: np.ndarray) -> list:
-        return []
 
 
 def within(seconds: float, work) -> BaseException | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_up import Nobody
 
 from vaaffect.__main__ import main
 from vaaffect.base import UserError, paths
@@ -212,15 +213,6 @@ def test_a_clip_that_could_not_be_ended_leaves_the_earlier_one(tour_path, tmp_pa
 
     def fails(*_: object) -> None:
         raise OSError("the disk is full")
-
-    class Nobody:
-        tracker = None
-
-        def reset(self) -> None:
-            pass
-
-        def __call__(self, picture: np.ndarray) -> list:
-            return []
 
     source = Clip(tour_path)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="the disk is full"):

@@ -149,10 +149,8 @@ def test_a_pretrained_network_can_be_built_again_without_a_download(name):
         assert key in head or theirs[key].shape == value.shape
 
 
-def test_missing_imagenet_weights_are_a_clear_error(monkeypatch, tmp_path):
+def test_missing_imagenet_weights_are_a_clear_error(monkeypatch, tmp_path, no_network):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # a port where nothing listens
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(
         UserError, match=r"resnet18-f37072fd\.pth where there is a network"
     ) as error:

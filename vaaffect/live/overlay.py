@@ -1,15 +1,17 @@
 """What a viewer of the live system sees: box, points, values, and a trail over the circumplex."""
 
-import zlib
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..base import UserError, write_atomically
 from ..simulator import EMOTIONS
@@ -227,26 +229,20 @@ class ClipWriter:
 
 def as_png(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3) uint8 RGB as the bytes of a PNG file."""
-    return _encoded(picture, ".png")
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def save_still(path: Path, picture: np.ndarray) -> None:
     """Write a picture (H, W, 3) uint8 RGB as an image file whose ending is one of STILLS; a comment
     in it is MARK. The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = _encoded(picture, path.suffix)
-    if path.suffix.lower() == ".png":  # after the signature and the first chunk, of 25 bytes
-        text = b"tEXtComment\0" + MARK
-        size, check = len(text) - 4, zlib.crc32(text)
-        place, comment = 8 + 25, size.to_bytes(4) + text + check.to_bytes(4)
-    else:  # after the start and the first segment (JFIF), whose length is in it
-        place = 4 + int.from_bytes(data[4:6])
-        comment = b"\xff\xfe" + (len(MARK) + 2).to_bytes(2) + MARK
-    write_atomically(path, data[:place] + comment + data[place:])
-
-
-def _encoded(picture: np.ndarray, ending: str) -> bytes:
-    return cv2.imencode(ending, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+    about, data = PngInfo(), BytesIO()
+    about.add_text("Comment", MARK.decode())
+    if path.suffix.lower() == ".png":
+        Image.fromarray(picture).save(data, "PNG", pnginfo=about, compress_level=1)
+    else:
+        Image.fromarray(picture).save(data, "JPEG", comment=MARK, quality=95)
+    write_atomically(path, data.getvalue())
 
 
 def _colour(prediction: FacePrediction) -> tuple[int, int, int]:

@@ -88,8 +88,8 @@ def build_model(
         raise UserError(f'unknown weights {weights!r}; use "imagenet" or none.')
     if weights and (name in OURS or V1 not in zoo.get_model_weights(name).__members__):
         raise UserError(
-            f"there are no ImageNet weights for {name}; take another model or train from scratch "
-            "(WEIGHTS none)."
+            f"there are no ImageNet weights for {name}; take another model or train from random "
+            "weights (RECIPE.weights none)."
         )
     _check_size(name, image_size, weights)
     if weights and load:
@@ -110,7 +110,7 @@ def _check_size(name: str, size: int, weights: str | None) -> None:
     if patch and weights and size != 224:
         raise UserError(
             f"{name} has its ImageNet weights for pictures of 224 pixels, these have {size}; use "
-            "SIZE 224, or train from scratch (WEIGHTS none)."
+            "SIZE 224, or train from random weights (RECIPE.weights none)."
         )
     if patch and size % patch:
         raise UserError(
@@ -190,7 +190,7 @@ def _pretrained(name: str) -> nn.Module:
     try:
         torch_cache.require(weights.url, f"the ImageNet weights of {name}")
     except UserError as error:
-        raise UserError(f"{error} Or train from scratch (WEIGHTS none).") from error
+        raise UserError(f"{error} Or train from random weights (RECIPE.weights none).") from error
     return zoo.get_model(name, weights=weights)
 
 
